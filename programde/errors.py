@@ -1,0 +1,53 @@
+"""Errors and warnings of programDE, each one clear line: the key, the value or count, and the cure."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class ProgramDEError(ValueError):
+    """Anything that a user of programDE can cure; the message is one line."""
+
+
+class InputError(ProgramDEError):
+    """The data that came in cannot be used as they are."""
+
+
+class OptionError(ProgramDEError):
+    """An option has a value that is not allowed, or a name that does not exist."""
+
+
+class ProgramDEWarning(UserWarning):
+    """Something was changed on the user's behalf; the message names what and why."""
+
+
+def nearest(name: object, valid: Iterable[object]) -> str:
+    """A tail for an error line: the nearest valid names, or all of them where few.
+
+    Examples
+    --------
+    >>> nearest("bernuli", ["bernoulli", "stratified"])
+    "; did you mean 'bernoulli'? valid: bernoulli, stratified"
+    """
+    names = [str(v) for v in valid]
+    close = difflib.get_close_matches(str(name), names, n=3, cutoff=0.5)
+    guess = f"; did you mean {' or '.join(repr(c) for c in close)}?" if close else ""
+    shown = ", ".join(names[:20]) + (f", ... ({len(names)} in all)" if len(names) > 20 else "")
+    return f"{guess}{'' if guess else ';'} valid: {shown or 'none'}"
+
+
+def check_choice(key: str, value: object, allowed: Iterable[str]) -> str:
+    """Return `value` if it is one of `allowed`, else raise an OptionError that names `key`."""
+    allowed = list(allowed)
+    if value not in allowed:
+        raise OptionError(f"{key}={value!r} is not known{nearest(value, allowed)}")
+    return str(value)
+
+
+def check_keywords(what: str, given: Iterable[str], allowed: Iterable[str]) -> None:
+    """Raise an OptionError for the first name in `given` that is not in `allowed`."""
+    allowed = list(allowed)
+    for name in given:
+        if name not in allowed:
+            raise OptionError(f"{what} has no option {name!r}{nearest(name, allowed)}")

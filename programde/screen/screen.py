@@ -1,0 +1,120 @@
+"""A screen as the tests see it: checked, aligned, transformed; one object, never modified."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What is tested as one: a target gene (the union of its guides) or a group of guides.
+
+    Attributes
+    ----------
+    name
+        Name of the unit; its random stream is derived from this name.
+    guides
+        Names of the guides whose union marks the treated cells.
+    columns
+        Their columns in `Screen.guides`.
+    """
+
+    name: str
+    guides: tuple[str, ...]
+    columns: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Screen:
+    """A Perturb-seq screen summarised by gene-program usages (N cells, K programs).
+
+    Attributes
+    ----------
+    usage : (N, K) float64
+        Usages after flooring and renormalising; rows sum to 1.
+    clr : (N, K) float64
+        Centred log-ratio of `usage` (natural log); rows sum to 0.
+    floor : float
+        The floor epsilon that was applied.
+    covariates : (N, p) float64
+        Encoded covariates of full column rank, the intercept (if any) first.
+    covariate_names
+        Names of the p encoded columns.
+    covariate_table
+        The covariates as they came, before encoding; None where they came as an array.
+    batch : (N,) object or None
+        Batch label of each cell, as str; None where there is no batch column.
+    guides : (N, n_guides) csc_matrix, int8
+        1 where the guide is present; no stored zeros.
+    guide_names
+        Names of the guides, in column order, unique.
+    guide_to_target
+        Target of each guide; guides without one are absent.
+    program_names
+        Names of the K programs.
+    cell_names
+        Names of the N cells.
+    notes
+        What was changed on the user's behalf while the screen was read, one sentence each.
+    """
+
+    usage: np.ndarray
+    clr: np.ndarray
+    floor: float
+    covariates: np.ndarray
+    covariate_names: list[str]
+    covariate_table: pd.DataFrame | None
+    batch: np.ndarray | None
+    guides: sparse.csc_matrix
+    guide_names: list[str]
+    guide_to_target: Mapping[str, str]
+    program_names: list[str]
+    cell_names: list[str]
+    notes: Sequence[str] = field(default_factory=tuple)
+
+    @property
+    def n_cells(self) -> int:
+        return self.usage.shape[0]
+
+    @property
+    def n_programs(self) -> int:
+        return self.usage.shape[1]
+
+    def target_columns(self) -> dict[str, list[int]]:
+        """Columns of each target's guides, targets in order of first appearance."""
+        columns: dict[str, list[int]] = {}
+        for column, guide in enumerate(self.guide_names):
+            target = self.guide_to_target.get(guide)
+            if target is not None:
+                columns.setdefault(target, []).append(column)
+        return columns
+
+    def unit(self, name: str, guides: Sequence[str]) -> Unit:
+        """A unit from guide names; their order does not matter."""
+        index = {guide: column for column, guide in enumerate(self.guide_names)}
+        columns = sorted(index[g] for g in guides)
+        return Unit(name, tuple(self.guide_names[c] for c in columns), tuple(columns))
+
+    def target_units(self, targets: Sequence[str] | None = None) -> list[Unit]:
+        """One unit per target, in the order asked (default: order of first appearance)."""
+        columns = self.target_columns()
+        names = list(columns) if targets is None else list(targets)
+        return [
+            Unit(name, tuple(self.guide_names[c] for c in columns[name]), tuple(columns[name]))
+            for name in names
+        ]
+
+    def treated_cells(self, unit: Unit) -> np.ndarray:
+        """Sorted indices of the cells that hold at least one guide of the unit."""
+        parts = [
+            self.guides.indices[self.guides.indptr[c] : self.guides.indptr[c + 1]]
+            for c in unit.columns
+        ]
+        if not parts:
+            return np.empty(0, dtype=np.intp)
+        return np.unique(np.concatenate(parts)).astype(np.intp)

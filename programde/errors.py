@@ -1,8 +1,9 @@
-"""Errors and warnings of programDE, each one clear line: the key, the value or count, and the cure."""
+"""Errors and warnings, each one clear line: the key, the value or count, and the cure."""
 
 from __future__ import annotations
 
 import difflib
+import warnings
 from collections.abc import Iterable
 
 
@@ -51,3 +52,17 @@ def check_keywords(what: str, given: Iterable[str], allowed: Iterable[str]) -> N
     for name in given:
         if name not in allowed:
             raise OptionError(f"{what} has no option {name!r}{nearest(name, allowed)}")
+
+
+def some(names: Iterable[object], limit: int = 5) -> str:
+    """The first few names for an error line: ``"a, b, c, ... (12 in all)"``."""
+    shown = [str(name) for name in names]
+    tail = f", ... ({len(shown)} in all)" if len(shown) > limit else ""
+    return ", ".join(shown[:limit]) + tail
+
+
+def tell(message: str, notes: list[str] | None = None) -> None:
+    """Warn of a change made on the user's behalf, and keep the sentence in `notes`."""
+    if notes is not None:
+        notes.append(message)
+    warnings.warn(message, ProgramDEWarning, stacklevel=3)

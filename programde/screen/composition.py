@@ -1,0 +1,338 @@
+"""Program usages as compositions: checks, the floor, and the centred log-ratio.
+
+With u the usages of one cell, eps the floor and K programs,
+
+    u'_k = max(u_k, eps) / sum_j max(u_j, eps),
+    clr(u')_k = log u'_k - (1/K) sum_j log u'_j.
+
+Consensus NMF gives many exact zeros, so a plain quantile of all usages is often 0, and log 0 is
+not a number one can average: a floor of 0 is never used.
+
+Source: J. Aitchison, "The statistical analysis of compositional data", J. R. Stat. Soc. B 44
+(1982) 139-177, section 4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from programde.errors import InputError, OptionError, check_choice, some, tell
+from programde.screen.alignment import check_rows, row_order
+
+FLOOR_KINDS = ("quantile", "positive_quantile", "fixed")
+SUM_TOLERANCE = 1e-5  # sums of float32 usages miss 1 by about 1e-6
+
+
+@dataclass(frozen=True)
+class Floor:
+    """How the floor epsilon is chosen.
+
+    Attributes
+    ----------
+    kind
+        ``"quantile"``: the quantile over all usages; ``"positive_quantile"``: over the positive
+        ones; ``"fixed"``: `value`.
+    quantile
+        Level of the quantile, in [0, 1).
+    scale
+        The quantile of the positive usages is multiplied by this.
+    value
+        The floor itself where `kind` is ``"fixed"``.
+
+    Raises
+    ------
+    OptionError
+        An unknown kind, or a number outside its range.
+    """
+
+    kind: str = "quantile"
+    quantile: float = 1e-4
+    scale: float = 1.0
+    value: float | None = None
+
+    def __post_init__(self) -> None:
+        check_choice("floor.kind", self.kind, FLOOR_KINDS)
+        if not _is_number(self.quantile) or not 0 <= self.quantile < 1:
+            raise OptionError(f"floor.quantile={self.quantile!r} must be a number in [0, 1)")
+        if not _is_number(self.scale) or not 0 < self.scale < np.inf:
+            raise OptionError(f"floor.scale={self.scale!r} must be a positive number")
+        if self.kind == "fixed" and (not _is_number(self.value) or not 0 < self.value < 1):  # type: ignore[operator]
+            raise OptionError(f"floor.value={self.value!r} must be in (0, 1) where kind=fixed")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool)
+
+
+@dataclass(frozen=True)
+class CheckedUsage:
+    """Usages that can be floored: (n, K) float64, rows sum to 1.
+
+    Attributes
+    ----------
+    usage : (n, K) float64
+        Usages of the cells that were kept, rows in the order of the cell names.
+    program_names
+        Names of the K programs, unique.
+    keep : (N,) bool
+        False for cells that were dropped because all their usages are 0.
+    notes
+        What was changed.
+    """
+
+    usage: np.ndarray
+    program_names: list[str]
+    keep: np.ndarray
+    notes: list[str]
+
+
+def check_usage(
+    usage: Any,
+    program_names: Sequence[object] | None,
+    cell_names: Sequence[str],
+    on_empty: str = "error",
+    what: str = "usage",
+) -> CheckedUsage:
+    """Check usages, align them to the cells and make each row sum to 1.
+
+    Parameters
+    ----------
+    usage : (N, K) array, sparse matrix or DataFrame
+        Usages, finite and >= 0. A DataFrame keeps its column names, and its index is compared
+        with `cell_names`.
+    program_names
+        Names of the K programs; None means the DataFrame's columns, or ``program_0`` ... .
+    cell_names
+        Names of the N cells.
+    on_empty
+        What to do with cells whose usages are all 0: ``"error"`` or ``"drop"``.
+    what
+        Name of the matrix, for messages.
+
+    Returns
+    -------
+    CheckedUsage
+
+    Raises
+    ------
+    InputError
+        Wrong shape, K < 2, NaN, infinite or negative usages, empty cells, names that disagree.
+    """
+    check_choice("on_empty", on_empty, ("error", "drop"))
+    notes: list[str] = []
+    order = None
+    if isinstance(usage, pd.DataFrame):
+        check_rows(what, usage.shape, len(cell_names))
+        order = row_order(what, usage.index, cell_names, notes)
+        if program_names is None:
+            program_names = list(usage.columns)
+    values = _as_float(usage, what)
+    check_rows(what, values.shape, len(cell_names))
+    if order is not None:
+        values = values[order]
+    names = _program_names(program_names, values.shape[1], what)
+    _check_entries(values, cell_names, what)
+
+    totals = values.sum(axis=1)
+    keep = totals > 0
+    if not keep.all():
+        values, totals = _without_empty(values, totals, keep, cell_names, on_empty, what, notes)
+    off = np.abs(totals - 1) > SUM_TOLERANCE
+    if off.any():
+        tell(
+            f"{what}: {int(off.sum())} of {len(off)} rows did not sum to 1 (sums from "
+            f"{totals.min():.6g} to {totals.max():.6g}); all rows were divided by their sums",
+            notes,
+        )
+        values = values / totals[:, None]
+    return CheckedUsage(values, names, keep, notes)
+
+
+def _as_float(usage: Any, what: str) -> np.ndarray:
+    """A float64 copy of a matrix of whatever kind."""
+    if sparse.issparse(usage):
+        usage = usage.toarray()  # type: ignore[attr-defined]
+    try:
+        return np.array(usage, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{what} does not hold numbers: {first_line(error)}") from None
+
+
+def first_line(error: BaseException) -> str:
+    """First line of an exception's message, or its type where it has none."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def _program_names(names: Sequence[object] | None, n_programs: int, what: str) -> list[str]:
+    if n_programs < 2:
+        raise InputError(
+            f"{what} has {n_programs} program(s); a composition needs at least 2 programs"
+        )
+    if names is None:
+        return [f"program_{k}" for k in range(n_programs)]
+    texts = [n.decode() if isinstance(n, bytes) else str(n) for n in names]
+    if len(texts) != n_programs:
+        raise InputError(f"{len(texts)} program names for {n_programs} programs in {what}")
+    if len(set(texts)) != n_programs:
+        twice = sorted({t for t in texts if texts.count(t) > 1})
+        raise InputError(f"program names are not unique: {some(twice)}")
+    return texts
+
+
+def _check_entries(values: np.ndarray, cell_names: Sequence[str], what: str) -> None:
+    if len(values) == 0:
+        raise InputError(f"{what} has no cells")
+    for label, wrong in (("NaN or infinite", ~np.isfinite(values)), ("negative", values < 0)):
+        rows = np.flatnonzero(wrong.any(axis=1))
+        if len(rows):
+            raise InputError(
+                f"{what}: {int(wrong.sum())} {label} value(s) in {len(rows)} cell(s): "
+                f"{some([cell_names[i] for i in rows.tolist()])}"
+            )
+
+
+def _without_empty(
+    values: np.ndarray,
+    totals: np.ndarray,
+    keep: np.ndarray,
+    cell_names: Sequence[str],
+    on_empty: str,
+    what: str,
+    notes: list[str],
+) -> tuple[np.ndarray, np.ndarray]:
+    empty = np.flatnonzero(~keep)
+    who = f"{len(empty)} of {len(keep)} cell(s): {some([cell_names[i] for i in empty.tolist()])}"
+    if on_empty == "error":
+        raise InputError(
+            f"{what}: all usages are 0 in {who}; leave them out, or set on_empty='drop'"
+        )
+    if not keep.any():
+        raise InputError(f"{what}: all usages are 0 in every cell")
+    tell(f"{what}: dropped cells whose usages are all 0: {who}", notes)
+    return values[keep], totals[keep]
+
+
+def floor_value(usage: np.ndarray, floor: Floor) -> tuple[float, str | None]:
+    """The floor epsilon for a usage matrix; never 0.
+
+    Parameters
+    ----------
+    usage : (N, K) float64
+        Checked usages.
+    floor
+        How the floor is chosen.
+
+    Returns
+    -------
+    eps : float
+        The floor, > 0.
+    note : str or None
+        A sentence where the quantile was 0 and the positive quantile was taken instead
+        (which also gives a ProgramDEWarning).
+
+    Raises
+    ------
+    InputError
+        The floor is not below the largest usage, so nothing would be left of the data.
+    """
+    note = None
+    if floor.kind == "fixed":
+        eps = float(floor.value)  # type: ignore[arg-type]
+    elif floor.kind == "quantile":
+        eps = float(np.quantile(usage, floor.quantile))
+        if not eps > 0:
+            eps = _positive_quantile(usage, floor)
+            note = (
+                f"the {floor.quantile:g} quantile of the usages is 0 "
+                f"({(usage == 0).mean():.1%} of them are exact zeros); the floor used is "
+                f"{eps:.6g}, the same quantile of the positive usages"
+            )
+    else:
+        eps = _positive_quantile(usage, floor)
+    if not 0 < eps < usage.max():
+        raise InputError(
+            f"floor {eps:.6g} is not below the largest usage ({usage.max():.6g}), every usage "
+            "would be floored; choose a smaller quantile, scale or fixed value"
+        )
+    if note:
+        tell(note)
+    return eps, note
+
+
+def _positive_quantile(usage: np.ndarray, floor: Floor) -> float:
+    positive = usage[usage > 0]
+    return float(np.quantile(positive, floor.quantile) * floor.scale) if len(positive) else 0.0
+
+
+def floor_and_close(usage: np.ndarray, eps: float) -> np.ndarray:
+    """u' = max(u, eps) / rowsum.
+
+    Parameters
+    ----------
+    usage : (N, K) float64
+        Usages >= 0.
+    eps
+        The floor, > 0.
+
+    Returns
+    -------
+    (N, K) float64
+        Rows sum to 1.
+    """
+    if not eps > 0:
+        raise InputError(f"floor {eps!r} must be positive")
+    raised = np.maximum(np.asarray(usage, dtype=np.float64), eps)
+    raised /= raised.sum(axis=1, keepdims=True)
+    return raised
+
+
+def clr(usage: np.ndarray) -> np.ndarray:
+    """Centred log-ratio (natural logarithm) of compositions without zeros.
+
+    Parameters
+    ----------
+    usage : (N, K) float64
+        Positive usages.
+
+    Returns
+    -------
+    (N, K) float64
+        Rows sum to 0. Source: Aitchison 1982, section 4.
+    """
+    logs = np.log(np.asarray(usage, dtype=np.float64))
+    logs -= logs.mean(axis=1, keepdims=True)
+    return logs
+
+
+def clr_from_usage(U: Any, eps_quantile: float = 1e-4) -> np.ndarray:
+    """Floor at a quantile of all usages, renormalise, and take the centred log-ratio.
+
+    Parameters
+    ----------
+    U : (N, K) array, sparse matrix or DataFrame
+        Usages, finite and >= 0, no row of zeros.
+    eps_quantile
+        Level of the quantile; where that quantile is 0, the one of the positive usages is used.
+
+    Returns
+    -------
+    (N, K) float64
+        CLR outcome, rows sum to 0.
+
+    Raises
+    ------
+    InputError
+        See `check_usage` and `floor_value`.
+    """
+    shape = getattr(U, "shape", None) or np.shape(U)
+    names = list(U.index) if isinstance(U, pd.DataFrame) else list(range(shape[0] if shape else 0))
+    checked = check_usage(U, None, [str(n) for n in names])
+    eps, _ = floor_value(checked.usage, Floor("quantile", quantile=eps_quantile))
+    return clr(floor_and_close(checked.usage, eps))

@@ -1,0 +1,388 @@
+"""Covariates: from a table of numbers and labels to a matrix of full column rank.
+
+Text, category and bool columns, and numbers with few distinct values, are one-hot encoded without
+their first level; other numbers are z-scored, z = (x - mean) / sd (population sd); an intercept is
+added. A column that is constant or a linear combination of the columns before it is dropped and
+named: the rank comes from a QR decomposition C = QR, in which the columns of R have the same
+lengths and angles as those of C; each is scaled to length 1 and kept if what the kept ones leave
+of it is longer than a tolerance.
+
+Source: G. H. Golub and C. F. Van Loan, "Matrix Computations", 4th ed., sections 5.2 and 5.4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pandas.api import types
+
+from programde.errors import InputError, OptionError, some, tell
+
+INTERCEPT = "intercept"
+INTERCEPT_NAMES = frozenset({"intercept", "(intercept)", "const", "constant"})
+MAX_LEVELS = 2000
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Encoded covariates.
+
+    Attributes
+    ----------
+    matrix : (N, p) float64
+        Full column rank; the intercept, if any, first.
+    names
+        Names of the p columns.
+    notes
+        What was dropped, one sentence each.
+    """
+
+    matrix: np.ndarray
+    names: list[str]
+    notes: list[str] = field(default_factory=list)
+
+
+def encode_covariates(
+    table: pd.DataFrame | np.ndarray | Any,
+    add_intercept: bool = True,
+    standardize: bool = True,
+    numeric_as_category_threshold: int | None = 20,
+) -> Encoded:
+    """Encode covariates as a matrix of full column rank.
+
+    Parameters
+    ----------
+    table : (N, m) DataFrame or array
+        The covariates. A column of ones is taken as the intercept.
+    add_intercept
+        Put a column of ones first.
+    standardize
+        Z-score the columns that stay numeric.
+    numeric_as_category_threshold
+        Numeric columns with at most this many distinct values (and at least two cells per value
+        on average) are one-hot encoded; None: never.
+
+    Returns
+    -------
+    Encoded
+
+    Raises
+    ------
+    InputError
+        Missing, NaN or infinite values (the column is named), columns of the same name, a text
+        column with a level for nearly each cell, or so many columns that no cell is left over.
+    """
+    frame = covariate_frame(table)
+    parts = _dummies(frame, numeric_as_category_threshold)
+    n_cells = len(frame)
+    columns: list[np.ndarray] = []
+    names: list[str] = []
+    notes: list[str] = []
+    constant: list[str] = []
+    has_ones = False
+    for name, values, is_numeric in parts:
+        if is_numeric and bool((values == 1).all()):
+            has_ones = True
+            if name.lower() not in INTERCEPT_NAMES and add_intercept:
+                constant.append(name)
+        elif _is_constant(values):
+            constant.append(name)
+        else:
+            columns.append(_z_score(values) if is_numeric and standardize else values)
+            names.append(name)
+    if add_intercept or has_ones:
+        columns.insert(0, np.ones(n_cells))
+        names.insert(0, INTERCEPT)
+    if constant:
+        tell(f"constant covariate(s) dropped: {some(constant, 20)}", notes)
+    matrix = np.column_stack(columns) if columns else np.empty((n_cells, 0))
+    names = _unique(names)
+    kept = independent_columns(matrix)
+    if len(kept) < matrix.shape[1]:
+        lost = [name for j, name in enumerate(names) if j not in set(kept.tolist())]
+        tell(
+            f"covariate column(s) that are linear combinations of the others dropped: "
+            f"{some(lost, 20)}",
+            notes,
+        )
+        matrix, names = np.ascontiguousarray(matrix[:, kept]), [names[j] for j in kept.tolist()]
+    if matrix.shape[1] >= n_cells - 1:
+        raise InputError(
+            f"{matrix.shape[1]} independent covariate columns for {n_cells} cells leave nothing "
+            "to test; use fewer covariates or more cells"
+        )
+    return Encoded(matrix, names, notes)
+
+
+def independent_columns(
+    C: np.ndarray, names: Sequence[str] | None = None, tol: float = 1e-7
+) -> np.ndarray:
+    """Indices of the columns that are not linear combinations of columns before them.
+
+    Parameters
+    ----------
+    C : (N, p) float64
+        Finite.
+    names
+        Names of the columns, for the message where C is not finite.
+    tol
+        A column is dependent where the part of it that earlier kept columns leave is shorter
+        than `tol` times the column. The scale of a column makes no difference.
+
+    Returns
+    -------
+    np.ndarray
+        Increasing indices of the kept columns; columns of zeros are not kept.
+    """
+    C = np.asarray(C, dtype=np.float64)
+    n, p = C.shape
+    if n == 0 or p == 0:
+        return np.empty(0, dtype=np.intp)
+    largest = np.abs(C).max(axis=0)
+    if not np.isfinite(largest).all():
+        bad = np.flatnonzero(~np.isfinite(largest)).tolist()
+        raise InputError(f"covariates not finite: {some([names[j] if names else j for j in bad])}")
+    scaled = C * _power_of_two(largest)
+    R: np.ndarray = np.asarray(np.linalg.qr(scaled, mode="r")) if n > p else scaled
+    lengths = np.linalg.norm(R, axis=0)
+    rest = np.divide(R, lengths, out=np.zeros_like(R), where=lengths > 0)
+    kept: list[int] = []
+    basis = np.empty((R.shape[0], min(R.shape)))
+    for j in range(p):
+        column = rest[:, j]
+        for _ in range(2):  # twice is enough for orthogonality to rounding
+            column = column - basis[:, : len(kept)] @ (basis[:, : len(kept)].T @ column)
+        length = float(np.linalg.norm(column))
+        if length > tol and len(kept) < basis.shape[1]:
+            basis[:, len(kept)] = column / length
+            kept.append(j)
+    return np.asarray(kept, dtype=np.intp)
+
+
+def covariate_frame(table: Any, what: str = "covariates") -> pd.DataFrame:
+    """Covariates as a table of float64, bool and category columns, with text column names.
+
+    Mixed columns become text; columns of numbers stored as objects become numbers.
+
+    Parameters
+    ----------
+    table : (N, m) DataFrame, Series or array
+        Not modified.
+    what
+        Name of the table, for messages.
+
+    Returns
+    -------
+    pd.DataFrame
+        N rows, the index of `table`.
+
+    Raises
+    ------
+    InputError
+        As `encode_covariates`.
+    """
+    if isinstance(table, pd.Series):
+        table = table.to_frame()
+    if not isinstance(table, pd.DataFrame):
+        table = _frame_from_array(table, what)
+    names = [str(name) for name in table.columns]
+    if len(set(names)) != len(names):
+        twice = sorted({n for n in names if names.count(n) > 1})
+        raise InputError(f"{what}: columns of the same name: {some(twice)}")
+    if len(table) == 0:
+        raise InputError(f"{what} have no rows")
+    clean = {name: _clean_column(table.iloc[:, j], name) for j, name in enumerate(names)}
+    return pd.DataFrame(clean, index=table.index, columns=names)
+
+
+def _frame_from_array(table: Any, what: str) -> pd.DataFrame:
+    values = table.toarray() if hasattr(table, "toarray") else np.asarray(table)
+    if values.ndim == 1:
+        values = values[:, None]
+    if values.ndim != 2:
+        raise InputError(f"{what} must be a table (cells x columns), shape is {values.shape}")
+    names = [f"covar_{j}" for j in range(values.shape[1])]
+    ones = [j for j in range(values.shape[1]) if len(values) and _all_ones(values[:, j])]
+    if ones:
+        names[ones[0]] = INTERCEPT  # an array of covariates often carries its intercept
+    return pd.DataFrame(values, columns=names)
+
+
+def _all_ones(values: np.ndarray) -> bool:
+    return bool(np.all(values == 1)) and values.dtype != bool
+
+
+def _clean_column(column: pd.Series, name: str) -> pd.Series:
+    missing = int(column.isna().sum())
+    if missing:
+        first = some(column.index[column.isna().to_numpy()][:3])
+        raise InputError(
+            f"covariate {name!r}: {missing} of {len(column)} values are missing (first: {first})"
+        )
+    if types.is_bool_dtype(column.dtype):
+        return column.astype(bool)
+    if types.is_numeric_dtype(column.dtype):
+        return _finite(column, name)
+    if not isinstance(column.dtype, pd.CategoricalDtype):
+        as_numbers = _numbers_in_disguise(column)
+        if as_numbers is not None:
+            return _finite(as_numbers, name)
+        column = column.map(_text)
+        levels = sorted(column.unique())
+    else:
+        texts = [_text(level) for level in column.cat.categories]
+        present = column.cat.remove_unused_categories().cat.categories
+        levels = [_text(level) for level in present]
+        column = pd.Series(np.asarray(texts, dtype=object)[column.cat.codes], index=column.index)
+        levels = list(dict.fromkeys(levels))
+    if len(levels) > max(50, min(MAX_LEVELS, len(column) // 5)):
+        raise InputError(
+            f"covariate {name!r} has {len(levels)} different labels for {len(column)} cells; "
+            "leave it out, or make it numeric"
+        )
+    return pd.Series(pd.Categorical(column, categories=levels), index=column.index)
+
+
+def _finite(column: pd.Series, name: str) -> pd.Series:
+    if types.is_complex_dtype(column.dtype):
+        raise InputError(f"covariate {name!r} holds complex numbers")
+    values = column.to_numpy(dtype=np.float64)
+    wrong = ~np.isfinite(values)
+    if wrong.any():
+        raise InputError(
+            f"covariate {name!r}: {int(wrong.sum())} of {len(values)} values are NaN or infinite "
+            f"(first: {some(column.index[wrong][:3])})"
+        )
+    return pd.Series(values, index=column.index)
+
+
+def _numbers_in_disguise(column: pd.Series) -> pd.Series | None:
+    """Numbers stored as objects, as numbers; None where any entry is text, bool or else."""
+    kinds = set(column.map(type))
+    if all(issubclass(k, int | float | np.integer | np.floating) for k in kinds) and not (
+        kinds & {bool, np.bool_}
+    ):
+        return pd.Series(column.to_numpy(dtype=np.float64), index=column.index)
+    return None
+
+
+def _text(value: object) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def _dummies(
+    frame: pd.DataFrame, threshold: int | None, drop_first: bool = True
+) -> list[tuple[str, np.ndarray, bool]]:
+    """(name, (N,) float64, stays numeric) of each encoded column, before rank checks."""
+    if threshold is not None and (isinstance(threshold, bool) or int(threshold) != threshold):
+        raise OptionError(f"numeric_as_category_threshold={threshold!r} must be an integer or None")
+    columns: list[tuple[str, np.ndarray, bool]] = []
+    for name in frame.columns:
+        column = frame[name]
+        if types.is_float_dtype(column.dtype):
+            values = column.to_numpy(dtype=np.float64)
+            levels = np.unique(values)
+            few = threshold is not None and len(levels) <= min(threshold, len(values) // 2)
+            if not few or len(levels) == 1:
+                columns.append((name, values, True))
+                continue
+            labels, codes = [f"{v:g}" for v in levels], np.asarray(np.searchsorted(levels, values))
+        elif types.is_bool_dtype(column.dtype):
+            labels, codes = ["False", "True"], column.to_numpy(dtype=np.int64)
+        else:
+            labels = [str(level) for level in column.cat.categories]
+            codes = column.cat.codes.to_numpy().astype(np.intp)
+        if drop_first and len(labels) == 1:
+            columns.append((name, np.zeros(len(codes)), False))
+        for j in range(int(drop_first), len(labels)):
+            columns.append((f"{name}_{labels[j]}", (codes == j).astype(np.float64), False))
+    return columns
+
+
+def _is_constant(values: np.ndarray) -> bool:
+    spread = float(values.max() - values.min()) if len(values) else 0.0
+    return bool(spread <= 8 * np.finfo(float).eps * float(np.abs(values).max()))
+
+
+def _z_score(values: np.ndarray) -> np.ndarray:
+    scaled = values * _power_of_two(np.abs(values).max())  # exact, and squares cannot overflow
+    scaled = scaled - scaled.mean()
+    scaled = scaled - scaled.mean()
+    return scaled / np.sqrt(np.mean(scaled * scaled))
+
+
+def _power_of_two(largest: np.ndarray | float) -> np.ndarray:
+    """2**-e with largest * 2**-e in [1/2, 1): a scaling that rounds nothing."""
+    _, exponent = np.frexp(np.asarray(largest, dtype=np.float64))
+    return np.ldexp(1.0, -np.clip(exponent, -1000, 1000))
+
+
+def _unique(names: list[str]) -> list[str]:
+    seen: dict[str, int] = {}
+    out = []
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        out.append(name if seen[name] == 1 else f"{name}_{seen[name]}")
+    return out
+
+
+def encode_categorical_covariates(
+    df: pd.DataFrame, numeric_as_category_threshold: int | None = 20, drop_first: bool = True
+) -> pd.DataFrame:
+    """One-hot encode the columns of a covariate table that hold labels; keep the numbers.
+
+    Parameters
+    ----------
+    df : (N, m) DataFrame
+        Covariates.
+    numeric_as_category_threshold
+        See `encode_covariates`.
+    drop_first
+        Leave out each column's first level.
+
+    Returns
+    -------
+    (N, q) DataFrame, float64
+        Not z-scored, no intercept, nothing dropped for its rank.
+    """
+    frame = covariate_frame(df)
+    parts = _dummies(frame, numeric_as_category_threshold, drop_first)
+    encoded: dict[str, np.ndarray] = {}
+    names = _unique([name for name, _, _ in parts])
+    for name, (_, values, _) in zip(names, parts, strict=True):
+        encoded[name] = values
+    return pd.DataFrame(encoded, index=frame.index)
+
+
+def batch_labels(table: pd.DataFrame, key: str) -> np.ndarray:
+    """Batch label of each cell, as str.
+
+    Parameters
+    ----------
+    table : (N, m) DataFrame
+        Covariates that hold a column `key`.
+    key
+        Name of the batch column.
+
+    Returns
+    -------
+    (N,) object
+        Labels; whole numbers without a decimal point.
+
+    Raises
+    ------
+    InputError
+        Missing labels, with their count.
+    """
+    column = table[key]
+    missing = int(column.isna().sum())
+    if missing:
+        raise InputError(f"batch column {key!r}: {missing} of {len(column)} labels are missing")
+    if types.is_float_dtype(column.dtype):
+        values = column.to_numpy(dtype=np.float64)
+        return np.array([f"{v:.0f}" if v == int(v) else repr(v) for v in values.tolist()], object)
+    return np.array([_text(v) for v in column], dtype=object)

@@ -110,6 +110,8 @@ def encode_covariates(
             notes,
         )
         matrix, names = np.ascontiguousarray(matrix[:, kept]), [names[j] for j in kept.tolist()]
+    if matrix.shape[1] == 0:
+        raise InputError("no covariate is left and add_intercept is False; add the intercept")
     if matrix.shape[1] >= n_cells - 1:
         raise InputError(
             f"{matrix.shape[1]} independent covariate columns for {n_cells} cells leave nothing "
@@ -195,7 +197,7 @@ def covariate_frame(table: Any, what: str = "covariates") -> pd.DataFrame:
         raise InputError(f"{what}: columns of the same name: {some(twice)}")
     if len(table) == 0:
         raise InputError(f"{what} have no rows")
-    clean = {name: _clean_column(table.iloc[:, j], name) for j, name in enumerate(names)}
+    clean = {name: _clean_column(table.iloc[:, j], name).array for j, name in enumerate(names)}
     return pd.DataFrame(clean, index=table.index, columns=names)
 
 

@@ -1,0 +1,161 @@
+"""Where the parts of a screen sit: the containers of an AnnData, in memory or in an HDF5 file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+
+from programde.errors import InputError, ProgramDEError, nearest, some
+from programde.screen.build import Parts
+from programde.screen.composition import first_line
+from programde.screen.guides import text
+
+CONTAINERS = ("obsm", "layers", "obsp", "uns", "obs")
+
+
+class Slots(Protocol):
+    """The five containers of an AnnData, in memory or in a file."""
+
+    def cell_names(self) -> list[str]: ...
+
+    def keys(self, container: str) -> list[str]: ...
+
+    def get(self, container: str, key: str) -> Any: ...
+
+
+class MemorySlots:
+    """Containers of an AnnData object (a view works too)."""
+
+    def __init__(self, adata: Any) -> None:
+        missing = [c for c in ("obs", "obsm", "uns", "obs_names") if not hasattr(adata, c)]
+        if missing:
+            raise InputError(f"a {type(adata).__name__} was given, an AnnData is needed")
+        self.adata = adata
+
+    def cell_names(self) -> list[str]:
+        return [str(name) for name in self.adata.obs_names]
+
+    def keys(self, container: str) -> list[str]:
+        held = getattr(self.adata, container, None)
+        return [str(key) for key in held] if held is not None else []
+
+    def get(self, container: str, key: str) -> Any:
+        return getattr(self.adata, container)[key]
+
+
+class FileSlots:
+    """Containers of an open h5ad file (or of one modality's group of an h5mu file)."""
+
+    def __init__(self, group: Any) -> None:
+        from anndata.io import read_elem
+
+        self.group, self.read_elem = group, read_elem
+        if "obs" not in group:
+            raise InputError(
+                f"it has no 'obs' table; at the top are: {some(group, 10) or 'nothing'}"
+            )
+        self.obs: pd.DataFrame = read_elem(group["obs"])
+
+    def cell_names(self) -> list[str]:
+        return [str(name) for name in self.obs.index]
+
+    def keys(self, container: str) -> list[str]:
+        if container == "obs":
+            return [str(key) for key in self.obs]
+        return [str(key) for key in self.group.get(container, {})]
+
+    def get(self, container: str, key: str) -> Any:
+        return self.obs[key] if container == "obs" else self.read_elem(self.group[container][key])
+
+
+def find(slots: Slots, key: str, role: str = "") -> Any:
+    """What is stored under `key` in the first container that has it.
+
+    Raises
+    ------
+    InputError
+        No container has it; says what was searched and what is there.
+    """
+    for container in CONTAINERS:
+        if key in slots.keys(container):
+            return slots.get(container, key)
+    there = {c: slots.keys(c) for c in CONTAINERS}
+    listing = "; ".join(f"{c}: {some(keys, 8)}" for c, keys in there.items() if keys)
+    everything = [k for keys in there.values() for k in keys]
+    guess = nearest(key, everything).split(" valid:")[0].rstrip(";")
+    raise InputError(
+        f"{role + ' ' if role else ''}key {key!r} is not in {', '.join(CONTAINERS)}{guess}; "
+        f"there is {listing or 'nothing'}"
+    )
+
+
+def has(slots: Slots, key: str) -> bool:
+    """Whether any container has `key`."""
+    return any(key in slots.keys(container) for container in CONTAINERS)
+
+
+def parts_from_slots(
+    slots: Slots,
+    *,
+    usage_key: str,
+    covar_key: str | None,
+    guide_assignment_key: str,
+    guide_names_key: str,
+    guide2gene_key: str,
+    program_names_key: str,
+) -> Parts:
+    """The parts of a screen under the given keys, see `screen_from_anndata`."""
+    usage = find(slots, usage_key, "usage")
+    covariates = None if covar_key is None else find(slots, covar_key, "covariate")
+    guides = find(slots, guide_assignment_key, "guide assignment")
+    mapping = find(slots, guide2gene_key, "guide -> gene map")
+    guide_names = None
+    if not isinstance(guides, pd.DataFrame):
+        guide_names = names_list(find(slots, guide_names_key, "guide names"), guide_names_key)
+    program_names = None
+    if not isinstance(usage, pd.DataFrame) and has(slots, program_names_key):
+        program_names = names_list(find(slots, program_names_key), program_names_key)
+    return Parts(
+        cell_names=slots.cell_names(),
+        usage=usage,
+        covariates=covariates,
+        guides=guides,
+        guide_to_target=mapping,
+        guide_names=guide_names,
+        program_names=program_names,
+        usage_label=f"usage {usage_key!r}",
+        covariate_label=f"covariates {covar_key!r}",
+        guide_label=f"guide assignment {guide_assignment_key!r}",
+    )
+
+
+def names_list(value: Any, key: str) -> list[str]:
+    """A list of names from a list, array, Index or Series."""
+    if isinstance(value, str | bytes | Mapping) or np.ndim(value) != 1:
+        raise InputError(f"{key!r} must be a list of names, it is a {type(value).__name__}")
+    return [text(name) for name in value]
+
+
+@contextmanager
+def h5_file(path: str | os.PathLike[str]) -> Iterator[Any]:
+    """An HDF5 file open for reading; whatever goes wrong in the block is an InputError."""
+    import h5py
+
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: {'is a folder' if path.is_dir() else 'no such file'}")
+    try:
+        with h5py.File(path, "r") as file:
+            yield file
+    except ProgramDEError as error:
+        raise type(error)(f"{path}: {error}") from None
+    except Exception as error:  # h5py and anndata raise many kinds for a damaged file
+        raise InputError(
+            f"{path} cannot be read, is it whole? ({type(error).__name__}: {first_line(error)})"
+        ) from error

@@ -1,0 +1,118 @@
+"""The cells in which units are tested, and what belongs to those cells.
+
+Against the complement there is one population, all cells, shared by all units. Against cells that
+hold only non-targeting guides each unit has its own: its treated cells and the controls. Within a
+batch or a condition there is one per level. The covariates' basis, the outcome's residuals and
+ranks, the propensity and the draws all belong to a population, never to the screen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from programde.screen.covariates import independent_columns
+from programde.screen.screen import Screen
+
+
+@dataclass(frozen=True, eq=False)
+class Population:
+    """n cells of a screen, with what a test needs of them.
+
+    Attributes
+    ----------
+    cells : (n,) int or None
+        The cells' places in the screen, ascending; None for all cells in order.
+    covariates : (n, p) float64
+        Encoded covariates, of full column rank in these cells.
+    covariate_names
+        Their names.
+    basis : (n, p) float64
+        Orthonormal basis Q of the column space of `covariates`.
+    outcome : (n, K) float64
+        Centred log-ratio usages Y.
+    usage : (n, K) float64
+        Floored and renormalised usages.
+    batch : (n,) object or None
+        Batch labels.
+    table : DataFrame of n rows or None
+        The covariates before encoding.
+    """
+
+    cells: np.ndarray | None
+    covariates: np.ndarray
+    covariate_names: list[str]
+    basis: np.ndarray
+    outcome: np.ndarray
+    usage: np.ndarray
+    batch: np.ndarray | None
+    table: pd.DataFrame | None
+
+    @property
+    def n_cells(self) -> int:
+        return self.outcome.shape[0]
+
+    @property
+    def n_programs(self) -> int:
+        return self.outcome.shape[1]
+
+    @property
+    def intercept(self) -> int | None:
+        """Which covariate is the intercept; None where there is none."""
+        constant = np.flatnonzero((self.covariates == 1.0).all(axis=0))
+        return int(constant[0]) if constant.size else None
+
+    def locate(self, cells: np.ndarray) -> np.ndarray:
+        """Places in this population of those screen cells that belong to it, ascending."""
+        if self.cells is None:
+            return cells
+        places = np.searchsorted(self.cells, cells)
+        places[places == self.cells.size] = 0
+        return places[self.cells[places] == cells] if self.cells.size else places[:0]
+
+
+def population_of(screen: Screen, cells: np.ndarray | None = None) -> Population:
+    """The population of a screen's cells, all or some.
+
+    Parameters
+    ----------
+    screen
+        The screen.
+    cells : (n,) int, optional
+        Cells to keep, ascending. Covariates that are constant or linearly dependent in them are
+        dropped by rank (a batch absent from the cells leaves an empty column, for instance).
+    """
+    if cells is None:
+        covariates, names = screen.covariates, list(screen.covariate_names)
+        outcome, usage, batch, table = (
+            screen.clr,
+            screen.usage,
+            screen.batch,
+            screen.covariate_table,
+        )
+    else:
+        covariates = screen.covariates[cells]
+        kept = independent_columns(covariates)
+        covariates = np.ascontiguousarray(covariates[:, kept])
+        names = [screen.covariate_names[j] for j in kept]
+        outcome, usage = screen.clr[cells], screen.usage[cells]
+        batch = None if screen.batch is None else screen.batch[cells]
+        table = None if screen.covariate_table is None else screen.covariate_table.iloc[cells]
+    if covariates.shape[1]:
+        # scaling columns first keeps the basis accurate whatever the covariates' units
+        scale = np.sqrt((covariates**2).mean(axis=0))
+        basis = np.linalg.qr(covariates / scale)[0]
+    else:
+        basis = np.empty((outcome.shape[0], 0))
+    return Population(
+        cells=cells,
+        covariates=covariates,
+        covariate_names=names,
+        basis=basis,
+        outcome=outcome,
+        usage=usage,
+        batch=batch,
+        table=table,
+    )

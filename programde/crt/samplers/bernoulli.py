@@ -1,0 +1,91 @@
+"""Sampler `bernoulli_index`: each cell is treated independently with its propensity.
+
+    x~_i ~ Bernoulli(p_i),  i = 1..n, independently over cells and resamples.
+
+For each cell only the resamples that hold it are visited, by geometric skips, so the cost of B
+resamples is proportional to B * sum(p) and not to B * n.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from programde.crt.population import Population
+
+
+@dataclass(frozen=True, eq=False)
+class BernoulliLaw:
+    """The law of one unit's resampled indicator.
+
+    Attributes
+    ----------
+    p : (n,) float64
+        Inclusion probabilities, inside (0, 1).
+    """
+
+    p: np.ndarray
+
+    @property
+    def _gap(self) -> np.ndarray:
+        return -1.0 / np.log1p(-self.p)
+
+    def sums(
+        self, rows: np.ndarray, n_draws: int, key: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Sums of `rows` over the treated cells of each resample.
+
+        Parameters
+        ----------
+        rows : (n, D) float32, C-contiguous
+            D a multiple of 16.
+        n_draws
+            Number B of resamples.
+        key : (4,) uint64
+            From `streams.stream_key`.
+
+        Returns
+        -------
+        sums : (B, D) float32
+        n_treated : (B,) int64
+        """
+        from programde.crt.kernels.sums import bernoulli_sums
+
+        sums = np.zeros((n_draws, rows.shape[1]), dtype=np.float32)
+        counts = np.zeros(n_draws, dtype=np.int64)
+        bernoulli_sums(self._gap, rows, n_draws, np.uint64(key[0]), sums, counts)
+        return sums, counts
+
+    def indices(self, n_draws: int, key: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The same draws as `sums`: resample b holds ``indices[indptr[b]:indptr[b + 1]]``."""
+        from programde.crt.kernels.sums import bernoulli_indices
+
+        return bernoulli_indices(self._gap, n_draws, np.uint64(key[0]))
+
+    def mean(self) -> np.ndarray:
+        """E x~ (n,)."""
+        return self.p
+
+    def count_moments(self) -> tuple[float, float]:
+        """Mean and variance of the number of treated cells."""
+        return float(self.p.sum()), float((self.p * (1 - self.p)).sum())
+
+    def covariance_trace(self, basis: np.ndarray) -> float:
+        """trace(Q' V Q), V the covariance of x~ and Q = `basis` (n, p)."""
+        return float((self.p * (1 - self.p)) @ np.einsum("ij,ij->i", basis, basis))
+
+
+@dataclass(frozen=True)
+class Bernoulli:
+    """Independent Bernoulli draws from the propensity."""
+
+    name = "bernoulli_index"
+
+    def prepare(self, population: Population) -> Bernoulli:
+        """Nothing is shared by the units of a population."""
+        return self
+
+    def law(self, p: np.ndarray, treated: np.ndarray) -> BernoulliLaw:
+        """The law of a unit with propensity `p` (n,); its treated cells do not matter."""
+        return BernoulliLaw(p)

@@ -1,0 +1,149 @@
+"""Statistic `ols`: the least-squares coefficient of the indicator, covariates adjusted for.
+
+With Q an orthonormal basis of the covariates C and R = Y - Q Q'Y (Frisch-Waugh-Lovell), the
+coefficient of x in the regression of Y on x and C is
+
+    beta = R'x / d,   d = x'M x = n1 - ||Q'x||^2,   M = I - QQ',
+
+so a resample needs only the sums of the rows of W = [R | Q] over its treated cells.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from programde.crt.population import Population
+from programde.crt.statistics.linearised import Linearised
+
+#: x is collinear with the covariates where d <= COLLINEAR * n1.
+COLLINEAR = 1e-12
+
+
+@dataclass(frozen=True)
+class OLS:
+    """Least-squares effect on centred log-ratio usage."""
+
+    name = "ols"
+
+    def prepare(self, population: Population) -> PreparedOLS:
+        """Residualise the outcome of a population."""
+        basis = population.basis
+        residual = population.outcome - basis @ (basis.T @ population.outcome)
+        return PreparedOLS(residual, basis)
+
+
+class PreparedOLS:
+    """OLS in one population of n cells, K programs, p covariates.
+
+    Attributes
+    ----------
+    summands : (n, K) float64
+        Residuals R.
+    rows : (n, D) float32
+        [R | Q], padded with zeros to a multiple of 16 columns.
+    """
+
+    def __init__(self, residual: np.ndarray, basis: np.ndarray):
+        from programde.crt.kernels.rows import padded
+
+        self.summands = residual
+        self.basis = basis
+        n, self.n_programs = residual.shape
+        self._width = self.n_programs + basis.shape[1]
+        self.rows = np.zeros((n, padded(self._width)), dtype=np.float32)
+        self.rows[:, : self.n_programs] = residual
+        self.rows[:, self.n_programs : self._width] = basis
+
+    def observed(self, treated: np.ndarray) -> np.ndarray:
+        """beta (K,) float64; NaN where x is collinear with the covariates."""
+        sums = self.summands[treated].sum(axis=0)
+        projection = self.basis[treated].sum(axis=0)
+        d = treated.size - projection @ projection
+        if not d > COLLINEAR * treated.size:
+            return np.full(self.n_programs, np.nan)
+        return sums / d
+
+    def why_untestable(self, treated: np.ndarray) -> str:
+        """A reason where `observed` cannot be computed, else an empty string."""
+        projection = self.basis[treated].sum(axis=0)
+        d = treated.size - projection @ projection
+        return "" if d > COLLINEAR * treated.size else "collinear with the covariates"
+
+    def finish(self, sums: np.ndarray, n_treated: np.ndarray) -> np.ndarray:
+        """beta (B, K) float64 from `sums` (B, D) and `n_treated` (B,).
+
+        A resample without treated cells, or collinear with the covariates, has the value 0: it is
+        a function of the draw like any other, so p-values stay valid.
+        """
+        projection = sums[:, self.n_programs : self._width].astype(np.float64)
+        d = n_treated - np.einsum("bj,bj->b", projection, projection)
+        usable = d > 1e-6 * np.maximum(n_treated, 1)
+        inverse = np.divide(1.0, d, out=np.zeros_like(d), where=usable)
+        return sums[:, : self.n_programs] * inverse[:, None]
+
+    def standard_errors(self, treated: list[np.ndarray], effects: np.ndarray) -> np.ndarray:
+        """Heteroscedasticity-robust (HC3) standard errors of `effects` (G, K), for G units.
+
+        With the residual indicator x~ = M x, residuals e = R - x~ beta and leverages
+        h_i = ||q_i||^2 + x~_i^2 / d of the full design,
+
+            se^2 = sum_i x~_i^2 e_i^2 / (1 - h_i)^2 / d^2        (MacKinnon and White 1985)
+
+        expanded in beta, so that all units and programs are three matrix products per block of
+        cells. NaN where a treated cell has leverage 1 (a single treated cell, for instance).
+
+        Returns
+        -------
+        (G, K) float64
+        """
+        n, n_units = self.basis.shape[0], len(treated)
+        projections = np.stack([self.basis[t].sum(axis=0) for t in treated])
+        sizes = np.array([t.size for t in treated])
+        d = sizes - np.einsum("gj,gj->g", projections, projections)
+        base = np.einsum("ij,ij->i", self.basis, self.basis)
+        second = np.zeros((n_units, self.n_programs))
+        first = np.zeros((n_units, self.n_programs))
+        fourth = np.zeros(n_units)
+        bounds = [np.searchsorted(t, np.arange(0, n + _CELLS, _CELLS)) for t in treated]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            for block, begin in enumerate(range(0, n, _CELLS)):
+                end = min(begin + _CELLS, n)
+                x = projections @ -self.basis[begin:end].T
+                for g, places in enumerate(treated):
+                    x[g, places[bounds[g][block] : bounds[g][block + 1]] - begin] += 1.0
+                square = x * x
+                leverage = base[begin:end] + square / d[:, None]
+                weight = square / (1.0 - leverage) ** 2
+                residual = self.summands[begin:end]
+                second += weight @ (residual * residual)
+                first += (weight * x) @ residual
+                fourth += np.einsum("gi,gi->g", weight, square)
+            variance = second - 2.0 * effects * first + effects**2 * fourth[:, None]
+            return np.sqrt(np.maximum(variance, 0.0)) / d[:, None]
+
+    def linearise(self, t: np.ndarray, law: Any) -> Linearised:
+        """The event {beta_k >= t_k} as a linear inequality in x, about the law's mean.
+
+        With m = Q'Ex and V the covariance of x, ||Q'x||^2 ~ 2 m'Q'x - ||m||^2 + trace(Q'VQ), so
+        d ~ sum_i x_i w_i + c with w_i = 1 - 2 (Qm)_i and c = ||m||^2 - trace(Q'VQ), and
+        beta_k >= t is sum_i x_i (R_ik - t w_i) >= t c.
+
+        Parameters
+        ----------
+        t : (K,)
+            Thresholds.
+        law
+            The sampler's law of the unit.
+        """
+        m = self.basis.T @ law.mean()
+        weights = 1.0 - 2.0 * (self.basis @ m)
+        constant = m @ m - law.covariance_trace(self.basis)
+        t = np.asarray(t, dtype=np.float64)
+        return Linearised(tau=t, weights=weights, threshold=t * constant)
+
+
+#: Cells per block of the matrix products for standard errors.
+_CELLS = 4096

@@ -1,0 +1,233 @@
+"""A screen as arrays, and as a folder of them, for handing it from one stage to the next.
+
+A folder holds uncompressed ``.npy`` arrays (which can be memory-mapped), ``screen.json`` with the
+sizes and the names of the arrays, and ``covariate_table.parquet``. Names are kept as one UTF-8
+text with the end of each name, so nothing is padded or lost. The same screen gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from programde.errors import InputError
+from programde.screen.composition import first_line
+from programde.screen.screen import Screen
+
+FORMAT, VERSION = "programde-screen", 1
+MANIFEST, TABLE = "screen.json", "covariate_table.parquet"
+NUMBERS = ("usage", "clr", "floor", "covariates", "guides_indices", "guides_indptr")
+NAMES = ("covariate_names", "guide_names", "mapped_guides", "mapped_targets", "program_names",
+         "cell_names", "notes")  # fmt: skip
+BATCH_NAMES = "batch_levels"
+
+
+def screen_arrays(screen: Screen) -> dict[str, np.ndarray]:
+    """A screen as plain numeric arrays; the covariate table is not among them.
+
+    Parameters
+    ----------
+    screen
+        Any screen.
+
+    Returns
+    -------
+    dict
+        ``usage``, ``clr`` (N, K) float64, ``floor`` (1,) float64, ``covariates`` (N, p) float64,
+        ``guides_indices``, ``guides_indptr`` (compressed columns of ones), ``batch_codes`` (N,)
+        int32 where there is a batch, and for each list of names ``<list>_text`` (uint8, UTF-8)
+        and ``<list>_ends`` (int64, end of each name in the text).
+    """
+    arrays = {
+        "usage": screen.usage,
+        "clr": screen.clr,
+        "floor": np.array([screen.floor], dtype=np.float64),
+        "covariates": screen.covariates,
+        "guides_indices": screen.guides.indices,
+        "guides_indptr": screen.guides.indptr,
+    }
+    lists: dict[str, Sequence[str]] = {
+        "covariate_names": screen.covariate_names,
+        "guide_names": screen.guide_names,
+        "mapped_guides": list(screen.guide_to_target),
+        "mapped_targets": list(screen.guide_to_target.values()),
+        "program_names": screen.program_names,
+        "cell_names": screen.cell_names,
+        "notes": screen.notes,
+    }
+    if screen.batch is not None:
+        levels, codes = np.unique(screen.batch.astype(str), return_inverse=True)
+        arrays["batch_codes"] = codes.astype(np.int32)
+        lists[BATCH_NAMES] = levels.tolist()
+    for name, texts in lists.items():
+        arrays |= _pack(name, texts)
+    return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+
+
+def screen_from_arrays(
+    arrays: Mapping[str, np.ndarray], covariate_table: pd.DataFrame | None = None
+) -> Screen:
+    """The screen that `screen_arrays` took apart.
+
+    Parameters
+    ----------
+    arrays
+        As `screen_arrays` gives them; may be memory-mapped.
+    covariate_table : (N, m) DataFrame or None
+        The covariates before encoding; gets the cell names as its index.
+
+    Returns
+    -------
+    Screen
+
+    Raises
+    ------
+    InputError
+        An array is missing.
+    """
+    wanted = [*NUMBERS, *(f"{name}_{part}" for name in NAMES for part in ("text", "ends"))]
+    missing = [name for name in wanted if name not in arrays]
+    if missing:
+        raise InputError(f"a stored screen lacks {', '.join(missing)}; make it again")
+    names = {name: _unpack(arrays, name) for name in NAMES}
+    batch = None
+    if "batch_codes" in arrays:
+        levels = np.array(_unpack(arrays, BATCH_NAMES), dtype=object)
+        batch = levels[np.asarray(arrays["batch_codes"])]
+    indices, indptr = np.asarray(arrays["guides_indices"]), np.asarray(arrays["guides_indptr"])
+    usage = np.asarray(arrays["usage"])
+    if covariate_table is not None:
+        index = pd.Index(names["cell_names"], dtype=object)
+        covariate_table = covariate_table.set_axis(index, axis=0)
+    return Screen(
+        usage=usage,
+        clr=np.asarray(arrays["clr"]),
+        floor=float(arrays["floor"][0]),
+        covariates=np.asarray(arrays["covariates"]),
+        covariate_names=names["covariate_names"],
+        covariate_table=covariate_table,
+        batch=batch,
+        guides=sparse.csc_matrix(
+            (np.ones(len(indices), dtype=np.int8), indices, indptr),
+            shape=(usage.shape[0], len(indptr) - 1),
+        ),
+        guide_names=names["guide_names"],
+        guide_to_target=dict(zip(names["mapped_guides"], names["mapped_targets"], strict=True)),
+        program_names=names["program_names"],
+        cell_names=names["cell_names"],
+        notes=tuple(names["notes"]),
+    )
+
+
+def save_screen(screen: Screen, folder: str | os.PathLike[str]) -> None:
+    """Write a screen to a folder, all of it or nothing; an older one there is replaced.
+
+    Raises
+    ------
+    InputError
+        The path is a file, or a folder that holds something else.
+    """
+    folder = Path(folder)
+    if folder.exists() and not _replaceable(folder):
+        raise InputError(f"{folder} exists and is not a stored screen; choose another folder")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".part", dir=folder.parent))
+    try:
+        fresh.chmod(0o755)
+        arrays = screen_arrays(screen)
+        for name, array in arrays.items():
+            np.save(fresh / f"{name}.npy", array, allow_pickle=False)
+        if screen.covariate_table is not None:
+            screen.covariate_table.reset_index(drop=True).to_parquet(fresh / TABLE)
+        manifest = {
+            "format": FORMAT,
+            "version": VERSION,
+            "cells": screen.n_cells,
+            "programs": screen.n_programs,
+            "guides": len(screen.guide_names),
+            "covariates": screen.covariate_names,
+            "has_covariate_table": screen.covariate_table is not None,
+            "arrays": sorted(arrays),
+        }
+        (fresh / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+        if folder.exists():
+            old = Path(
+                tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".old", dir=folder.parent)
+            )
+            os.replace(folder, old)
+            os.replace(fresh, folder)
+            shutil.rmtree(old)
+        else:
+            os.replace(fresh, folder)
+    except BaseException:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise
+
+
+def load_screen(folder: str | os.PathLike[str], mmap: bool = True) -> Screen:
+    """Read a screen that `save_screen` wrote.
+
+    Parameters
+    ----------
+    folder
+        The folder.
+    mmap
+        Map the large arrays read-only instead of reading them.
+
+    Returns
+    -------
+    Screen
+        Equal to the one that was saved, bit for bit.
+
+    Raises
+    ------
+    InputError
+        No such folder, another format, or a damaged file.
+    """
+    folder = Path(folder)
+    if not (folder / MANIFEST).is_file():
+        raise InputError(f"{folder} is not a stored screen: it has no {MANIFEST}")
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        if (manifest.get("format"), manifest.get("version")) != (FORMAT, VERSION):
+            raise InputError(f"{folder / MANIFEST} is not of format {FORMAT} {VERSION}")
+        mode = "r" if mmap else None
+        arrays = {
+            name: np.load(folder / f"{name}.npy", mmap_mode=mode, allow_pickle=False)  # type: ignore[arg-type]
+            for name in manifest["arrays"]
+        }
+        table = pd.read_parquet(folder / TABLE) if manifest["has_covariate_table"] else None
+        return screen_from_arrays(arrays, table)
+    except InputError:
+        raise
+    except Exception as error:  # numpy, json and pyarrow raise many kinds for a damaged file
+        raise InputError(
+            f"{folder} holds a damaged screen, make it again "
+            f"({type(error).__name__}: {first_line(error)})"
+        ) from error
+
+
+def _replaceable(folder: Path) -> bool:
+    return folder.is_dir() and ((folder / MANIFEST).is_file() or not any(folder.iterdir()))
+
+
+def _pack(name: str, texts: Sequence[str]) -> dict[str, np.ndarray]:
+    raw = [text.encode("utf-8", "surrogatepass") for text in texts]
+    return {
+        f"{name}_text": np.frombuffer(b"".join(raw), dtype=np.uint8),
+        f"{name}_ends": np.cumsum([len(r) for r in raw], dtype=np.int64),
+    }
+
+
+def _unpack(arrays: Mapping[str, np.ndarray], name: str) -> list[str]:
+    raw, ends = np.asarray(arrays[f"{name}_text"]).tobytes(), arrays[f"{name}_ends"].tolist()
+    starts = [0, *ends][: len(ends)]
+    return [raw[a:b].decode("utf-8", "surrogatepass") for a, b in zip(starts, ends, strict=True)]

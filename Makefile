@@ -1,0 +1,63 @@
+# programDE: `make run` analyses the built-in screen and prints the path of the report; `make test`
+# tests. Both first make .venv from the lock file, once. Everything else is listed by `make help`.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+BIN := .venv/bin
+PYTHON := $(BIN)/python
+CODE := programde pipeline tests scripts benchmarks
+
+# Stages find this project's interpreter; DVC and MLflow report to nobody.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export DVC_NO_ANALYTICS := 1
+export MLFLOW_DISABLE_TELEMETRY := true
+export DO_NOT_TRACK := true
+
+.PHONY: help env requirements run data test lint format bench lock ui clean clean-sweeps
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 18
+
+env: .venv/.made  ## the environment: .venv, from requirements.lock
+
+.venv/.made: requirements.lock scripts/make_env.sh
+	@sh scripts/make_env.sh
+
+requirements: env  ## the same: install what is needed
+
+run: env  ## analyse the screen that conf/ names; rerun only what changed
+	@dvc repro --quiet
+	@echo "report: $(CURDIR)/reports/index.html"
+
+data: env  ## the first stages only: read, check and transform the screen
+	@dvc repro --quiet prepare
+
+test: env  ## the test suite
+	@$(PYTHON) -m pytest -q
+
+lint: env  ## style and types
+	@ruff check $(wildcard $(CODE))
+	@ruff format --check $(wildcard $(CODE))
+	@mypy
+
+format: env  ## put the code into its usual form
+	@ruff check --fix --quiet $(wildcard $(CODE)) || true
+	@ruff format --quiet $(wildcard $(CODE))
+
+bench: env  ## speed against a plain baseline
+	@$(PYTHON) -m benchmarks
+
+ui: env  ## compare runs in the browser: http://127.0.0.1:5000
+	@mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port 5000
+
+lock: requirements.in  ## renew requirements.lock (needs uv)
+	@uv pip compile requirements.in --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-emit-find-links --no-header --quiet -o requirements.lock
+
+clean:  ## delete computed files; the DVC cache and the record of runs stay
+	@rm -rf data reports/sweep build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	@find reports -mindepth 1 ! -name .gitkeep -delete
+	@find programde pipeline tests scripts benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+clean-sweeps: env  ## delete the workspaces of sweeps and say how much that freed
+	@$(PYTHON) -m pipeline.workspace

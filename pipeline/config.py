@@ -1,0 +1,95 @@
+"""From a composed configuration to the one that params.yaml holds, or to one clear line.
+
+`resolve` checks every key and separates from the rest what says nothing about *what* is computed,
+and on which therefore no stage depends:
+
+* `compute`: this machine's workers;
+* `inputs`: where the files that come in lie on this machine. What they hold is told by
+  `data.fingerprint`, so that a stage reruns when a file changes and does not when it moves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from pipeline.fingerprint import fingerprint
+from pipeline.schema import BESIDE, KINDS, typed
+from programde.errors import InputError
+
+#: Sections that change no result: every stage may read them, none declares them.
+FREE = ("compute", "inputs")
+
+
+def project_root() -> Path:
+    """The folder that holds dvc.yaml and conf/, from which every command is run."""
+    here = Path.cwd()
+    if not (here / "dvc.yaml").is_file() or not (here / "conf").is_dir():
+        raise InputError(f"{here} holds no dvc.yaml and conf/: run this from the project's folder")
+    return here
+
+
+def resolve(config: DictConfig) -> dict[str, Any]:
+    """The configuration as params.yaml holds it.
+
+    Parameters
+    ----------
+    config
+        Composed by Hydra, from conf/ or from a params.yaml.
+
+    Returns
+    -------
+    dict
+        Plain values. Under `data`, the paths are replaced by `fingerprint`; they are in `inputs`.
+
+    Raises
+    ------
+    OptionError
+        A key or value that is not allowed.
+    InputError
+        A file that does not exist or cannot be read.
+    """
+    known = config.get("inputs")
+    given = OmegaConf.create({k: config._get_node(k) for k in config if k not in BESIDE})
+    if known is not None:  # from a params.yaml: put the paths back where they are checked
+        marks = given.data.pop("fingerprint", OmegaConf.create({}))
+        given.data = OmegaConf.merge(given.data, known)
+    plain = typed(given)
+
+    data = plain["data"]
+    keys = [f.name for f in fields(KINDS["data"][data["kind"]]) if f.metadata.get("path")]
+    inputs = {key: str(Path(data.pop(key)).expanduser().resolve()) for key in keys}
+    for key, where in inputs.items():
+        if not Path(where).exists():
+            raise InputError(f"data.{key}={where} does not exist; give an existing file")
+    if known is not None:
+        prints = {str(key): str(mark) for key, mark in marks.items()}
+    else:
+        prints = {key: fingerprint(Path(where)) for key, where in inputs.items()}
+    if prints:
+        data["fingerprint"] = prints
+    return {**plain, "inputs": inputs}
+
+
+def select(params: dict[str, Any], keys: Iterable[str]) -> dict[str, Any]:
+    """The part of a configuration that some dotted keys name.
+
+    Raises
+    ------
+    KeyError
+        A key that the configuration does not hold.
+    """
+    chosen: dict[str, Any] = {}
+    for key in keys:
+        source: Any = params
+        target = chosen
+        *parents, last = key.split(".")
+        for parent in parents:
+            source = source[parent]
+            target = target.setdefault(parent, {})
+        target[last] = source[last]
+    return chosen

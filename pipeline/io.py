@@ -1,0 +1,104 @@
+"""Writing outputs so that a reader sees all of one or nothing of it.
+
+Everything is written under a temporary name in the same folder and then moved. A DVC cache that
+hardlinks its files into the tree would be corrupted by writing in place.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@contextlib.contextmanager
+def replacing(path: Path | str) -> Iterator[Path]:
+    """A temporary path to write a file to; moved over `path` at the end, deleted on an error."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o666 & ~_umask())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def replacing_folder(path: Path | str) -> Iterator[Path]:
+    """A temporary folder to fill; takes the place of `path` at the end, deleted on an error."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    try:
+        yield temporary
+        temporary.chmod(0o777 & ~_umask())
+        if path.exists():
+            old = Path(tempfile.mkdtemp(prefix=f".{path.name}-old-", dir=path.parent))
+            os.replace(path, old)
+            os.replace(temporary, path)
+            shutil.rmtree(old)
+        else:
+            os.replace(temporary, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_text(path: Path | str, text: str) -> bool:
+    """Write a text file; an identical one is left untouched. Whether it was written."""
+    path = Path(path)
+    if path.is_file() and path.read_bytes() == text.encode():
+        return False
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+    return True
+
+
+def write_json(path: Path | str, content: Any) -> None:
+    """Write JSON that reads well in a diff; NaN becomes null."""
+    write_text(path, json.dumps(_json_ready(content), indent=2, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path | str) -> Any:
+    return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def write_table(table: pd.DataFrame, *paths: Path | str) -> None:
+    """Write a table as parquet or CSV, by the suffix of each path; floats to full precision."""
+    for path in map(Path, paths):
+        with replacing(path) as temporary:
+            if path.suffix == ".parquet":
+                table.to_parquet(temporary)
+            else:
+                table.to_csv(temporary, index=False, lineterminator="\n")
+
+
+def _json_ready(value: Any) -> Any:
+    """Plain Python values: numpy scalars and arrays unpacked, NaN and infinities as null."""
+    if isinstance(value, dict):
+        return {str(key): _json_ready(one) for key, one in value.items()}
+    if isinstance(value, list | tuple | set):
+        return [_json_ready(one) for one in value]
+    if hasattr(value, "tolist"):
+        return _json_ready(value.tolist())
+    if isinstance(value, float) and not (abs(value) < float("inf")):
+        return None
+    return value
+
+
+def _umask() -> int:
+    """The process's umask; reading it means setting it twice."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

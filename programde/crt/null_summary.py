@@ -15,6 +15,10 @@ import numpy as np
 #: Tail probabilities at which the null's quantiles are kept, in either tail.
 TAIL_LEVELS = np.round(np.arange(0.02, 0.2001, 0.01), 2)
 
+#: Values of the statistic closer than this many null standard deviations count as tied: ten times
+#: the rounding of float32 sums over some thousand cells, and too little to move a p-value by 1e-5.
+TIE = 1e-5
+
 
 @dataclass(frozen=True)
 class NullSummary:
@@ -71,7 +75,7 @@ class NullSummary:
 
 
 def summarise(draws: np.ndarray, observed: np.ndarray) -> NullSummary:
-    """The summary of explicit draws: the plain definition that kernels must equal.
+    """The summary of one unit's draws.
 
     Parameters
     ----------
@@ -84,29 +88,45 @@ def summarise(draws: np.ndarray, observed: np.ndarray) -> NullSummary:
     -------
     NullSummary
         With one unit: arrays of shape (1, K). Quantiles interpolate linearly (Hyndman and Fan's
-        type 7). Counts take two values as tied when they differ by less than 1e-6 standard
-        deviations, so that rounding never decides a tie.
+        type 7). Counts take two values as tied when they differ by less than `TIE` standard
+        deviations, so that float32 rounding in the sums never decides a tie.
     """
-    draws = np.asarray(draws, dtype=np.float64)
-    mean = draws.mean(axis=0)
-    centred = draws - mean
-    sd = np.sqrt((centred**2).mean(axis=0))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        skewness = (centred**3).mean(axis=0) / sd**3
-    quantiles = np.quantile(draws, np.concatenate([TAIL_LEVELS, [0.5], 1 - TAIL_LEVELS]), axis=0)
+    ordered = np.sort(np.asarray(draws, dtype=np.float64).T, axis=1)
+    n_draws = ordered.shape[1]
+    mean = ordered.mean(axis=1)
+    centred = ordered - mean[:, None]
+    square = centred * centred
+    variance = square.mean(axis=1)
+    sd = np.sqrt(variance)
+    third = np.einsum("kb,kb->k", square, centred) / n_draws
+    skewness = np.divide(third, sd**3, out=np.full_like(sd, np.nan), where=sd > 0)
     n_tail = TAIL_LEVELS.size
-    tie = 1e-6 * sd
+    quantiles = _quantiles(ordered, np.concatenate([TAIL_LEVELS, [0.5], 1 - TAIL_LEVELS]))
+    observed = np.asarray(observed, dtype=np.float64)[:, None]
+    tie = TIE * sd[:, None]
+    n_ge = (ordered >= observed - tie).sum(axis=1, dtype=np.int32)
+    n_le = (ordered <= observed + tie).sum(axis=1, dtype=np.int32)
+    n_abs_ge = (np.abs(ordered) >= np.abs(observed) - tie).sum(axis=1, dtype=np.int32)
     return NullSummary(
-        n_draws=draws.shape[0],
+        n_draws=n_draws,
         mean=mean[None],
         sd=sd[None],
         skewness=skewness[None],
-        minimum=draws.min(axis=0)[None],
-        maximum=draws.max(axis=0)[None],
-        median=quantiles[n_tail][None],
-        lower=quantiles[:n_tail].T[None],
-        upper=quantiles[n_tail + 1 :].T[None],
-        n_ge=(draws >= observed - tie).sum(axis=0, dtype=np.int32)[None],
-        n_le=(draws <= observed + tie).sum(axis=0, dtype=np.int32)[None],
-        n_abs_ge=(np.abs(draws) >= np.abs(observed) - tie).sum(axis=0, dtype=np.int32)[None],
+        minimum=ordered[None, :, 0],
+        maximum=ordered[None, :, -1],
+        median=quantiles[None, :, n_tail],
+        lower=quantiles[None, :, :n_tail],
+        upper=quantiles[None, :, n_tail + 1 :],
+        n_ge=n_ge[None],
+        n_le=n_le[None],
+        n_abs_ge=n_abs_ge[None],
     )
+
+
+def _quantiles(ordered: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """Type-7 quantiles (K, L) of rows that are sorted (K, B)."""
+    place = levels * (ordered.shape[1] - 1)
+    below = np.floor(place).astype(np.int64)
+    above = np.minimum(below + 1, ordered.shape[1] - 1)
+    share = place - below
+    return ordered[:, below] * (1 - share) + ordered[:, above] * share

@@ -51,7 +51,7 @@ class UTest:
         centred = np.empty(values.shape, dtype=np.float64)
         middle = (values.shape[0] + 1) / 2
         for k in range(values.shape[1]):
-            centred[:, k] = rankdata(values[:, k], method=self.rank_method) - middle
+            centred[:, k] = rankdata(values[:, k], method="average") - middle
         return PreparedUTest(centred)
 
 
@@ -98,8 +98,11 @@ class PreparedUTest:
     def linearise(self, t: np.ndarray, law: Any) -> Linearised:
         """The event {effect_k >= t_k} as a linear inequality in x.
 
-        effect >= t is sum_i x_i c_i >= f(n1) with f(n) = (t / 2) n (N - n). About E = E n1, to second order in n1 - E,
-        f(n1) ~ f(E) + f'(E) (n1 - E) + f''/2 Var n1 with f'(E) = (t / 2) (N - 2 E), f'' = -t.
+        effect >= t is sum_i x_i c_i >= f(n1) with f(n) = (t / 2) n (N - n). About E = E n1,
+        to second order in n1 - E,
+
+            f(n1) ~ f(E) + f'(E) (n1 - E) + f''/2 Var n1,   f'(E) = (t / 2) (N - 2 E),  f'' = -t.
+
         Under permutation n1 is fixed and the inequality is exact.
         """
         t = np.asarray(t, dtype=np.float64)

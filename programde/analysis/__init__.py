@@ -1,0 +1,1 @@
+"""A screen from one end to the other: test, calibrate, tabulate. Each step is one module."""

@@ -1,0 +1,206 @@
+"""Testing the targets of a screen, and groups of its non-targeting guides, in the same way."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from programde.controls.groups import default_group_size, group_ntc_guides, group_units
+from programde.crt.engine import RunOptions, Visitor, run_tasks
+from programde.crt.plan import ControlGroup, choose_control, plan
+from programde.crt.results import CRTResult
+from programde.errors import InputError, OptionError, check_choice, nearest
+from programde.screen.guides import check_ntc_labels
+from programde.screen.screen import Screen, Unit
+
+UNITS = ("union", "guide")
+
+
+def units_to_test(
+    screen: Screen,
+    ntc_labels: Sequence[str] = (),
+    targets: Sequence[str] | None = None,
+    kind: str = "union",
+) -> list[Unit]:
+    """Units of the real targets: one per target (`union`) or one per guide (`guide`).
+
+    Raises
+    ------
+    InputError
+        If a target asked for does not exist, or none is left.
+    """
+    check_choice("unit", kind, UNITS)
+    columns = screen.target_columns()
+    for target in targets or ():
+        if target not in columns:
+            raise InputError(f"target {target!r} has no guide{nearest(target, columns)}")
+    chosen = list(targets) if targets is not None else [t for t in columns if t not in ntc_labels]
+    if not chosen:
+        raise InputError("there is no target to test: every guide belongs to a control label")
+    if kind == "union":
+        return screen.target_units(chosen)
+    names = screen.guide_names
+    return [Unit(names[c], (names[c],), (c,)) for target in chosen for c in columns[target]]
+
+
+def run_targets(
+    screen: Screen,
+    options: RunOptions,
+    *,
+    ntc_labels: str | Sequence[str] = (),
+    control: str = "complement",
+    targets: Sequence[str] | None = None,
+    unit: str = "union",
+    drop_empty_batches: bool = False,
+    visit: Visitor | None = None,
+) -> CRTResult:
+    """Test every target of a screen on every program.
+
+    Parameters
+    ----------
+    screen
+        The screen.
+    options
+        Statistic, sampler, number of resamples, seed, threads.
+    ntc_labels
+        Targets that are non-targeting controls; they are not tested here.
+    control
+        ``"complement"``, ``"nt_cells"`` or ``"auto"``; see `crt.plan`.
+    targets
+        Targets to test, in this order; None for all but the controls.
+    unit
+        ``"union"`` of a target's guides, or each ``"guide"`` alone.
+    drop_empty_batches
+        Leave batches without a treated cell out of a unit's test.
+    visit
+        For calibrations that need each unit's law; see `crt.engine.run_tasks`.
+    """
+    labels = check_ntc_labels(screen.guide_to_target, ntc_labels) if ntc_labels else []
+    units = units_to_test(screen, labels, targets, unit)
+    group = choose_control(screen, control, labels)
+    tasks = plan(screen, units, group, drop_empty_batches=drop_empty_batches)
+    names = [u.name for u in units]
+    return run_tasks(tasks, names, screen.program_names, options, visit, label="targets")
+
+
+@dataclass(frozen=True)
+class NTCNull:
+    """Tests of groups of non-targeting guides.
+
+    Attributes
+    ----------
+    result
+        One row per distinct group.
+    partitions
+        For each partition of the guides: group id -> unit name in `result`.
+    guides
+        Unit name -> its guides.
+    group_size
+        Guides per group.
+    """
+
+    result: CRTResult
+    partitions: list[dict[str, str]]
+    guides: dict[str, list[str]]
+    group_size: int
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write the result and the groups into `folder`."""
+        folder = Path(folder)
+        self.result.save(folder)
+        content = {
+            "partitions": self.partitions,
+            "guides": self.guides,
+            "group_size": self.group_size,
+        }
+        temporary = folder / "groups.json.tmp"
+        temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
+        os.replace(temporary, folder / "groups.json")
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> NTCNull:
+        """Read what `save` wrote."""
+        folder = Path(folder)
+        try:
+            content = json.loads((folder / "groups.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise InputError(f"{folder} holds no readable control groups ({error})") from error
+        return cls(result=CRTResult.load(folder), **content)
+
+
+def ntc_units(
+    screen: Screen,
+    ntc_labels: str | Sequence[str],
+    *,
+    group_size: int | None = None,
+    n_partitions: int = 10,
+    n_bins: int = 20,
+    seed: int = 0,
+) -> tuple[list[Unit], list[dict[str, str]], int]:
+    """Distinct groups of non-targeting guides, the partitions by unit name, and the group size."""
+    from programde.controls.groups import group_unit_name
+
+    labels = check_ntc_labels(screen.guide_to_target, ntc_labels)
+    size = default_group_size(screen, labels) if group_size is None else group_size
+    if n_partitions < 1:
+        raise OptionError(f"n_partitions={n_partitions} must be at least 1")
+    partitions = group_ntc_guides(screen, labels, size, n_partitions, n_bins, seed)
+    named = [{key: group_unit_name(g) for key, g in part.items()} for part in partitions]
+    return group_units(screen, partitions), named, size
+
+
+def run_ntc_groups(
+    screen: Screen,
+    options: RunOptions,
+    *,
+    ntc_labels: str | Sequence[str],
+    control: str = "complement",
+    group_size: int | None = None,
+    n_partitions: int = 10,
+    n_bins: int = 20,
+    seed: int = 0,
+    drop_empty_batches: bool = False,
+    visit: Visitor | None = None,
+) -> NTCNull:
+    """Test groups of non-targeting guides as if they were targets; see `run_targets`.
+
+    Parameters
+    ----------
+    group_size
+        Guides per group; None for the median of the real targets.
+    n_partitions
+        Random partitions of the guides into groups. A group that recurs is tested once.
+    n_bins
+        Guide-frequency bins by which groups follow real targets.
+    seed
+        Seed of the partitions.
+    """
+    units, partitions, size = ntc_units(
+        screen,
+        ntc_labels,
+        group_size=group_size,
+        n_partitions=n_partitions,
+        n_bins=n_bins,
+        seed=seed,
+    )
+    labels = check_ntc_labels(screen.guide_to_target, ntc_labels)
+    group = choose_control(screen, control, labels)
+    tasks = plan(screen, units, group, drop_empty_batches=drop_empty_batches, are_controls=True)
+    names = [u.name for u in units]
+    result = run_tasks(tasks, names, screen.program_names, options, visit, label="NTC groups")
+    guides = {u.name: list(u.guides) for u in units}
+    return NTCNull(result=result, partitions=partitions, guides=guides, group_size=size)
+
+
+__all__ = [
+    "ControlGroup",
+    "NTCNull",
+    "RunOptions",
+    "ntc_units",
+    "run_ntc_groups",
+    "run_targets",
+    "units_to_test",
+]

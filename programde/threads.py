@@ -1,0 +1,50 @@
+"""Threads: how many workers, and keeping the linear algebra libraries from adding their own."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from programde.errors import OptionError
+
+_LIMITS: list[Any] = []
+
+
+def limit_threading(n_threads: int = 1) -> None:
+    """Clamp the BLAS and OpenMP threads of the running process.
+
+    Environment variables are read when a library loads, so setting them later does nothing; this
+    talks to the loaded libraries (threadpoolctl), and sets the variables for child processes.
+
+    Raises
+    ------
+    OptionError
+        If `n_threads` is below 1.
+    """
+    from threadpoolctl import threadpool_limits
+
+    if int(n_threads) < 1:
+        raise OptionError(f"n_threads={n_threads} must be at least 1")
+    for key in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[key] = str(int(n_threads))
+    # kept alive: the limit is lifted when the object is collected
+    _LIMITS[:] = [threadpool_limits(limits=int(n_threads))]
+
+
+def worker_count(n_jobs: int | None) -> int:
+    """Workers for `n_jobs` as joblib counts them: -1 for all cores, -2 for all but one.
+
+    Raises
+    ------
+    OptionError
+        If `n_jobs` is 0.
+    """
+    if n_jobs is None:
+        return 1
+    n_jobs = int(n_jobs)
+    if n_jobs == 0:
+        raise OptionError("n_jobs=0 has no meaning; use 1, or -1 for all cores")
+    if n_jobs < 0:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        return max(1, (cores or 1) + 1 + n_jobs)
+    return n_jobs

@@ -67,7 +67,7 @@ def _csc_of_numbers(G: Any) -> sparse.csc_matrix:
         G = np.asarray(G)
         if G.ndim != 2:
             raise InputError(f"{WHAT} must be a matrix (cells x guides), its shape is {G.shape}")
-        if G.dtype.kind not in "biuf":
+        if G.dtype.kind in "OSU":
             try:
                 G = G.astype(np.float64)
             except (TypeError, ValueError) as error:

@@ -1,0 +1,163 @@
+"""Results as tidy tables: one row per unit x program, and one per unit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from programde.analysis.calibrating import Calibrated, raw_p
+from programde.calibration.fdr import benjamini_hochberg, storey
+from programde.calibration.omnibus import acat
+from programde.crt.results import CRTResult
+from programde.errors import check_choice
+
+ADJUST: dict[str, Callable[..., np.ndarray]] = {"bh": benjamini_hochberg, "storey": storey}
+
+
+def adjust_p(p: np.ndarray, method: str = "bh") -> np.ndarray:
+    """q-values over all tests of `p`, of any shape; NaN stays NaN and does not count."""
+    check_choice("adjust", method, ADJUST)
+    return np.asarray(ADJUST[method](p))
+
+
+def results_table(
+    result: CRTResult,
+    calibrated: Calibrated,
+    *,
+    side: str = "both",
+    adjust: str = "bh",
+    level: str = "gene",
+) -> pd.DataFrame:
+    """One row per unit x program.
+
+    Parameters
+    ----------
+    result
+        Tests of G units on K programs; control units must not be among them, since q-values are
+        over all tests given.
+    calibrated
+        Their p-values.
+    side
+        Alternative, for `p_raw`.
+    adjust
+        ``"bh"`` or ``"storey"``.
+    level
+        Name of the unit column.
+
+    Returns
+    -------
+    DataFrame
+        gene, program, effect, effect_se (HC3 for OLS, see `crt.statistics.ols`; NaN for ranks),
+        p_raw, p_value, q_value, n_treated, n_control, null_mean, null_sd, calibration, fallback,
+        reason (why a test could not be done; its p-values are NaN).
+    """
+    n_units, n_programs = result.effect.shape
+    p_raw = raw_p(result, side)
+    tested = np.array([reason == "" for reason in result.status])
+    blank = ~tested[:, None] | ~np.isfinite(result.effect)
+    p_value = np.where(blank, np.nan, calibrated.p_value)
+    reasons = np.array(
+        [reason if reason else "effect is not a number" for reason in result.status], dtype=object
+    )
+    table = {
+        level: np.repeat(np.array(result.units, dtype=object), n_programs),
+        "program": np.tile(np.array(result.programs, dtype=object), n_units),
+        "effect": result.effect.ravel(),
+        "effect_se": result.effect_se.ravel(),
+        "p_raw": np.where(blank, np.nan, p_raw).ravel(),
+        "p_value": p_value.ravel(),
+        "q_value": adjust_p(p_value, adjust).ravel(),
+        "n_treated": np.repeat(result.n_treated, n_programs),
+        "n_control": np.repeat(result.n_control, n_programs),
+        "null_mean": result.null.mean.ravel(),
+        "null_sd": result.null.sd.ravel(),
+        "calibration": np.full(n_units * n_programs, calibrated.method, dtype=object),
+        "fallback": np.where(blank, "", calibrated.fallback).ravel(),
+        "reason": np.where(blank, reasons[:, None], "").ravel(),
+    }
+    return pd.DataFrame(table)
+
+
+def omnibus_table(
+    result: CRTResult, calibrated: Calibrated, *, adjust: str = "bh", level: str = "gene"
+) -> pd.DataFrame:
+    """One row per unit: does it shift any program?
+
+    Returns
+    -------
+    DataFrame
+        gene, p_max (maximum standardised statistic over programs against its own null; Westfall
+        and Young 1993; NaN without draws), p_acat (Cauchy combination of the calibrated p-values;
+        Liu and Xie 2020), their q-values, n_treated, and the program of the smallest p-value.
+    """
+    tested = np.array([reason == "" for reason in result.status])
+    p = np.where(tested[:, None], calibrated.p_value, np.nan)
+    p_acat = acat(p, axis=1)
+    p_max = np.where(tested, result.p_max, np.nan)
+    filled = np.where(np.isfinite(p), p, np.inf)
+    best = filled.argmin(axis=1)
+    programs = np.array(result.programs, dtype=object)
+    some = np.isfinite(p).any(axis=1)
+    return pd.DataFrame(
+        {
+            level: result.units,
+            "p_max": p_max,
+            "q_max": adjust_p(p_max, adjust),
+            "p_acat": p_acat,
+            "q_acat": adjust_p(p_acat, adjust),
+            "n_treated": result.n_treated,
+            "top_program": np.where(some, programs[best], ""),
+            "top_effect": np.where(some, result.effect[np.arange(best.size), best], np.nan),
+        }
+    )
+
+
+def partition_frames(
+    p_value: np.ndarray,
+    units: Sequence[str],
+    programs: Sequence[str],
+    partitions: Sequence[Mapping[str, str]],
+) -> dict[int, pd.DataFrame]:
+    """P-values (G, K) of control groups as one frame per partition, groups x programs."""
+    row = {unit: i for i, unit in enumerate(units)}
+    return {
+        number: pd.DataFrame(
+            p_value[[row[unit] for unit in partition.values()]],
+            index=list(partition),
+            columns=list(programs),
+        )
+        for number, partition in enumerate(partitions)
+    }
+
+
+def ntc_table(
+    p_values: Mapping[str, np.ndarray],
+    units: Sequence[str],
+    programs: Sequence[str],
+    partitions: Sequence[Mapping[str, str]],
+) -> pd.DataFrame:
+    """P-values of control groups as a long table: partition, group, program, one column per kind.
+
+    Parameters
+    ----------
+    p_values
+        Kind (``raw``, ``skew_normal``, ...) -> (G, K).
+    units, programs
+        Names of rows and columns.
+    partitions
+        Group id -> unit name, for each partition.
+    """
+    row = {unit: i for i, unit in enumerate(units)}
+    parts = []
+    for number, partition in enumerate(partitions):
+        at = [row[unit] for unit in partition.values()]
+        part = {
+            "partition": np.full(len(at) * len(programs), number),
+            "group": np.repeat(np.array(list(partition.values()), dtype=object), len(programs)),
+            "program": np.tile(np.array(programs, dtype=object), len(at)),
+        }
+        part.update({kind: p[at].ravel() for kind, p in p_values.items()})
+        parts.append(pd.DataFrame(part))
+    return pd.concat(parts, ignore_index=True)

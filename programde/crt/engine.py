@@ -28,7 +28,7 @@ from programde.streams import stream_key
 from programde.threads import worker_count
 
 #: Units per block: shares one pass of the matrix products for standard errors.
-BLOCK = 16
+BLOCK = 32
 
 
 @dataclass(frozen=True)

@@ -70,6 +70,8 @@ class PropensitySolver:
         if intercept is not None:
             self._penalty[0] = 0.0
         self._has_intercept = intercept is not None
+        sums = self._columns.sum(axis=1)
+        self._gram = np.vstack([self._columns @ self._columns.T, sums])
         self._reach = np.abs(self._columns).max(axis=1, initial=0.0)
 
     @property
@@ -92,6 +94,7 @@ class PropensitySolver:
                 start = np.log(share) - np.log1p(-share)
             fit_block(
                 self._columns,
+                self._gram,
                 scores,
                 start,
                 self._penalty,

@@ -133,11 +133,12 @@ def cholesky_solve(factor, b, x):  # pragma: no cover - compiled
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def fit_block(
-    columns, scores, start, penalty, reach, tolerance, max_steps, theta, steps
+    columns, gram, scores, start, penalty, reach, tolerance, max_steps, theta, steps
 ):  # pragma: no cover - compiled
     """Fit a block of units.
 
-    `columns` (p, N) = C'; `scores` (G, p) = x'C; `start` (G,) first value of theta[0];
+    `columns` (p, N) = C'; `gram` (p + 1, p) = C'C and below it the columns' sums; `scores` (G, p)
+    = x'C; `start` (G,) first value of theta[0], the first column being the intercept, else zeros;
     `reach` (p,) = max |C_j|, so that sum_j |step_j| reach_j bounds the change of any linear
     predictor; `theta` (G, p) is filled; `steps` (G,) gets the number of Newton steps, negative
     where `tolerance` was not reached in `max_steps`.
@@ -156,9 +157,13 @@ def fit_block(
         current[:] = 0.0
         current[0] = start[g]
         score = scores[g]
-        gradient_and_hessian(
-            columns, current, score, penalty, True, eta, scratch, gradient, hessian
-        )
+        # at the start all cells have one probability, so no pass over the cells is needed
+        share = 1.0 / (1.0 + np.exp(-start[g]))
+        for j in range(p):
+            gradient[j] = penalty[j] * current[j] - score[j] + share * gram[p, j]
+            for i in range(j + 1):
+                hessian[j, i] = share * (1.0 - share) * gram[j, i]
+            hessian[j, j] += penalty[j]
         steps[g] = -max_steps
         if not cholesky(hessian, factor):
             continue

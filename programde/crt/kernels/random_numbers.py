@@ -115,8 +115,9 @@ def below(counter, n):  # pragma: no cover - compiled
 def fill_swaps(counter, size, m, swaps):  # pragma: no cover - compiled
     """swaps[j] uniform on {j, ..., size - 1}, j < m: the choices of a partial Fisher-Yates shuffle.
 
-    The multiply without its rejection test runs as a vector loop; the few candidates that the test
-    might reject (a share of size / 2^32) are drawn again with the test.
+    The multiply without Lemire's rejection test runs as a vector loop; where one of the few that
+    the test might reject (a share of size / 2^32) turns up, it is applied, and what it rejects is
+    drawn again.
     """
     start = counter[0]
     suspects = 0
@@ -127,6 +128,7 @@ def fill_swaps(counter, size, m, swaps):  # pragma: no cover - compiled
     counter[0] = start + np.uint64(m) * GAMMA
     if suspects > 0:
         for j in range(m):
-            product = (mix(start + np.uint64(j + 1) * GAMMA) >> S32) * np.uint64(size - j)
-            if (product & LOW32) < np.uint64(size - j):
+            bound = np.uint64(size - j)
+            product = (mix(start + np.uint64(j + 1) * GAMMA) >> S32) * bound
+            if (product & LOW32) < ((LOW32 - bound) + ONE) % bound:
                 swaps[j] = below(counter, size - j) + j

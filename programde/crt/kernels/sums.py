@@ -17,7 +17,7 @@ import numpy as np
 from numba import njit
 
 from programde.crt.kernels.random_numbers import fill_swaps, new_stream, resamples_holding
-from programde.crt.kernels.rows import LANES, add_vector
+from programde.crt.kernels.rows import CACHE_LINE, LANES, add_vector
 
 OPTIONS = {"nogil": True, "cache": True, "error_model": "numpy"}
 
@@ -81,8 +81,10 @@ def stratified_sums(order, starts, totals, rows, n_draws, key, sums):  # pragma:
     largest = 0
     for s in range(totals.size):
         largest = max(largest, starts[s + 1] - starts[s])
-    local = np.empty((largest, width), np.float32)
-    flat = local.reshape(local.size)
+    spare = np.empty(largest * width + LANES, np.float32)
+    # on a cache line, as `rows.aligned_zeros`
+    skip = (-spare.ctypes.data % CACHE_LINE) // 4
+    flat = spare[skip:]
     cells = np.empty(largest, np.int64)
     swaps = np.empty(largest, np.int64)
     for s in range(totals.size):
@@ -93,7 +95,7 @@ def stratified_sums(order, starts, totals, rows, n_draws, key, sums):  # pragma:
         for k in range(size):
             source = order[first + k]
             for d in range(width):
-                local[k, d] = rows[source, d]
+                flat[k * width + d] = rows[source, d]
             cells[k] = k * width
         for b in range(n_draws):
             shuffle(cells, size, m, counter, swaps)

@@ -50,9 +50,10 @@ class BernoulliLaw:
         sums : (B, D) float32
         n_treated : (B,) int64
         """
+        from programde.crt.kernels.rows import aligned_zeros
         from programde.crt.kernels.sums import bernoulli_sums
 
-        sums = np.zeros((n_draws, rows.shape[1]), dtype=np.float32)
+        sums = aligned_zeros(n_draws, rows.shape[1])
         counts = np.zeros(n_draws, dtype=np.int64)
         bernoulli_sums(self._gap, rows, n_draws, np.uint64(key[0]), sums, counts)
         return sums, counts

@@ -73,6 +73,22 @@ def compute_bins(
     return bin_id.astype(np.int64).reshape(-1), int(used.size), bounds
 
 
+def quantiles(values: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """Quantiles (type 7, linear interpolation) of positive values at ascending levels."""
+    from programde.crt.kernels.strata import order_statistics
+
+    if levels.size == 0 or values.size == 0:
+        return np.empty(0)
+    place = levels * (values.size - 1)
+    below = np.floor(place).astype(np.int64)
+    ranks = np.unique(np.concatenate([below, np.minimum(below + 1, values.size - 1)]))
+    found = np.empty(ranks.size)
+    order_statistics(np.ascontiguousarray(values), ranks, found)
+    low = found[np.searchsorted(ranks, below)]
+    high = found[np.searchsorted(ranks, np.minimum(below + 1, values.size - 1))]
+    return low + (high - low) * (place - below)
+
+
 def merge_small(sizes: np.ndarray, parents: np.ndarray, smallest: int) -> np.ndarray:
     """Which strata are merged so that each holds at least `smallest` cells.
 
@@ -137,9 +153,10 @@ class StratifiedLaw:
         self, rows: np.ndarray, n_draws: int, key: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Sums of `rows` over the treated cells; see `BernoulliLaw.sums`."""
+        from programde.crt.kernels.rows import aligned_zeros
         from programde.crt.kernels.sums import stratified_sums
 
-        sums = np.zeros((n_draws, rows.shape[1]), dtype=np.float32)
+        sums = aligned_zeros(n_draws, rows.shape[1])
         stratified_sums(
             self.order, self.starts, self.totals, rows, n_draws, np.uint64(key[0]), sums
         )
@@ -287,15 +304,15 @@ class StrataOf:
 
     def law(self, p: np.ndarray, treated: np.ndarray) -> StratifiedLaw:
         """The law of a unit with propensity `p` (n,) and treated places `treated`."""
-        from programde.crt.kernels.strata import bins_by_edges, counting_sort
+        from programde.crt.kernels.strata import bins_by_edges, counting_sort, stratum_codes
 
-        levels = np.arange(1, self.n_bins) / self.n_bins
-        edges = np.unique(np.quantile(p, levels)) if levels.size else np.empty(0)
+        edges = np.unique(quantiles(p, np.arange(1, self.n_bins) / self.n_bins))
         bins = np.empty(p.size, dtype=np.int32)
         bins_by_edges(p, edges, bins)
         n_bins = edges.size + 1
-        codes = (self.batch * n_bins + bins) * self.n_burden + self.burden
-        sizes = np.bincount(codes, minlength=self.n_batches * n_bins * self.n_burden)
+        codes = np.empty(p.size, dtype=np.int64)
+        sizes = np.zeros(self.n_batches * n_bins * self.n_burden, dtype=np.int64)
+        stratum_codes(bins, n_bins, self.batch, self.burden, self.n_burden, codes, sizes)
         parents = np.repeat(np.arange(self.n_batches), n_bins * self.n_burden)
         group = merge_small(sizes, parents, self.min_stratum_size)
         merged = np.bincount(group, weights=sizes).astype(np.int64)
@@ -303,9 +320,8 @@ class StrataOf:
         filled = np.flatnonzero(merged)
         renumber = np.full(merged.size, -1, dtype=np.int64)
         renumber[filled] = np.arange(filled.size)
-        codes = renumber[group][codes]
         starts = np.concatenate([[0], np.cumsum(merged[filled])])
         order = np.empty(p.size, dtype=np.int64)
-        counting_sort(codes, starts[:-1], order)
+        counting_sort(codes, renumber[group], starts[:-1], order)
         totals = np.bincount(codes[treated], minlength=filled.size).astype(np.int64)
         return StratifiedLaw(order=order, starts=starts, totals=totals)

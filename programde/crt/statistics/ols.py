@@ -47,13 +47,13 @@ class PreparedOLS:
     """
 
     def __init__(self, residual: np.ndarray, basis: np.ndarray):
-        from programde.crt.kernels.rows import padded
+        from programde.crt.kernels.rows import aligned_zeros, padded
 
         self.summands = residual
         self.basis = basis
         n, self.n_programs = residual.shape
         self._width = self.n_programs + basis.shape[1]
-        self.rows = np.zeros((n, padded(self._width)), dtype=np.float32)
+        self.rows = aligned_zeros(n, padded(self._width))
         self.rows[:, : self.n_programs] = residual
         self.rows[:, self.n_programs : self._width] = basis
 

@@ -67,11 +67,11 @@ class PreparedUTest:
     """
 
     def __init__(self, centred_ranks: np.ndarray):
-        from programde.crt.kernels.rows import padded
+        from programde.crt.kernels.rows import aligned_zeros, padded
 
         self.summands = centred_ranks
         self.n_cells, self.n_programs = centred_ranks.shape
-        self.rows = np.zeros((self.n_cells, padded(self.n_programs)), dtype=np.float32)
+        self.rows = aligned_zeros(self.n_cells, padded(self.n_programs))
         self.rows[:, : self.n_programs] = centred_ranks
 
     def observed(self, treated: np.ndarray) -> np.ndarray:

@@ -1,0 +1,81 @@
+"""Combining one test's results over batches.
+
+Fisher: X = -2 sum_b log p_b is chi-squared with 2B degrees of freedom if the p_b are independent
+and uniform (R. A. Fisher, Statistical Methods for Research Workers, 1932). On two-sided p-values
+it is blind to direction: effects of +3 and -3 standard errors combine to 9e-5.
+
+Stouffer, signed and weighted: Z = sum_b w_b z_b / sqrt(sum_b w_b^2) with z_b the signed normal
+score of p_b (Stouffer et al., The American Soldier, 1949; weights: Lipták 1958). With w_b the
+square root of the information in batch b (1 / standard error), Z is the test of the
+information-weighted mean effect, and effects of opposite sign cancel: the combination to use.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import stats
+
+
+def fisher(p: np.ndarray, axis: int = 0) -> np.ndarray:
+    """Fisher's combination; use `stouffer` unless direction is of no interest.
+
+    Parameters
+    ----------
+    p : array
+        P-values of independent tests; NaN where a batch takes no part.
+    axis
+        The axis of the batches.
+
+    Returns
+    -------
+    array
+        Combined p-values; NaN where no batch takes part. With one batch, its p-value.
+
+    Notes
+    -----
+    Two-sided p-values carry no direction: an effect of +3 in one batch and -3 in another count as
+    evidence for each other.
+    """
+    p = np.asarray(p, dtype=np.float64)
+    used = np.isfinite(p)
+    with np.errstate(divide="ignore"):
+        statistic = -2.0 * np.where(used, np.log(np.where(used, p, 1.0)), 0.0).sum(axis=axis)
+    count = used.sum(axis=axis)
+    combined = stats.chi2.sf(statistic, 2 * np.maximum(count, 1))
+    return np.where(count > 0, combined, np.nan)
+
+
+def stouffer(
+    p: np.ndarray, sign: np.ndarray, weight: np.ndarray | None = None, axis: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Signed, weighted Stouffer combination of two-sided p-values.
+
+    Parameters
+    ----------
+    p : array
+        Two-sided p-values of independent tests; NaN where a batch takes no part.
+    sign : array, same shape
+        Sign of each effect (or the effect itself).
+    weight : array, same shape, optional
+        Weights >= 0, best the square root of the information (1 / standard error); default equal.
+    axis
+        The axis of the batches.
+
+    Returns
+    -------
+    p : array
+        Combined two-sided p-values; NaN where no batch has weight.
+    z : array
+        Combined signed normal scores.
+    """
+    p = np.asarray(p, dtype=np.float64)
+    weight = np.ones_like(p) if weight is None else np.broadcast_to(weight, p.shape)
+    used = np.isfinite(p) & (weight > 0) & np.isfinite(weight)
+    z = np.sign(sign) * stats.norm.isf(np.where(used, p, 1.0) / 2)
+    w = np.where(used, weight, 0.0)
+    length = np.sqrt((w**2).sum(axis=axis))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        combined = np.where(
+            length > 0, (w * np.where(used, z, 0.0)).sum(axis=axis) / length, np.nan
+        )
+    return 2 * stats.norm.sf(np.abs(combined)), combined

@@ -1,0 +1,96 @@
+"""Options of the NTC empirical null, checked before any work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from programde.controls.groups import as_labels
+from programde.controls.matching import MatchingOptions
+from programde.errors import OptionError, check_choice, check_keywords
+
+BATCH_MODES = ("meta", "pooled")
+COMBINE_METHODS = ("stouffer", "fisher")
+GENE_STATISTICS = ("max_z", "max_effect")
+
+
+@dataclass(frozen=True)
+class EmpiricalNullOptions:
+    """What `null_kwargs` may hold.
+
+    Attributes
+    ----------
+    ntc_labels
+        Targets that mark NTC guides; one label or several.
+    guides_per_unit
+        Guides per NTC unit (pseudo-gene); None: as many as the median real target has, at most
+        half of the NTC guides. With `finite_population_correction` each target is compared with
+        sets of as many guides as it has itself, and this is the size of the held-out NTC units.
+    n_ntc_units
+        Number of NTC units; all possible ones where fewer exist.
+    batch_mode
+        "meta": within each batch, then combined. "pooled": once on all cells.
+    combine_method
+        "stouffer" (signed, weighted by information; recommended) or "fisher" (two-sided p-values;
+        blind to direction).
+    matching
+        See `MatchingOptions`.
+    min_treated, min_control
+        A unit, real or NTC, takes part in a batch only with so many treated and control cells.
+    batch_key
+        Covariate column that holds the batch; None: the screen's own batch labels.
+    finite_population_correction
+        True: the guides of a target are exchanged with NTC guides, which accounts for NTC units
+        sharing guides (see `programde.controls.exchange`). False: the plain comparison with
+        pseudo-genes, which finds too much where NTC guides are few.
+    gene_statistic
+        What sums up a target's programs: "max_z", the largest effect in units of the NTC spread
+        of its program, or "max_effect", the largest effect as it is.
+    qq_crossfit_seed, qq_crossfit_frac_A
+        Seed and share of the NTC guides that define the null in the cross-fit.
+    n_holdout_units
+        Number of held-out NTC units in the cross-fit.
+    """
+
+    ntc_labels: tuple[str, ...] = ("NTC", "non-targeting", "safe-targeting", "SAFE")
+    guides_per_unit: int | None = None
+    n_ntc_units: int = 5000
+    batch_mode: str = "meta"
+    combine_method: str = "stouffer"
+    matching: MatchingOptions = field(default_factory=MatchingOptions)
+    min_treated: int = 10
+    min_control: int = 10
+    batch_key: str | None = None
+    finite_population_correction: bool = True
+    gene_statistic: str = "max_z"
+    qq_crossfit_seed: int = 0
+    qq_crossfit_frac_A: float = 0.5
+    n_holdout_units: int = 300
+
+    def __post_init__(self) -> None:
+        check_choice("batch_mode", self.batch_mode, BATCH_MODES)
+        check_choice("combine_method", self.combine_method, COMBINE_METHODS)
+        check_choice("gene_statistic", self.gene_statistic, GENE_STATISTICS)
+        for key in ("guides_per_unit", "n_ntc_units", "n_holdout_units"):
+            value = getattr(self, key)
+            if value is not None and value < 1:
+                raise OptionError(f"{key}={value} must be at least 1")
+        for key in ("min_treated", "min_control"):
+            if getattr(self, key) < 0:
+                raise OptionError(f"{key}={getattr(self, key)} must not be negative")
+        if not 0.0 < self.qq_crossfit_frac_A < 1.0:
+            raise OptionError(
+                f"qq_crossfit_frac_A={self.qq_crossfit_frac_A} must lie between 0 and 1"
+            )
+
+    @classmethod
+    def from_dict(cls, given: Mapping[str, Any] | None) -> EmpiricalNullOptions:
+        """From `null_kwargs`; a misspelt name raises an OptionError that offers the nearest."""
+        given = dict(given or {})
+        check_keywords("null_kwargs", given, [f.name for f in fields(cls)])
+        if "ntc_labels" in given:
+            given["ntc_labels"] = tuple(as_labels(given["ntc_labels"]))
+        if not isinstance(given.get("matching"), MatchingOptions):
+            given["matching"] = MatchingOptions.from_dict(given.get("matching"))
+        return cls(**given)

@@ -1,0 +1,165 @@
+"""How pictures look: colours, line styles, figures without global state, byte-stable PNG.
+
+Colours are Okabe & Ito's (2008, jfly.uni-koeln.de/color), which stay apart under the common kinds
+of colour blindness; every curve also has its own line style and marker, so that it survives
+greyscale. Figures are `matplotlib.figure.Figure` objects drawn by Agg: nothing here touches pyplot,
+so nothing is opened, leaked or left behind. The user's matplotlibrc is ignored while we draw.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import matplotlib.style
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+BLACK, GREY, PALE = "#000000", "#767676", "#D9D9D9"
+ORANGE, SKY, GREEN, YELLOW = "#E69F00", "#56B4E9", "#009E73", "#F0E442"
+BLUE, VERMILLION, PURPLE = "#0072B2", "#D55E00", "#CC79A7"
+
+DPI = 144
+_RC: dict[str, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9.5,
+    "axes.titlesize": 10.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 9.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#444444",
+    "axes.linewidth": 0.8,
+    "axes.axisbelow": True,
+    "xtick.labelsize": 8.5,
+    "ytick.labelsize": 8.5,
+    "xtick.color": "#444444",
+    "ytick.color": "#444444",
+    "legend.fontsize": 8.5,
+    "legend.frameon": False,
+    "grid.color": "#E6E6E6",
+    "grid.linewidth": 0.7,
+    "text.usetex": False,
+    "path.simplify": True,
+    "figure.dpi": DPI,
+    "savefig.dpi": DPI,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+}
+
+# One look per kind of p-value, the same in every picture. The order is that of the legend.
+CURVES: dict[str, dict[str, Any]] = {
+    "raw": {"color": ORANGE, "linestyle": "-", "marker": "o"},
+    "skew_normal": {"color": VERMILLION, "linestyle": (0, (6, 1.5)), "marker": "^"},
+    "saddlepoint": {"color": BLUE, "linestyle": (0, (4, 1, 1, 1)), "marker": "s"},
+    "ntc_empirical": {"color": GREEN, "linestyle": (0, (8, 2)), "marker": "D"},
+    "null": {"color": BLACK, "linestyle": (0, (3, 2)), "marker": ""},
+    "null_skew": {"color": PURPLE, "linestyle": (0, (1, 1)), "marker": ""},
+    "holdout": {"color": BLUE, "linestyle": "-", "marker": "o"},
+    "real": {"color": VERMILLION, "linestyle": (0, (6, 1.5)), "marker": "^"},
+}
+_SPARE: tuple[dict[str, Any], ...] = (
+    {"color": PURPLE, "linestyle": "-", "marker": "v"},
+    {"color": SKY, "linestyle": (0, (6, 1.5)), "marker": "P"},
+    {"color": BLACK, "linestyle": (0, (1, 1)), "marker": "X"},
+    {"color": GREEN, "linestyle": (0, (4, 1, 1, 1)), "marker": "*"},
+)
+NAMES: dict[str, str] = {
+    "skew_normal": "skew-normal",
+    "ntc_empirical": "NTC empirical",
+    "null": "CRT null",
+    "null_skew": "CRT null, skew-normal",
+}
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def styled(draw: Callable[P, R]) -> Callable[P, R]:
+    """Run a drawing function under this module's style, whatever the user's defaults are."""
+
+    @functools.wraps(draw)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        with matplotlib.style.context(["default", _RC]):
+            return draw(*args, **kwargs)
+
+    return wrapper
+
+
+def curve_styles(
+    labels: Iterable[str], looks: Mapping[str, str] | None = None
+) -> dict[str, dict[str, Any]]:
+    """A style per label: that of its kind (by `looks` or its own name), else the next spare one."""
+    spare = iter(_SPARE * 100)
+    known = {name: style for key, style in CURVES.items() for name in (key, NAMES.get(key, key))}
+    kinds = {label: (looks or {}).get(label, label) for label in labels}
+    return {label: known[kind] if kind in known else next(spare) for label, kind in kinds.items()}
+
+
+def display_name(kind: str) -> str:
+    """How a kind of p-value is written for people."""
+    return NAMES.get(kind, kind)
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """A figure of `width` x `height` inches with an Agg canvas and room made for its labels."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def axes_or_new(ax: Axes | None, width: float, height: float) -> Axes:
+    """`ax`, or the axes of a new figure."""
+    return new_figure(width, height).add_subplot() if ax is None else ax
+
+
+def figure_of(picture: Axes | Figure) -> Figure:
+    """The figure that holds an axes; a figure is returned as it is."""
+    figure = picture if isinstance(picture, Figure) else picture.get_figure(root=True)
+    if not isinstance(figure, Figure):
+        raise TypeError("the axes belong to no figure")
+    return figure
+
+
+@styled
+def png_bytes(picture: Axes | Figure) -> bytes:
+    """The picture as PNG; equal pictures give equal bytes (no date, no version inside)."""
+    buffer = io.BytesIO()
+    figure_of(picture).savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def save_png(picture: Axes | Figure, path: str | os.PathLike[str]) -> Path:
+    """Write the picture as PNG: to a temporary file first, then moved; folders are made.
+
+    Raises
+    ------
+    OSError
+        The folder cannot be written.
+    """
+    return write_atomically(path, png_bytes(picture))
+
+
+def write_atomically(path: str | os.PathLike[str], content: bytes) -> Path:
+    """Write bytes to a temporary file beside `path`, then move it there: never half a file."""
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=target.parent, suffix=".tmp")
+    try:
+        with os.fdopen(descriptor, "wb") as handle:
+            handle.write(content)
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes files private
+        os.replace(temporary, target)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return target

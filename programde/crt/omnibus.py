@@ -53,19 +53,19 @@ def max_statistic_p(draws: np.ndarray, observed: np.ndarray) -> float:
     n_draws = np.shape(draws)[0]
     if n_draws == 0:
         return float("nan")
-    # one working copy, in which everything then happens; the observed value is its last row
-    values = np.empty((n_draws + 1, observed.size))
-    values[:-1] = draws
-    values[-1] = observed
+    # one working copy, programs in rows so that every pass runs along memory; observed comes last
+    values = np.empty((observed.size, n_draws + 1))
+    values[:, :-1] = np.asarray(draws).T
+    values[:, -1] = observed
     with np.errstate(invalid="ignore", over="ignore"):
-        scale = np.abs(values).max(axis=0)
-        values -= values.mean(axis=0)
-        sd = np.sqrt(np.einsum("bk,bk->k", values, values) / (n_draws + 1))
-        use = np.isfinite(sd) & (sd > 1e-12 * scale)
+        mean = values.mean(axis=1)
+        values -= mean[:, None]
+        sd = np.sqrt(np.einsum("kb,kb->k", values, values) / (n_draws + 1))
+        use = np.isfinite(sd) & (sd > 1e-12 * np.abs(mean))
     if not use.any():
         return float("nan")
     if not use.all():
-        values, sd = values[:, use], sd[use]
-    values /= sd
-    largest = np.maximum(values.max(axis=1), -values.min(axis=1))
+        values, sd = values[use], sd[use]
+    values *= (1.0 / sd)[:, None]
+    largest = np.maximum(values.max(axis=0), -values.min(axis=0))
     return float(np.count_nonzero(largest >= largest[-1] * (1.0 - _TIE)) / (n_draws + 1))

@@ -51,7 +51,9 @@ def results_table(
     DataFrame
         gene, program, effect, effect_se (HC3 for OLS, see `crt.statistics.ols`; NaN for ranks),
         p_raw, p_value, q_value, n_treated, n_control, null_mean, null_sd, calibration, fallback,
-        reason (why a test could not be done; its p-values are NaN).
+        reason (why a test could not be done; its p-values are NaN). Where the analysis was
+        repeated by condition, the first column is `condition` and after q_value (over all rows)
+        comes q_value_within (over the rows of the condition).
     """
     n_units, n_programs = result.effect.shape
     p_raw = raw_p(result, side)
@@ -77,7 +79,25 @@ def results_table(
         "fallback": np.where(blank, "", calibrated.fallback).ravel(),
         "reason": np.where(blank, reasons[:, None], "").ravel(),
     }
-    return pd.DataFrame(table)
+    frame = pd.DataFrame(table)
+    return _by_condition(frame, np.repeat(result.condition, n_programs), "p_value", adjust)
+
+
+def _by_condition(
+    frame: pd.DataFrame, condition: np.ndarray, p_column: str, adjust: str
+) -> pd.DataFrame:
+    """Add the condition and the q-values within it, where there is one."""
+    if not any(condition):
+        return frame
+    within = np.full(len(frame), np.nan)
+    p = frame[p_column].to_numpy()
+    for level in np.unique(condition):
+        rows = condition == level
+        within[rows] = adjust_p(p[rows], adjust)
+    q_column = p_column.replace("p_", "q_")
+    frame.insert(list(frame.columns).index(q_column) + 1, f"{q_column}_within", within)
+    frame.insert(0, "condition", condition.astype(object))
+    return frame
 
 
 def omnibus_table(
@@ -100,7 +120,7 @@ def omnibus_table(
     best = filled.argmin(axis=1)
     programs = np.array(result.programs, dtype=object)
     some = np.isfinite(p).any(axis=1)
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {
             level: result.units,
             "p_max": p_max,
@@ -112,52 +132,45 @@ def omnibus_table(
             "top_effect": np.where(some, result.effect[np.arange(best.size), best], np.nan),
         }
     )
-
-
-def partition_frames(
-    p_value: np.ndarray,
-    units: Sequence[str],
-    programs: Sequence[str],
-    partitions: Sequence[Mapping[str, str]],
-) -> dict[int, pd.DataFrame]:
-    """P-values (G, K) of control groups as one frame per partition, groups x programs."""
-    row = {unit: i for i, unit in enumerate(units)}
-    return {
-        number: pd.DataFrame(
-            p_value[[row[unit] for unit in partition.values()]],
-            index=list(partition),
-            columns=list(programs),
-        )
-        for number, partition in enumerate(partitions)
-    }
+    return _by_condition(table, np.array(result.condition), "p_acat", adjust)
 
 
 def ntc_table(
     p_values: Mapping[str, np.ndarray],
-    units: Sequence[str],
-    programs: Sequence[str],
+    result: CRTResult,
     partitions: Sequence[Mapping[str, str]],
 ) -> pd.DataFrame:
-    """P-values of control groups as a long table: partition, group, program, one column per kind.
+    """P-values of control groups as a long table.
 
     Parameters
     ----------
     p_values
         Kind (``raw``, ``skew_normal``, ...) -> (G, K).
-    units, programs
-        Names of rows and columns.
+    result
+        Tests of the G distinct groups.
     partitions
-        Group id -> unit name, for each partition.
+        Group id -> unit name in `result`, for each partition.
+
+    Returns
+    -------
+    DataFrame
+        partition, condition, group, program, one column per kind. A group that recurs in several
+        partitions stands once for each.
     """
-    row = {unit: i for i, unit in enumerate(units)}
+    row = {key: i for i, key in enumerate(zip(result.condition, result.units, strict=True))}
+    levels = list(dict.fromkeys(result.condition))
+    programs = np.array(result.programs, dtype=object)
     parts = []
     for number, partition in enumerate(partitions):
-        at = [row[unit] for unit in partition.values()]
-        part = {
-            "partition": np.full(len(at) * len(programs), number),
-            "group": np.repeat(np.array(list(partition.values()), dtype=object), len(programs)),
-            "program": np.tile(np.array(programs, dtype=object), len(at)),
-        }
-        part.update({kind: p[at].ravel() for kind, p in p_values.items()})
-        parts.append(pd.DataFrame(part))
+        for level in levels:
+            names = list(partition.values())
+            at = [row[level, name] for name in names]
+            part: dict[str, np.ndarray] = {
+                "partition": np.full(len(at) * programs.size, number),
+                "condition": np.full(len(at) * programs.size, level, dtype=object),
+                "group": np.repeat(np.array(names, dtype=object), programs.size),
+                "program": np.tile(programs, len(at)),
+            }
+            part.update({kind: p[at].ravel() for kind, p in p_values.items()})
+            parts.append(pd.DataFrame(part))
     return pd.concat(parts, ignore_index=True)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from programde.controls.groups import default_group_size, group_ntc_guides, group_units
-from programde.crt.engine import RunOptions, Visitor, run_tasks
+from programde.crt.engine import RunOptions, Task, Visitor, run_tasks
 from programde.crt.plan import ControlGroup, choose_control, plan
 from programde.crt.results import CRTResult
 from programde.errors import InputError, OptionError, check_choice, nearest
@@ -55,6 +57,7 @@ def run_targets(
     targets: Sequence[str] | None = None,
     unit: str = "union",
     drop_empty_batches: bool = False,
+    by_condition: bool = False,
     visit: Visitor | None = None,
 ) -> CRTResult:
     """Test every target of a screen on every program.
@@ -75,15 +78,78 @@ def run_targets(
         ``"union"`` of a target's guides, or each ``"guide"`` alone.
     drop_empty_batches
         Leave batches without a treated cell out of a unit's test.
+    by_condition
+        Repeat the analysis in the cells of each level of `screen.condition`; the result has a row
+        per level and unit.
     visit
         For calibrations that need each unit's law; see `crt.engine.run_tasks`.
     """
     labels = check_ntc_labels(screen.guide_to_target, ntc_labels) if ntc_labels else []
     units = units_to_test(screen, labels, targets, unit)
     group = choose_control(screen, control, labels)
-    tasks = plan(screen, units, group, drop_empty_batches=drop_empty_batches)
-    names = [u.name for u in units]
-    return run_tasks(tasks, names, screen.program_names, options, visit, label="targets")
+    return _run(
+        screen,
+        units,
+        group,
+        options,
+        visit,
+        label="targets",
+        by_condition=by_condition,
+        drop_empty_batches=drop_empty_batches,
+    )
+
+
+def condition_levels(screen: Screen) -> list[str]:
+    """Levels of the screen's condition, sorted.
+
+    Raises
+    ------
+    InputError
+        If the screen has no condition.
+    """
+    if screen.condition is None:
+        raise InputError("the screen has no condition; name its column by condition_key")
+    return [str(level) for level in np.unique(screen.condition.astype(str))]
+
+
+def _run(
+    screen: Screen,
+    units: Sequence[Unit],
+    control: ControlGroup,
+    options: RunOptions,
+    visit: Visitor | None,
+    *,
+    label: str,
+    by_condition: bool,
+    drop_empty_batches: bool,
+    are_controls: bool = False,
+) -> CRTResult:
+    """Test units in all cells, or once per level of the condition."""
+    levels = condition_levels(screen) if by_condition else [""]
+
+    def tasks() -> Iterator[Task]:
+        for number, level in enumerate(levels):
+            cells = None if not level else np.asarray(screen.condition).astype(str) == level
+            for task in plan(
+                screen,
+                units,
+                control,
+                cells=cells,
+                drop_empty_batches=drop_empty_batches,
+                are_controls=are_controls,
+            ):
+                if not level:
+                    yield task
+                    continue
+                yield replace(
+                    task,
+                    names=[f"{name} in {level}" for name in task.names],
+                    places=[place + number * len(units) for place in task.places],
+                )
+
+    names = [unit.name for unit in units] * len(levels)
+    rows = [level for level in levels for _ in units]
+    return run_tasks(tasks(), names, screen.program_names, options, visit, label, rows)
 
 
 @dataclass(frozen=True)
@@ -163,6 +229,7 @@ def run_ntc_groups(
     n_bins: int = 20,
     seed: int = 0,
     drop_empty_batches: bool = False,
+    by_condition: bool = False,
     visit: Visitor | None = None,
 ) -> NTCNull:
     """Test groups of non-targeting guides as if they were targets; see `run_targets`.
@@ -188,9 +255,17 @@ def run_ntc_groups(
     )
     labels = check_ntc_labels(screen.guide_to_target, ntc_labels)
     group = choose_control(screen, control, labels)
-    tasks = plan(screen, units, group, drop_empty_batches=drop_empty_batches, are_controls=True)
-    names = [u.name for u in units]
-    result = run_tasks(tasks, names, screen.program_names, options, visit, label="NTC groups")
+    result = _run(
+        screen,
+        units,
+        group,
+        options,
+        visit,
+        label="NTC groups",
+        by_condition=by_condition,
+        drop_empty_batches=drop_empty_batches,
+        are_controls=True,
+    )
     guides = {u.name: list(u.guides) for u in units}
     return NTCNull(result=result, partitions=partitions, guides=guides, group_size=size)
 

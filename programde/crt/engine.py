@@ -40,7 +40,7 @@ class Task:
     population
         The cells.
     names
-        Units' names.
+        Units' names, from which their random streams are derived.
     treated
         For each unit the places in the population of its treated cells, ascending.
     places
@@ -147,6 +147,7 @@ def run_tasks(
     options: RunOptions,
     visit: Visitor | None = None,
     label: str = "testing",
+    condition: Sequence[str] | None = None,
 ) -> CRTResult:
     """Test units in their populations.
 
@@ -165,6 +166,8 @@ def run_tasks(
         Called with each tested unit's law, for calibrations that need it. Called from threads.
     label
         Label of the progress bar.
+    condition : G strings, optional
+        Level in whose cells each row is tested.
 
     Returns
     -------
@@ -172,7 +175,9 @@ def run_tasks(
     """
     from threadpoolctl import threadpool_limits
 
-    table = ResultTable(list(names), list(programs), options.n_resamples)
+    table = ResultTable(
+        list(names), list(programs), options.n_resamples, list(condition or [""] * len(names))
+    )
     workers = worker_count(options.n_jobs)
     with (
         threadpool_limits(limits=1),

@@ -34,6 +34,8 @@ class CRTResult:
         standardised statistic, against its own null (Westfall and Young 1993).
     status : G strings
         Why a unit was not tested; empty where it was.
+    condition : G strings
+        Level in whose cells the row was tested; empty where all cells were.
     """
 
     units: list[str]
@@ -45,6 +47,7 @@ class CRTResult:
     null: NullSummary
     p_max: np.ndarray
     status: list[str]
+    condition: list[str]
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write ``tests.npz`` (uncompressed) and ``tests.json`` into `folder`."""
@@ -64,6 +67,7 @@ class CRTResult:
             "units": self.units,
             "programs": self.programs,
             "status": self.status,
+            "condition": self.condition,
             "n_draws": self.null.n_draws,
         }
         temporary = folder / "tests.npz.tmp"
@@ -96,6 +100,7 @@ class CRTResult:
             units=labels["units"],
             programs=labels["programs"],
             status=labels["status"],
+            condition=labels["condition"],
             null=NullSummary(n_draws=labels["n_draws"], **null),
             **plain,
         )
@@ -104,7 +109,8 @@ class CRTResult:
 class ResultTable:
     """A result being filled, row by row, from several threads (each row by one)."""
 
-    def __init__(self, units: list[str], programs: list[str], n_draws: int):
+    def __init__(self, units: list[str], programs: list[str], n_draws: int, condition: list[str]):
+        self._condition = condition
         shape = (len(units), len(programs))
         self.units = units
         self._programs = programs
@@ -147,4 +153,5 @@ class ResultTable:
             null=self._null,
             p_max=self._p_max,
             status=self._status,
+            condition=self._condition,
         )

@@ -61,6 +61,8 @@ class Screen:
         Names of the N cells.
     notes
         What was changed on the user's behalf while the screen was read, one sentence each.
+    condition : (N,) object or None
+        Level of each cell (time point, cell type, ...) by which the analysis is repeated, as str.
     """
 
     usage: np.ndarray
@@ -76,6 +78,7 @@ class Screen:
     program_names: list[str]
     cell_names: list[str]
     notes: Sequence[str] = field(default_factory=tuple)
+    condition: np.ndarray | None = None
 
     @property
     def n_cells(self) -> int:

@@ -7,8 +7,9 @@ in `CALIBRATIONS`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from programde.calibration.empirical import empirical_p
 from programde.crt.engine import Visitor
 from programde.crt.results import CRTResult
 from programde.errors import OptionError, check_choice
+from programde.screen.screen import Screen
 
 
 @dataclass(frozen=True)
@@ -31,11 +33,15 @@ class Calibrated:
         NaN where a test could not be done.
     fallback : (G, K) object
         Empty where the calibration holds; else what was used in its place, and why.
+    evidence
+        What the calibration has to show beside p-values (`controls.results.EmpiricalNull` with
+        its cross-fit, for instance); None where nothing.
     """
 
     method: str
     p_value: np.ndarray
     fallback: np.ndarray
+    evidence: Any = None
 
 
 @dataclass(frozen=True)
@@ -51,11 +57,17 @@ class Question:
     revisit
         Goes through the units again without drawing, calling the visitor with each unit's law;
         None where the screen is not at hand.
+    screen
+        The screen; None where it is not at hand.
+    options
+        Options of the calibration itself.
     """
 
     result: CRTResult
     side: str = "both"
     revisit: Callable[[Visitor], object] | None = None
+    screen: Screen | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 def _need_draws(question: Question, method: str) -> None:
@@ -80,9 +92,47 @@ def smooth(question: Question) -> Calibrated:
     return Calibrated("skew_normal", fit.p, fit.fallback)
 
 
+def against_controls(question: Question) -> Calibrated:
+    """`ntc_empirical`: the targets' least-squares effects against those of non-targeting guides.
+
+    Options: those of `controls.options.EmpiricalNullOptions`, and `seed`, `n_jobs`, `crossfit`,
+    `progress` of `controls.empirical_null.ntc_empirical_null`.
+    """
+    from programde.controls.empirical_null import ntc_empirical_null
+    from programde.controls.options import EmpiricalNullOptions
+
+    if question.screen is None:
+        raise OptionError("calibrate=ntc_empirical needs the screen")
+    if question.side != "both":
+        raise OptionError(f"calibrate=ntc_empirical is two-sided; side={question.side!r} is not")
+    if any(question.result.condition):
+        raise OptionError("calibrate=ntc_empirical does not go by condition; take saddlepoint")
+    options = dict(question.options)
+    how = {
+        key: options.pop(key)
+        for key in ("seed", "n_jobs", "crossfit", "progress")
+        if key in options
+    }
+    null = ntc_empirical_null(
+        question.screen,
+        question.result.units,
+        EmpiricalNullOptions.from_dict(options),
+        **how,
+    )
+    p = null.pvals.reindex(index=question.result.units, columns=question.result.programs)
+    info = null.matching_info.reindex(question.result.units)
+    words = [
+        " ".join(part for part in (str(fallback), str(reason)) if part and part != "nan")
+        for fallback, reason in zip(info["fallback"], info["reason"], strict=True)
+    ]
+    fallback = np.repeat(np.array(words, dtype=object)[:, None], p.shape[1], axis=1)
+    return Calibrated("ntc_empirical", p.to_numpy(dtype=np.float64), fallback, evidence=null)
+
+
 CALIBRATIONS: dict[str, Callable[[Question], Calibrated]] = {
     "none": raw,
     "skew_normal": smooth,
+    "ntc_empirical": against_controls,
 }
 
 
@@ -91,8 +141,10 @@ def calibrate(
     method: str,
     side: str = "both",
     revisit: Callable[[Visitor], object] | None = None,
+    screen: Screen | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> Calibrated:
-    """P-values by the calibration of that name.
+    """P-values by the calibration of that name; for the parameters see `Question`.
 
     Raises
     ------
@@ -101,7 +153,7 @@ def calibrate(
     """
     check_choice("calibrate", method, CALIBRATIONS)
     check_choice("side", side, ("both", "left", "right"))
-    return CALIBRATIONS[method](Question(result, side, revisit))
+    return CALIBRATIONS[method](Question(result, side, revisit, screen, dict(options or {})))
 
 
 def raw_p(result: CRTResult, side: str = "both") -> np.ndarray:

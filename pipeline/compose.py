@@ -34,11 +34,11 @@ def link_inputs(params: dict[str, Any], folder: Path = INPUTS) -> None:
             source = Path(where)
             if source.is_dir():
                 for file in sorted(p for p in source.rglob("*") if p.is_file()):
-                    link = temporary / key / file.relative_to(source)
+                    link = temporary / f"data.{key}" / file.relative_to(source)
                     link.parent.mkdir(parents=True, exist_ok=True)
                     os.symlink(file, link)
             else:
-                os.symlink(source, temporary / key)
+                os.symlink(source, temporary / f"data.{key}")
 
 
 def compose(params: dict[str, Any]) -> None:

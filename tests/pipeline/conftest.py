@@ -1,0 +1,172 @@
+"""A tiny project: the real configuration and machinery, and fake stages that count their runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipeline.stage import STAGE_LOG
+from pipeline.workspace import dvc_repository
+
+ROOT = Path(__file__).parents[2]
+
+FAKE_STAGE = """
+import json
+from pathlib import Path
+from pipeline.config import FREE
+from pipeline.io import write_json, write_text
+from pipeline.stage import stage
+from programde.errors import InputError
+
+NAME, READS, WRITES = {name!r}, {reads!r}, {writes!r}
+
+
+@stage(NAME)
+def main(o):
+    parts = [Path(path).read_text() for path in READS]
+    used = {{k: v for k, v in o.as_dict().items() if k not in FREE}}
+    parts.append(NAME + ":" + json.dumps(used, sort_keys=True))
+    text = "\\n".join(parts)
+    if NAME == "crt" and o.seed == 666:
+        raise InputError("the number of the beast\\nis no seed")
+    for path in WRITES:
+        if path.endswith(".json"):
+            write_json(path, {metrics!r})
+        else:
+            write_text(path, text)
+
+
+if __name__ == "__main__":
+    main()
+"""
+
+STAGES = {
+    "prepare": ([], ["data/screen"], ["data", "usage", "covariates"]),
+    "crt": (
+        ["data/screen"],
+        ["data/crt"],
+        ["data.ntc_labels", "sampler", "test", "n_resamples", "seed", "side"],
+    ),
+    "ntc_null": (
+        ["data/screen"],
+        ["data/ntc_null"],
+        ["controls", "data.ntc_labels", "sampler", "test", "n_resamples", "seed", "side"],
+    ),
+    "calibrate": (
+        ["data/crt", "data/ntc_null"],
+        ["reports/results.csv"],
+        ["calibrate", "fdr.adjust", "side"],
+    ),
+    "diagnostics": (
+        ["reports/results.csv"],
+        ["reports/metrics.json", "reports/index.html"],
+        ["fdr", "report"],
+    ),
+}
+
+
+@pytest.fixture(autouse=True)
+def _private_dvc(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DVC and MLflow leave nothing outside the test's folders and talk to nobody."""
+    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path_factory.mktemp("site")))
+    monkeypatch.setenv("DVC_NO_ANALYTICS", "1")
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+    monkeypatch.setenv("CI", "true")
+
+
+class Project:
+    """A folder with conf/, dvc.yaml and fake stages; commands run in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.log = folder / "executed.jsonl"
+        self.environment = {
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PYTHONPATH": str(ROOT),
+            STAGE_LOG: str(self.log),
+        }
+
+    def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run `python -m ARGUMENTS` in the folder."""
+        done = subprocess.run(
+            [sys.executable, "-m", *arguments],
+            cwd=self.folder,
+            env={**os.environ, **self.environment},
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            timeout=300,
+        )
+        if check:
+            assert done.returncode == 0, done.stdout + done.stderr
+        return done
+
+    def repro(self) -> list[str]:
+        """What `dvc repro` does, without starting a process for DVC; the stages it executed."""
+        self.log.unlink(missing_ok=True)
+        with pytest.MonkeyPatch.context() as patch:
+            for key, value in self.environment.items():
+                patch.setenv(key, value)
+            with dvc_repository(self.folder) as repo:
+                repo.reproduce()
+        return self.executed()
+
+    def executed(self) -> list[str]:
+        """The stages that ran since the last `repro`, in the order of dvc.yaml."""
+        lines = self.log.read_text().splitlines() if self.log.is_file() else []
+        names = [json.loads(line)["stage"] for line in lines]
+        return sorted(names, key=["compose", *STAGES].index)
+
+    def edit(self, file: str, old: str, new: str) -> None:
+        path = self.folder / file
+        text = path.read_text()
+        assert text.count(old) == 1, f"{old!r} stands {text.count(old)} times in {file}"
+        path.write_text(text.replace(old, new))
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """A fresh fake project, under DVC without git."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    shutil.copytree(ROOT / "conf", folder / "conf")
+    shutil.copy(ROOT / ".dvcignore", folder)
+    (folder / ".dvc").mkdir()
+    (folder / ".dvc" / "config").write_text("[core]\n    no_scm = true\n    analytics = false\n")
+    fake = folder / "fake"
+    fake.mkdir()
+    (fake / "__init__.py").touch()
+    stages = {
+        "compose": {
+            "cmd": "python -m pipeline.compose",
+            "deps": ["conf"],
+            "outs": [
+                {"params.yaml": {"cache": False, "persist": True}},
+                {"data/inputs": {"cache": False, "persist": True}},
+            ],
+        }
+    }
+    for name, (reads, writes, params) in STAGES.items():
+        code = FAKE_STAGE.format(name=name, reads=reads, writes=writes, metrics=METRICS)
+        (fake / f"{name}.py").write_text(code)
+        stages[name] = {
+            "cmd": f"python -m fake.{name} --config-name repro",
+            "deps": [*reads, f"fake/{name}.py"],
+            "params": params,
+            "outs": [path for path in writes if not path.endswith(".json")],
+        }
+        metrics = [path for path in writes if path.endswith(".json")]
+        if metrics:
+            stages[name]["metrics"] = metrics
+    (folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}, sort_keys=False))
+    return Project(folder)
+
+
+METRICS: dict = {}

@@ -1,0 +1,152 @@
+"""conf/ composes; every wrong key or value is one line that says what is allowed."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+import yaml
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+from pipeline.config import resolve, select
+from pipeline.explain import compose_config, explain
+from pipeline.schema import KINDS, register
+from programde.errors import ProgramDEError
+
+ROOT = Path(__file__).parents[2]
+CONF = ROOT / "conf"
+
+register()
+
+
+def complaint(*overrides: str) -> str:
+    """What the user reads for a wrong command line."""
+    try:
+        resolve(compose_config(CONF, overrides))
+    except ProgramDEError as error:
+        return str(error)
+    except (HydraException, OmegaConfBaseException) as error:
+        return explain(error, overrides, CONF)
+    raise AssertionError(f"{overrides} were accepted")
+
+
+def choices() -> list[str]:
+    """Every file of every folder of conf/, as the override that picks it."""
+    folders = [folder for folder in CONF.iterdir() if folder.is_dir() and folder.name != "hydra"]
+    return sorted(f"{f.name}={p.stem}" for f in folders for p in f.glob("*.yaml"))
+
+
+@pytest.mark.parametrize("choice", choices())
+def test_every_choice_composes(
+    choice: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    inputs = []
+    group, _, name = choice.partition("=")
+    if group == "data":
+        for item in fields(
+            KINDS["data"][yaml.safe_load((CONF / f"data/{name}.yaml").read_text())["kind"]]
+        ):
+            if item.metadata.get("path"):
+                (tmp_path / item.name).write_text("content")
+                inputs.append(f"data.{item.name}={tmp_path / item.name}")
+    params = resolve(compose_config(CONF, [choice, *inputs]))
+    assert params[group]["kind"] in name if group in KINDS else params
+    assert yaml.safe_load(yaml.safe_dump(params)) == params
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["sampler=bernuli"], ["sampler=bernuli", "did you mean 'bernoulli'", "stratified"]),
+        (["n_resamples=abc"], ["n_resamples=abc", "'abc'", "Integer"]),
+        (["n_resamples=-1"], ["n_resamples=-1", ">= 0"]),
+        (["n_resamples=0"], ["n_resamples=0", "skew_normal", ">= 1"]),
+        (["usage.eps_quantil=1"], ["usage.eps_quantil ", "did you mean 'usage.eps_quantile'"]),
+        (["usage.eps_quantile=3"], ["usage.eps_quantile=3", ">= 0 and < 1"]),
+        (["usage.eps_quantile=abc"], ["usage.eps_quantile=abc", "Float"]),
+        (["samplr=ols"], ["samplr is not a key", "did you mean 'sampler'", "data"]),
+        (["a=[1"], ["'a=[1' cannot be read", "key=value"]),
+        (["data=h5ad"], ["data.path has no value", "data.path=..."]),
+        (["data=h5ad", "data.path=/no/such.h5ad"], ["data.path=/no/such.h5ad", "does not exist"]),
+        (["side=up"], ["side=up", "both, left, right"]),
+        (["test=utest", "test.use=foo"], ["test.use=foo", "clr, usage"]),
+        (["sampler=stratified", "sampler.n_bins=2.5"], ["sampler.n_bins=2.5", "Integer"]),
+        (["sampler=stratified", "sampler.n_bins=0"], ["sampler.n_bins=0", ">= 1"]),
+        (
+            ["sampler=stratified", "sampler.burden_clip_quantiles=[0.9,0.1]"],
+            ["sampler.burden_clip_quantiles=[0.9, 0.1]", "two rising numbers"],
+        ),
+        (["sampler.n_bins=3"], ["sampler.n_bins is not a key of sampler=bernoulli", "valid"]),
+        (
+            ["sampler.kind=stratified"],
+            ["sampler.kind=stratified lacks", "choose sampler=stratified"],
+        ),
+        (["+foo=1"], ["foo is not a key", "valid: data"]),
+        (["+sampler.foo=1"], ["sampler.foo is not a key", "valid: kind"]),
+        (["~seed"], ["seed has no value"]),
+        (["data.ntc_labels=[]"], ["data.ntc_labels=[]", "name at least one"]),
+        (["experiment=qick"], ["experiment=qick", "did you mean 'quick'"]),
+        (["covariates.standardize=maybe"], ["covariates.standardize=maybe", "bool"]),
+        (["fdr.level=1.5"], ["fdr.level=1.5", "> 0 and < 1"]),
+        (["fdr.level=nan"], ["fdr.level=", "> 0 and < 1"]),
+        (["seed=${no_such_key}"], ["seed", "no_such_key"]),
+    ],
+)
+def test_one_line_names_key_value_and_cure(overrides: list[str], said: list[str]) -> None:
+    line = complaint(*overrides)
+    assert "\n" not in line
+    for words in said:
+        assert words in line
+
+
+def test_conf_alone_has_defaults() -> None:
+    """No dataclass fills a key that conf/ left out."""
+    for kinds in KINDS.values():
+        for cls in kinds.values():
+            assert all(item.default == "???" for item in fields(cls))
+
+
+def test_inputs_are_known_by_content_not_by_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    first, second = tmp_path / "a.h5ad", tmp_path / "b.h5ad"
+    first.write_bytes(b"same")
+    second.write_bytes(b"same")
+    params = [
+        resolve(compose_config(CONF, ["data=h5ad", f"data.path={p}"])) for p in (first, second)
+    ]
+    assert params[0]["data"] == params[1]["data"]
+    assert "path" not in params[0]["data"]
+    assert params[0]["inputs"] == {"path": str(first)}
+    second.write_bytes(b"else")
+    other = resolve(compose_config(CONF, ["data=h5ad", f"data.path={second}"]))
+    assert other["data"]["fingerprint"] != params[0]["data"]["fingerprint"]
+
+
+def test_folder_fingerprint_sees_names_and_contents(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipeline.fingerprint import fingerprint
+
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "cnmf"
+    folder.mkdir()
+    (folder / "a.txt").write_text("1")
+    seen = {fingerprint(folder)}
+    (folder / "a.txt").rename(folder / "b.txt")
+    seen.add(fingerprint(folder))
+    (folder / "b.txt").write_text("2")
+    seen.add(fingerprint(folder))
+    assert len(seen) == 3
+    assert fingerprint(folder) in seen
+
+
+def test_select_takes_dotted_keys() -> None:
+    params = {"a": {"b": 1, "c": 2}, "d": 3}
+    assert select(params, ["a.b", "d"]) == {"a": {"b": 1}, "d": 3}
+    with pytest.raises(KeyError):
+        select(params, ["a.x"])

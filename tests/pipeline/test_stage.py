@@ -1,0 +1,121 @@
+"""A stage sees what it declares; its errors are one line; its outputs are whole or absent."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.io import read_json, replacing, replacing_folder, write_json, write_table, write_text
+from pipeline.stage import Options, declared_keys
+
+from .conftest import Project
+
+
+def test_options_refuse_what_was_not_declared() -> None:
+    options = Options({"sampler": {"kind": "bernoulli"}, "seed": 1}, "crt")
+    assert options.sampler.kind == "bernoulli"
+    assert options.seed == 1
+    assert "n_bins" not in options.sampler
+    with pytest.raises(LookupError, match=r"stage crt reads sampler\.n_bins, which"):
+        _ = options.sampler.n_bins
+
+
+def test_declared_keys_are_those_of_dvc_yaml(tmp_path: Path) -> None:
+    path = tmp_path / "dvc.yaml"
+    path.write_text("stages: {s: {cmd: x, params: [a, b.c, {params.yaml: [d]}]}}")
+    assert declared_keys("s", path) == ["a", "b.c", "d"]
+
+
+def test_failed_write_leaves_what_was_there(tmp_path: Path) -> None:
+    file, folder = tmp_path / "f.txt", tmp_path / "d"
+    file.write_text("old")
+    folder.mkdir()
+    (folder / "x").write_text("old")
+    with contextlib.suppress(RuntimeError), replacing(file) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    with contextlib.suppress(RuntimeError), replacing_folder(folder) as temporary:
+        (temporary / "x").write_text("half")
+        raise RuntimeError
+    assert file.read_text() == "old"
+    assert (folder / "x").read_text() == "old"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["d", "f.txt"]
+
+
+def test_whole_write_replaces(tmp_path: Path) -> None:
+    folder = tmp_path / "d"
+    folder.mkdir()
+    (folder / "old").touch()
+    with replacing_folder(folder) as temporary:
+        (temporary / "new").touch()
+    assert [p.name for p in folder.iterdir()] == ["new"]
+    assert write_text(tmp_path / "f", "a")
+    assert not write_text(tmp_path / "f", "a")
+    umask = os.umask(0)
+    os.umask(umask)
+    assert (tmp_path / "f").stat().st_mode & 0o777 == 0o666 & ~umask
+
+
+def test_tables_and_json(tmp_path: Path) -> None:
+    table = pd.DataFrame({"gene": ["a", "b"], "p": [0.1 + 0.2, np.nan]})
+    write_table(table, tmp_path / "t.csv", tmp_path / "t.parquet")
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "t.csv"), table)
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "t.parquet"), table)
+    write_json(tmp_path / "m.json", {"a": np.float64("nan"), "b": np.arange(2), "c": np.int64(3)})
+    assert read_json(tmp_path / "m.json") == {"a": None, "b": [0, 1], "c": 3}
+
+
+def test_stage_by_hand(project: Project) -> None:
+    """`python -m STAGE key=value` is configured by conf/ and the command line."""
+    done = project.run("fake.prepare", "data.n_cells=777")
+    assert done.stderr == ""
+    text = (project.folder / "data/screen").read_text()
+    assert '"n_cells": 777' in text
+    assert "sampler" not in text
+    assert sorted(p.name for p in project.folder.iterdir() if p.is_dir()) == [
+        ".dvc",
+        "conf",
+        "data",
+        "fake",
+    ]
+
+
+def test_stage_error_is_one_line(project: Project) -> None:
+    project.run("fake.prepare")
+    done = project.run("fake.crt", "seed=666", check=False)
+    assert done.returncode == 1
+    assert done.stderr == "crt: the number of the beast is no seed\n"
+    assert not (project.folder / "data/crt").exists()
+    done = project.run("fake.crt", "sampler=bernuli", check=False)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "did you mean 'bernoulli'" in done.stderr
+    assert done.stdout == ""
+
+
+def test_undeclared_key_fails(project: Project) -> None:
+    project.edit("fake/prepare.py", "    parts = [", "    o.seed\n    parts = [")
+    done = project.run("fake.prepare", check=False)
+    assert done.returncode == 1
+    assert "stage prepare reads seed, which its params in dvc.yaml do not declare" in done.stderr
+
+
+def test_outside_the_project(project: Project) -> None:
+    (project.folder / "dvc.yaml").unlink()
+    done = project.run("fake.prepare", check=False)
+    assert done.returncode == 1
+    assert "run this from the project's folder" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_stage_does_not_sweep(project: Project) -> None:
+    done = project.run("fake.prepare", "-m", "seed=1,2", check=False)
+    assert done.returncode == 1
+    assert "python -m pipeline.sweep -m" in done.stderr
+    project.run("fake.prepare", "experiment=calibration_grid")
+    assert (project.folder / "data/screen").is_file()

@@ -14,6 +14,8 @@ import numpy as np
 from programde.crt.population import Population
 from programde.errors import InputError, OptionError, check_choice, nearest
 
+DEFAULT_BATCH_KEY = "batch"
+
 
 def compute_bins(
     values: np.ndarray,
@@ -209,8 +211,9 @@ class StratifiedPermutation:
     stratify_by_batch
         Whether strata stay within a batch (where the screen has batches).
     batch_key
-        Column of the covariate table that holds the batch; used where the population carries no
-        batch labels of its own.
+        Column of the covariate table that holds the batch. The default means the screen's own
+        batch labels where it has any, and no batch where there is no such column; any other name
+        must exist.
     min_stratum_size
         Strata with fewer cells are merged.
     burden_key
@@ -221,7 +224,7 @@ class StratifiedPermutation:
 
     n_bins: int = 20
     stratify_by_batch: bool = True
-    batch_key: str = "batch"
+    batch_key: str = DEFAULT_BATCH_KEY
     min_stratum_size: int = 2
     burden_key: str | None = None
     n_burden_bins: int = 8
@@ -242,7 +245,8 @@ class StratifiedPermutation:
         Raises
         ------
         InputError
-            If the population has no column `burden_key`, or it is not numeric.
+            If the population has no column `burden_key` or `batch_key`, or the burden is not
+            numeric.
         """
         batch = self._batch(population)
         n_batches = int(batch.max(initial=0)) + 1
@@ -262,11 +266,19 @@ class StratifiedPermutation:
         )
 
     def _batch(self, population: Population) -> np.ndarray:
+        if not self.stratify_by_batch:
+            return np.zeros(population.n_cells, dtype=np.int64)
+        columns = [] if population.table is None else list(population.table.columns)
         labels = population.batch
-        table = population.table
-        if table is not None and self.batch_key in table.columns:
-            labels = table[self.batch_key].to_numpy()
-        if labels is None or not self.stratify_by_batch:
+        if self.batch_key != DEFAULT_BATCH_KEY or labels is None:
+            if population.table is not None and self.batch_key in columns:
+                labels = population.table[self.batch_key].to_numpy()
+            elif self.batch_key != DEFAULT_BATCH_KEY:
+                raise InputError(
+                    f"batch_key={self.batch_key!r} is not a covariate"
+                    f"{nearest(self.batch_key, columns)}"
+                )
+        if labels is None:
             return np.zeros(population.n_cells, dtype=np.int64)
         return np.unique(labels.astype(str), return_inverse=True)[1].reshape(-1).astype(np.int64)
 

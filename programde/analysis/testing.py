@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from programde.controls.groups import default_group_size, group_ntc_guides, group_units
-from programde.crt.engine import RunOptions, Task, Visitor, run_tasks
+from programde.crt.engine import Deferred, RunOptions, Task, Visitor, run_tasks
 from programde.crt.plan import ControlGroup, choose_control, plan
 from programde.crt.results import CRTResult
 from programde.errors import InputError, OptionError, check_choice, nearest
@@ -127,25 +127,18 @@ def _run(
     """Test units in all cells, or once per level of the condition."""
     levels = condition_levels(screen) if by_condition else [""]
 
-    def tasks() -> Iterator[Task]:
+    def tasks() -> Iterator[Task | Deferred]:
         for number, level in enumerate(levels):
-            cells = None if not level else np.asarray(screen.condition).astype(str) == level
-            for task in plan(
+            yield from plan(
                 screen,
                 units,
                 control,
-                cells=cells,
+                cells=None if not level else np.asarray(screen.condition).astype(str) == level,
                 drop_empty_batches=drop_empty_batches,
                 are_controls=are_controls,
-            ):
-                if not level:
-                    yield task
-                    continue
-                yield replace(
-                    task,
-                    names=[f"{name} in {level}" for name in task.names],
-                    places=[place + number * len(units) for place in task.places],
-                )
+                first_row=number * len(units),
+                suffix=f" in {level}" if level else "",
+            )
 
     names = [unit.name for unit in units] * len(levels)
     rows = [level for level in levels for _ in units]

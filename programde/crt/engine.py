@@ -54,6 +54,13 @@ class Task:
 
 
 @dataclass(frozen=True)
+class Deferred:
+    """One unit with a population of its own, made in the thread that tests it."""
+
+    build: Callable[[], Task]
+
+
+@dataclass(frozen=True)
 class RunOptions:
     """How units are tested.
 
@@ -98,6 +105,8 @@ class Bench:
     def __init__(self, population: Population, options: RunOptions):
         self.population = population
         self.options = options
+        if population.n_cells == 0:
+            return  # no unit of it is testable
         self.statistic = options.statistic.prepare(population)
         self.sampler = options.sampler.prepare(population)
         self.solver = PropensitySolver(population.covariates, population.intercept)
@@ -141,7 +150,7 @@ Visitor = Callable[[int, Bench, Any, np.ndarray], None]
 
 
 def run_tasks(
-    tasks: Iterable[Task],
+    tasks: Iterable[Task | Deferred],
     names: Sequence[str],
     programs: Sequence[str],
     options: RunOptions,
@@ -208,15 +217,15 @@ def _collect(running: set[Future[int]], progress: Progress) -> set[Future[int]]:
 
 
 def _jobs(
-    tasks: Iterable[Task], options: RunOptions, table: ResultTable, visit: Visitor | None
+    tasks: Iterable[Task | Deferred], options: RunOptions, table: ResultTable, visit: Visitor | None
 ) -> Iterator[Callable[[], int]]:
     """Blocks of units as calls without arguments, each returning how many units it did."""
     workers = worker_count(options.n_jobs)
     for task in tasks:
-        if len(task.names) == 1:
-            # a population of its own: made inside the thread
+        if isinstance(task, Deferred):
 
-            def alone(task: Task = task) -> int:
+            def alone(build: Callable[[], Task] = task.build) -> int:
+                task = build()
                 return _test_block(Bench(task.population, options), task, [0], table, visit)
 
             yield alone

@@ -14,11 +14,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
-from programde.crt.engine import Task
-from programde.crt.population import Population, population_of
+from programde.crt.engine import Deferred, Task
+from programde.crt.population import population_of
 from programde.errors import InputError, check_choice
 from programde.screen.screen import Screen, Unit
 
@@ -99,7 +100,9 @@ def plan(
     cells: np.ndarray | None = None,
     drop_empty_batches: bool = False,
     are_controls: bool = False,
-) -> Iterator[Task]:
+    first_row: int = 0,
+    suffix: str = "",
+) -> Iterator[Task | Deferred]:
     """Units with their populations, made on the way.
 
     Parameters
@@ -116,6 +119,10 @@ def plan(
         Leave the batches without a treated cell out of a unit's population.
     are_controls
         Whether the units are groups of non-targeting guides, tested among control cells.
+    first_row
+        Row of the first unit in the result.
+    suffix
+        Appended to units' names, from which their random streams derive.
     """
     treated_all = [screen.treated_cells(unit) for unit in units]
     base = np.ones(screen.n_cells, dtype=bool) if cells is None else cells.copy()
@@ -125,9 +132,19 @@ def plan(
     own = control.kind == "nt_cells" and not are_controls
     if control.nt_only is not None and are_controls:
         base &= control.nt_only
+
+    def task(packed: np.ndarray, rows: Sequence[int]) -> Task:
+        chosen = np.unpackbits(packed, count=screen.n_cells).astype(bool)
+        population = population_of(screen, None if chosen.all() else np.flatnonzero(chosen))
+        return Task(
+            population=population,
+            names=[units[row].name + suffix for row in rows],
+            treated=[population.locate(treated_all[row]) for row in rows],
+            places=[row + first_row for row in rows],
+        )
+
     # units that are tested in the same cells share a population
     shared: dict[bytes, list[int]] = {}
-    masks: dict[bytes, np.ndarray] = {}
     for row, treated in enumerate(treated_all):
         mask = base
         if own:
@@ -141,26 +158,8 @@ def plan(
                 mask = mask & present[codes]
         key = np.packbits(mask).tobytes()
         if own:
-            yield _task(screen, mask, [row], units, treated_all)
+            yield Deferred(partial(task, np.packbits(mask), [row]))
             continue
         shared.setdefault(key, []).append(row)
-        masks[key] = mask
     for key, rows in shared.items():
-        yield _task(screen, masks[key], rows, units, treated_all)
-
-
-def _task(
-    screen: Screen,
-    mask: np.ndarray,
-    rows: Sequence[int],
-    units: Sequence[Unit],
-    treated_all: Sequence[np.ndarray],
-) -> Task:
-    whole = bool(mask.all())
-    population: Population = population_of(screen, None if whole else np.flatnonzero(mask))
-    return Task(
-        population=population,
-        names=[units[row].name for row in rows],
-        treated=[population.locate(treated_all[row]) for row in rows],
-        places=list(rows),
-    )
+        yield task(np.frombuffer(key, dtype=np.uint8), rows)

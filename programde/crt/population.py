@@ -94,7 +94,7 @@ def population_of(screen: Screen, cells: np.ndarray | None = None) -> Population
         )
     else:
         covariates = screen.covariates[cells]
-        kept = independent_columns(covariates)
+        kept = independent_columns(covariates) if cells.size else np.arange(0)
         covariates = np.ascontiguousarray(covariates[:, kept])
         names = [screen.covariate_names[j] for j in kept]
         outcome, usage = screen.clr[cells], screen.usage[cells]

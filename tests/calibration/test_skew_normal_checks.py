@@ -33,7 +33,7 @@ def refusals(draws):
 
 
 @pytest.mark.parametrize(
-    ("alpha", "documented"), [(0, 0.007), (1, 0.009), (2, 0.018), (3, 0.070), (5, 0.234)]
+    ("alpha", "documented"), [(0, 0.006), (1, 0.008), (2, 0.016), (3, 0.066), (5, 0.225)]
 )
 def test_false_refusals_are_as_documented(alpha, documented):
     # 2,000 sets of draws; bounds: the 1e-4 and 1 - 1e-4 quantiles of the binomial law at the
@@ -97,12 +97,12 @@ def sparse_heavy_mean(rng, n_treated, size):
     return (np.sqrt(cells) * rng.normal(size=size) - 13 * low + 0.65 * cells) / cells
 
 
-@pytest.mark.parametrize(("n_treated", "largest"), [(15, 2.0), (30, 1.3), (300, 1.35)])
+@pytest.mark.parametrize(("n_treated", "largest"), [(15, 1.85), (30, 1.4), (300, 1.35)])
 def test_rate_of_small_p_under_sparse_heavy_tailed_nulls(n_treated, largest):
     # P(p <= 1e-3) / 1e-3 over 1,000 sets of draws with 100 observed values each. Measured with
-    # this seed 1.46, 0.89, 0.94 with standard errors over sets of 0.13, 0.10, 0.09; without the
+    # this seed 1.33, 0.97, 0.93 with standard errors over sets of 0.12, 0.10, 0.09; without the
     # checks 3.5, 1.2, 0.9. The bound is four such standard errors above the measured rate (false
-    # alarms below 1e-4 were the seed another one): at n_treated = 15 the calibration is not exact.
+    # alarms below 1e-4 with another seed): at n_treated = 15 the calibration is not exact.
     rng = np.random.default_rng(n_treated)
     draws = sparse_heavy_mean(rng, n_treated, (B, 1000))
     null = summarise(draws, np.zeros(1000))

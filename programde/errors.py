@@ -32,7 +32,9 @@ def nearest(name: object, valid: Iterable[object]) -> str:
     "; did you mean 'bernoulli'? valid: bernoulli, stratified"
     """
     names = [str(v) for v in valid]
-    close = difflib.get_close_matches(str(name), names, n=3, cutoff=0.5)
+    by_lower = {v.lower(): v for v in reversed(names)}  # a wrong case is a near miss
+    found = difflib.get_close_matches(str(name).lower(), list(by_lower), n=3, cutoff=0.5)
+    close = [by_lower[low] for low in found]
     guess = f"; did you mean {' or '.join(repr(c) for c in close)}?" if close else ""
     shown = ", ".join(names[:20]) + (f", ... ({len(names)} in all)" if len(names) > 20 else "")
     return f"{guess}{'' if guess else ';'} valid: {shown or 'none'}"

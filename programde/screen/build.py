@@ -22,6 +22,14 @@ from programde.screen.guides import check_guides, to_csc_matrix
 from programde.screen.screen import Screen
 
 DEFAULT_BATCH_KEY = "batch"
+BUILD_OPTIONS = (
+    "batch_key",
+    "floor",
+    "add_intercept",
+    "standardize",
+    "numeric_as_category_threshold",
+    "on_empty",
+)
 
 
 @dataclass

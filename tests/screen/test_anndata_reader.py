@@ -16,18 +16,8 @@ from programde.screen.readers.anndata import (
     read_h5ad,
     screen_from_anndata,
 )
+from tests.screen.compare import assert_same_screen
 from tests.screen.small_screens import small_adata
-
-
-def assert_same_screen(a, b, tol=0.0):
-    for name in ("usage", "clr", "covariates"):
-        np.testing.assert_allclose(getattr(a, name), getattr(b, name), rtol=0, atol=tol)
-    assert (a.guides != b.guides).nnz == 0
-    for name in ("covariate_names", "guide_names", "program_names", "cell_names"):
-        assert list(getattr(a, name)) == list(getattr(b, name))
-    assert dict(a.guide_to_target) == dict(b.guide_to_target)
-    assert (a.batch is None) == (b.batch is None)
-    assert a.batch is None or a.batch.tolist() == b.batch.tolist()
 
 
 def test_a_screen_from_anndata():
@@ -298,3 +288,39 @@ def test_burden_becomes_a_covariate():
     assert list(adata.obsm["covar"]) == ["covar_0", "n"]
     with warnings.catch_warnings(), pytest.raises(InputError, match="control label 'NT'"):
         add_burden_covariate(adata, ntc_labels="NT")
+
+
+def test_targets_as_a_list_parallel_to_the_guides(tmp_path):
+    adata = small_adata()
+    plain = screen_from_anndata(adata)
+    adata.uns["guide_targets"] = np.array(list(adata.uns.pop("guide2gene").values()), dtype=object)
+    adata.write_h5ad(tmp_path / "s.h5ad")
+    assert_same_screen(screen_from_anndata(adata), plain)
+    assert_same_screen(read_h5ad(tmp_path / "s.h5ad"), plain)
+    adata.uns["guide_targets"] = ["T0"]
+    with pytest.raises(InputError, match="1 guide targets for 6 guides"):
+        screen_from_anndata(adata)
+
+
+def test_covariates_from_obs_columns(tmp_path):
+    adata = small_adata()
+    table = adata.obsm["covar"]
+    adata.obs["counts"] = np.expm1(table["depth"])
+    adata.obs["batch"] = table["batch"]
+    adata.obsm["covar"] = table[["batch"]].assign(log1p_counts=table["depth"])
+    plain = screen_from_anndata(adata)
+    keys = {"covar_columns": ["batch", "counts"], "log1p_columns": ["counts"]}
+    assert_same_screen(screen_from_anndata(adata, **keys), plain, tol=1e-12)
+    adata.write_h5ad(tmp_path / "s.h5ad")
+    assert_same_screen(read_h5ad(tmp_path / "s.h5ad", **keys), plain, tol=1e-12)
+    for wrong, message in (
+        ({"covar_columns": ["count"]}, "obs has no column 'count'; did you mean 'counts'"),
+        ({"covar_columns": "counts"}, "must be a list"),
+        ({"covar_columns": []}, "no covariate columns"),
+        ({"log1p_columns": ["batch"]}, "'batch': it does not hold numbers"),
+    ):
+        with pytest.raises(InputError, match=message):
+            screen_from_anndata(adata, **wrong)
+    adata.obs["counts"] -= 1e9
+    with pytest.raises(InputError, match="60 values are negative"):
+        screen_from_anndata(adata, **keys)

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from programde.errors import InputError, check_keywords, tell
-from programde.screen.build import DEFAULT_BATCH_KEY, build_screen
+from programde.screen.build import BUILD_OPTIONS, DEFAULT_BATCH_KEY, build_screen
 from programde.screen.composition import Floor
 from programde.screen.covariates import INTERCEPT, covariate_frame, encode_covariates
 from programde.screen.guides import compute_guide_burden
@@ -28,22 +28,17 @@ from programde.screen.readers.slots import (
 )
 from programde.screen.screen import Screen
 
-DEFAULT_KEYS = {
+DEFAULT_KEYS: dict[str, Any] = {
     "usage_key": "cnmf_usage",
     "covar_key": "covar",
     "guide_assignment_key": "guide_assignment",
     "guide_names_key": "guide_names",
     "guide2gene_key": "guide2gene",
     "program_names_key": "program_names",
+    "guide_targets_key": "guide_targets",
+    "covar_columns": None,
+    "log1p_columns": None,
 }
-BUILD_OPTIONS = (
-    "batch_key",
-    "floor",
-    "add_intercept",
-    "standardize",
-    "numeric_as_category_threshold",
-    "on_empty",
-)
 
 
 def screen_from_anndata(
@@ -55,6 +50,9 @@ def screen_from_anndata(
     guide_names_key: str = "guide_names",
     guide2gene_key: str = "guide2gene",
     program_names_key: str = "program_names",
+    guide_targets_key: str = "guide_targets",
+    covar_columns: Sequence[str] | None = None,
+    log1p_columns: Sequence[str] | None = None,
     batch_key: str | None = DEFAULT_BATCH_KEY,
     floor: Floor | None = None,
     add_intercept: bool = True,
@@ -82,6 +80,11 @@ def screen_from_anndata(
         Guide -> target gene, dict-like.
     program_names_key
         Optional program names; a DataFrame of usages keeps its column names.
+    guide_targets_key
+        Targets as a list parallel to the guide names, read where `guide2gene_key` is absent.
+    covar_columns, log1p_columns
+        Columns of obs to use as covariates instead of `covar_key`; those of the second list as
+        log(1 + x), named ``log1p_<column>``.
     batch_key, floor, add_intercept, standardize, numeric_as_category_threshold, on_empty
         See `build.build_screen`.
 
@@ -102,6 +105,9 @@ def screen_from_anndata(
         guide_names_key=guide_names_key,
         guide2gene_key=guide2gene_key,
         program_names_key=program_names_key,
+        guide_targets_key=guide_targets_key,
+        covar_columns=covar_columns,
+        log1p_columns=log1p_columns,
     )
     return build_screen(
         parts,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,14 +15,21 @@ from programde.errors import InputError, ProgramDEError, nearest, some
 from programde.screen.build import Parts
 from programde.screen.composition import first_line
 from programde.screen.guides import text
+from programde.screen.readers.pieces import column_of, covariate_columns
 
 CONTAINERS = ("obsm", "layers", "obsp", "uns", "obs")
 
 
 class Slots(Protocol):
-    """The five containers of an AnnData, in memory or in a file."""
+    """The containers of an AnnData, in memory or in a file."""
+
+    obs: pd.DataFrame
 
     def cell_names(self) -> list[str]: ...
+
+    def matrix(self, layer: str | None) -> Any: ...
+
+    def var(self) -> pd.DataFrame: ...
 
     def keys(self, container: str) -> list[str]: ...
 
@@ -36,7 +43,13 @@ class MemorySlots:
         missing = [c for c in ("obs", "obsm", "uns", "obs_names") if not hasattr(adata, c)]
         if missing:
             raise InputError(f"a {type(adata).__name__} was given, an AnnData is needed")
-        self.adata = adata
+        self.adata, self.obs = adata, adata.obs
+
+    def matrix(self, layer: str | None = None) -> Any:
+        return _need_matrix(self.adata.X) if layer is None else _need_layer(self, layer)
+
+    def var(self) -> pd.DataFrame:
+        return self.adata.var
 
     def cell_names(self) -> list[str]:
         return [str(name) for name in self.adata.obs_names]
@@ -61,6 +74,14 @@ class FileSlots:
                 f"it has no 'obs' table; at the top are: {some(group, 10) or 'nothing'}"
             )
         self.obs: pd.DataFrame = read_elem(group["obs"])
+
+    def matrix(self, layer: str | None = None) -> Any:
+        if layer is not None:
+            return _need_layer(self, layer)
+        return _need_matrix(self.read_elem(self.group["X"]) if "X" in self.group else None)
+
+    def var(self) -> pd.DataFrame:
+        return self.read_elem(self.group["var"])
 
     def cell_names(self) -> list[str]:
         return [str(name) for name in self.obs.index]
@@ -100,21 +121,46 @@ def has(slots: Slots, key: str) -> bool:
     return any(key in slots.keys(container) for container in CONTAINERS)
 
 
+def _need_matrix(matrix: Any) -> Any:
+    if matrix is None:
+        raise InputError("it has no matrix X")
+    return matrix
+
+
+def _need_layer(slots: Slots, layer: str) -> Any:
+    layers = slots.keys("layers")
+    if layer not in layers:
+        raise InputError(f"layer {layer!r} does not exist{nearest(layer, layers)}")
+    return slots.get("layers", layer)
+
+
 def parts_from_slots(
     slots: Slots,
     *,
-    usage_key: str,
+    usage_key: str | None,
     covar_key: str | None,
     guide_assignment_key: str,
     guide_names_key: str,
     guide2gene_key: str,
     program_names_key: str,
+    guide_targets_key: str = "guide_targets",
+    covar_columns: Sequence[str] | None = None,
+    log1p_columns: Sequence[str] | None = None,
 ) -> Parts:
-    """The parts of a screen under the given keys, see `screen_from_anndata`."""
-    usage = find(slots, usage_key, "usage")
-    covariates = None if covar_key is None else find(slots, covar_key, "covariate")
+    """The parts of a screen under the given keys, see `anndata.screen_from_anndata`.
+
+    ``usage_key=None`` leaves the usages to the caller.
+    """
+    usage = None if usage_key is None else find(slots, usage_key, "usage")
+    covariates, label = None, f"covariates {covar_key!r}"
+    if covar_columns is not None or log1p_columns is not None:
+        label = "covariates of obs"
+        covariates = covariate_columns(column_of(slots.obs, "obs"), covar_columns, log1p_columns)
+    elif covar_key is not None:
+        covariates = find(slots, covar_key, "covariate")
     guides = find(slots, guide_assignment_key, "guide assignment")
-    mapping = find(slots, guide2gene_key, "guide -> gene map")
+    parallel = guide_targets_key if not has(slots, guide2gene_key) else guide2gene_key
+    mapping = find(slots, parallel if has(slots, parallel) else guide2gene_key, "guide -> gene map")
     guide_names = None
     if not isinstance(guides, pd.DataFrame):
         guide_names = names_list(find(slots, guide_names_key, "guide names"), guide_names_key)
@@ -130,7 +176,7 @@ def parts_from_slots(
         guide_names=guide_names,
         program_names=program_names,
         usage_label=f"usage {usage_key!r}",
-        covariate_label=f"covariates {covar_key!r}",
+        covariate_label=label,
         guide_label=f"guide assignment {guide_assignment_key!r}",
     )
 

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from programde.controls.groups import default_group_size, group_ntc_guides, group_units
 from programde.crt.engine import Deferred, RunOptions, Task, Visitor, run_tasks
+from programde.crt.memory import fitting_threads, memory_need
 from programde.crt.plan import ControlGroup, choose_control, plan
 from programde.crt.results import CRTResult
-from programde.errors import InputError, OptionError, check_choice, nearest
+from programde.errors import InputError, OptionError, ProgramDEWarning, check_choice, nearest
 from programde.screen.guides import check_ntc_labels
 from programde.screen.screen import Screen, Unit
+from programde.threads import worker_count
 
 UNITS = ("union", "guide")
 
@@ -126,6 +129,28 @@ def _run(
 ) -> CRTResult:
     """Test units in all cells, or once per level of the condition."""
     levels = condition_levels(screen) if by_condition else [""]
+    own = None
+    if control.nt_only is not None and not are_controls:
+        own = int(control.nt_only.sum()) + int(
+            np.median([screen.treated_cells(u).size for u in units])
+        )
+    need = memory_need(
+        # the screen itself is in memory already
+        screen.n_cells if own is None else 0,
+        screen.n_programs,
+        screen.covariates.shape[1],
+        len(units) * len(levels),
+        options.n_resamples,
+        own_cells=own,
+    )
+    asked = worker_count(options.n_jobs)
+    options = replace(options, n_jobs=fitting_threads(need, asked))
+    if options.n_jobs < asked:
+        warnings.warn(
+            f"n_jobs reduced from {asked} to {options.n_jobs}, which is what fits into memory",
+            ProgramDEWarning,
+            stacklevel=4,
+        )
 
     def tasks() -> Iterator[Task | Deferred]:
         for number, level in enumerate(levels):

@@ -1,0 +1,127 @@
+"""How much memory a run needs, known before it starts.
+
+In bytes, for n cells, K programs, p covariates, D = K + p padded to a multiple of 16, G units, B
+resamples and J threads:
+
+    screen       16 n K + 8 n p                    usages and log-ratios, covariates
+    population    8 n K + 16 n p + 4 n D           residuals or ranks, basis and its transpose, rows
+    each thread   4 B D + 24 B K + 4 MB            sums, statistics, sorted z-scores
+    results     420 G K
+
+Where each unit has a population of its own, every thread holds one, with its own copies.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from programde.errors import OptionError
+
+#: What Python and the libraries take, in bytes.
+BASE = 250e6
+
+
+@dataclass(frozen=True)
+class MemoryNeed:
+    """Bytes that a run needs.
+
+    Attributes
+    ----------
+    fixed
+        Whatever the number of threads.
+    per_thread
+        For each thread.
+    """
+
+    fixed: float
+    per_thread: float
+
+    def total(self, n_threads: int) -> float:
+        """Bytes with `n_threads` threads."""
+        return self.fixed + self.per_thread * n_threads
+
+
+def memory_need(
+    n_cells: int,
+    n_programs: int,
+    n_covariates: int,
+    n_units: int,
+    n_resamples: int,
+    *,
+    own_cells: int | None = None,
+) -> MemoryNeed:
+    """Bytes that testing a screen needs, by the formula above.
+
+    Parameters
+    ----------
+    n_cells, n_programs, n_covariates, n_units, n_resamples
+        Sizes of the run.
+    own_cells
+        Cells of a typical unit's own population; None where units share one.
+    """
+    width = -(-(n_programs + n_covariates) // 16) * 16
+    screen = n_cells * (16 * n_programs + 8 * n_covariates)
+    thread = n_resamples * (4 * width + 24 * n_programs) + 4e6
+    results = 420.0 * n_units * n_programs
+    if own_cells is None:
+        shared = n_cells * (8 * n_programs + 16 * n_covariates + 4 * width)
+        return MemoryNeed(BASE + screen + shared + results, thread)
+    copies = own_cells * (24 * n_programs + 24 * n_covariates + 4 * width)
+    return MemoryNeed(BASE + screen + results, thread + copies)
+
+
+def free_memory() -> float | None:
+    """Bytes that can be had without swapping, or None where the system does not say."""
+    candidates = []
+    try:
+        with open("/proc/meminfo", encoding="ascii") as lines:
+            for line in lines:
+                if line.startswith("MemAvailable:"):
+                    candidates.append(float(line.split()[1]) * 1024)
+    except OSError:
+        pass
+    for limit, used in (
+        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+        (
+            "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+            "/sys/fs/cgroup/memory/memory.usage_in_bytes",
+        ),
+    ):
+        try:
+            with open(limit, encoding="ascii") as top, open(used, encoding="ascii") as now:
+                candidates.append(float(top.read()) - float(now.read()))
+        except (OSError, ValueError):
+            continue
+    if not candidates and hasattr(os, "sysconf") and "SC_AVPHYS_PAGES" in os.sysconf_names:
+        candidates.append(float(os.sysconf("SC_AVPHYS_PAGES")) * os.sysconf("SC_PAGE_SIZE"))
+    return min(candidates) if candidates else None
+
+
+def fitting_threads(need: MemoryNeed, n_threads: int, free: float | None = None) -> int:
+    """As many of `n_threads` threads as fit into the free memory.
+
+    Parameters
+    ----------
+    need
+        From `memory_need`.
+    n_threads
+        Threads asked for.
+    free
+        Bytes at hand; None asks the system.
+
+    Raises
+    ------
+    OptionError
+        If even one thread does not fit.
+    """
+    free = free_memory() if free is None else free
+    if free is None or need.total(n_threads) <= free:
+        return n_threads
+    if need.total(1) > free:
+        raise OptionError(
+            f"the run needs about {need.total(1) / 1e9:.1f} GB with one thread and "
+            f"{free / 1e9:.1f} GB are free; take fewer programs, cells or n_resamples, "
+            "or a larger machine"
+        )
+    return max(1, int((free - need.fixed) // need.per_thread))

@@ -158,7 +158,7 @@ def test_which_column_is_the_batch():
     )
     assert StratifiedPermutation().prepare(people).n_batches == 2
     assert StratifiedPermutation(batch_key="lane").prepare(people).n_batches == 3
-    with pytest.raises(InputError, match="batch_key='lan'.*lane"):
+    with pytest.raises(InputError, match=r"batch_key='lan'.*lane"):
         StratifiedPermutation(batch_key="lan").prepare(people)
     # labels the screen was told to use go before a column that merely has the usual name
     own = type(people)(**{**people.__dict__, "batch": lane.astype(object)})

@@ -88,7 +88,7 @@ def summarise(draws: np.ndarray, observed: np.ndarray) -> NullSummary:
     -------
     NullSummary
         With one unit: arrays of shape (1, K). Quantiles interpolate linearly (Hyndman and Fan's
-        type 7), exact to 1e-7 standard deviations. Counts take two values as tied when they differ
+        type 7), exact to 5e-7 standard deviations. Counts take two values as tied when they differ
         by less than `TIE` standard deviations, so that float32 rounding never decides a tie.
     """
     from programde.crt.kernels.summary import moments_and_counts

@@ -163,7 +163,7 @@ def test_samplers_by_name():
     assert make_sampler("stratified_perm", n_bins=3).n_bins == 3
     with pytest.raises(OptionError, match="bernoulli_index"):
         make_sampler("bernoulli")
-    with pytest.raises(OptionError, match="n_bin'.*n_bins"):
+    with pytest.raises(OptionError, match=r"n_bin'.*n_bins"):
         make_sampler("stratified_perm", n_bin=3)
     with pytest.raises(OptionError, match="no option 'n_bins'"):
         make_sampler("bernoulli_index", n_bins=3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,14 @@ def check_rows(what: str, shape: tuple[int, ...], n_cells: int) -> None:
     if shape[0] != n_cells:
         hint = "; it looks transposed" if shape[1] == n_cells else ""
         raise InputError(f"{what} has {shape[0]} rows for {n_cells} cells{hint}")
+
+
+def as_array(values: Any, what: str) -> np.ndarray:
+    """An array, or an InputError where nested lists have different lengths."""
+    try:
+        return np.asarray(values)
+    except ValueError:
+        raise InputError(f"{what} is no matrix: its rows have different lengths") from None
 
 
 def row_order(

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from programde.errors import InputError, nearest
+from programde.errors import InputError, OptionError, nearest
 from programde.screen.alignment import check_rows, row_order
 from programde.screen.composition import Floor, check_usage, clr, floor_and_close, floor_value
 from programde.screen.covariates import batch_labels, covariate_frame, encode_covariates
@@ -107,6 +107,10 @@ def build_screen(
         Anything that does not fit; nothing is filled in.
     """
     floor = Floor() if floor is None else floor
+    if not isinstance(floor, Floor):
+        raise OptionError(
+            f"floor={floor!r} must be a Floor, for example Floor('fixed', value=1e-6)"
+        )
     cell_names = [str(name) for name in parts.cell_names]
     notes = list(parts.notes)
 

@@ -21,6 +21,7 @@ import pandas as pd
 from pandas.api import types
 
 from programde.errors import InputError, OptionError, some, tell
+from programde.screen.alignment import as_array
 
 INTERCEPT = "intercept"
 INTERCEPT_NAMES = frozenset({"intercept", "(intercept)", "const", "constant"})
@@ -202,7 +203,7 @@ def covariate_frame(table: Any, what: str = "covariates") -> pd.DataFrame:
 
 
 def _frame_from_array(table: Any, what: str) -> pd.DataFrame:
-    values = table.toarray() if hasattr(table, "toarray") else np.asarray(table)
+    values = table.toarray() if hasattr(table, "toarray") else as_array(table, what)
     if values.ndim == 1:
         values = values[:, None]
     if values.ndim != 2:
@@ -280,7 +281,8 @@ def _dummies(
     frame: pd.DataFrame, threshold: int | None, drop_first: bool = True
 ) -> list[tuple[str, np.ndarray, bool]]:
     """(name, (N,) float64, stays numeric) of each encoded column, before rank checks."""
-    if threshold is not None and (isinstance(threshold, bool) or int(threshold) != threshold):
+    whole = isinstance(threshold, int | np.integer) and not isinstance(threshold, bool)
+    if threshold is not None and not whole:
         raise OptionError(f"numeric_as_category_threshold={threshold!r} must be an integer or None")
     columns: list[tuple[str, np.ndarray, bool]] = []
     for name in frame.columns:

@@ -15,6 +15,7 @@ import pandas as pd
 from scipy import sparse
 
 from programde.errors import InputError, nearest, some, tell
+from programde.screen.alignment import as_array
 from programde.screen.composition import first_line
 
 WHAT = "guide assignment"
@@ -64,7 +65,7 @@ def _csc_of_numbers(G: Any) -> sparse.csc_matrix:
         )
         G = G.sparse.to_coo() if is_sparse else G.to_numpy()  # type: ignore[attr-defined]
     if not sparse.issparse(G):
-        G = np.asarray(G)
+        G = as_array(G, WHAT)
         if G.ndim != 2:
             raise InputError(f"{WHAT} must be a matrix (cells x guides), its shape is {G.shape}")
         if G.dtype.kind in "OSU":
@@ -126,7 +127,7 @@ def guide_map(mapping: Any, guide_names: Sequence[str] | None = None) -> dict[st
         pairs = zip(mapping.index, mapping.to_numpy(), strict=True)
     elif isinstance(mapping, Mapping):
         pairs = _flat(mapping)
-    elif isinstance(mapping, list | tuple | np.ndarray | pd.Index | pd.Categorical):
+    elif is_flat_list(mapping):
         if guide_names is None or len(mapping) != len(guide_names):
             raise InputError(
                 f"{len(mapping)} guide targets for "
@@ -134,7 +135,10 @@ def guide_map(mapping: Any, guide_names: Sequence[str] | None = None) -> dict[st
             )
         pairs = zip(guide_names, mapping, strict=True)
     else:
-        raise InputError(f"guide -> target map is a {type(mapping).__name__}, not dict-like")
+        raise InputError(
+            f"guide -> target map is a {type(mapping).__name__}, neither dict-like nor a list "
+            "parallel to the guide names"
+        )
     return {text(guide): text(target) for guide, target in pairs if not _missing(target)}
 
 
@@ -151,6 +155,14 @@ def _missing(target: object) -> bool:
     if target is None or (isinstance(target, float | np.floating) and np.isnan(target)):
         return True
     return target is pd.NA or text(target).strip() == ""
+
+
+def is_flat_list(values: Any) -> bool:
+    """Whether these are one-dimensional values in some order, not nested ones."""
+    if not isinstance(values, list | tuple | np.ndarray | pd.Index | pd.Series | pd.Categorical):
+        return False
+    nested = list | tuple | set | dict | np.ndarray | pd.Series
+    return getattr(values, "ndim", 1) == 1 and not any(isinstance(v, nested) for v in values)
 
 
 @dataclass(frozen=True)

@@ -315,12 +315,13 @@ def test_covariates_from_obs_columns(tmp_path):
     assert_same_screen(read_h5ad(tmp_path / "s.h5ad", **keys), plain, tol=1e-12)
     for wrong, message in (
         ({"covar_columns": ["count"]}, "obs has no column 'count'; did you mean 'counts'"),
-        ({"covar_columns": "counts"}, "must be a list"),
         ({"covar_columns": []}, "no covariate columns"),
         ({"log1p_columns": ["batch"]}, "'batch': it does not hold numbers"),
     ):
         with pytest.raises(InputError, match=message):
             screen_from_anndata(adata, **wrong)
+    with pytest.raises(OptionError, match="covar_columns='counts' must be a list"):
+        screen_from_anndata(adata, covar_columns="counts")
     adata.obs["counts"] -= 1e9
     with pytest.raises(InputError, match="60 values are negative"):
         screen_from_anndata(adata, **keys)

@@ -93,7 +93,7 @@ def test_guide_map_edges():
     assert guide_map({"chr1": {"12": "A", "x": {"y": "B"}}}) == {"chr1/12": "A", "chr1/x/y": "B"}
     holes = {"a": None, "b": np.nan, "c": "", "d": "X", "e": pd.NA}
     assert guide_map(holes) == {"d": "X"}
-    with pytest.raises(InputError, match="not dict-like"):
+    with pytest.raises(InputError, match="neither dict-like"):
         guide_map("guide2gene")
     with pytest.raises(InputError, match="2 guide targets for 3 guides"):
         guide_map(["A", "B"], ["g0", "g1", "g2"])

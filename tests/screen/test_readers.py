@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from programde.errors import InputError, OptionError, ProgramDEWarning
+from programde.errors import InputError, OptionError, ProgramDEError, ProgramDEWarning
 from programde.screen.readers import READERS
 from programde.screen.readers.anndata import screen_from_anndata
 from programde.screen.readers.cnmf import cnmf_usage, find_usages, read_cnmf
@@ -100,12 +100,12 @@ def test_h5mu_columns_from_several_places(tmp_path):
         ({"guide_assignment_key": "calls"}, "no guides found: modality 'cNMF' has no 'calls'"),
         ({"usage_key": "u"}, r"usage \(modality 'cNMF'\) key 'u' is not in"),
         ({}, "covariate key 'covar' is in no modality .* columns are cNMF:batch, cNMF:depth"),
-        ({"covar_columns": "depth"}, "must be a list"),
+        ({"covar_columns": "depth"}, "covar_columns='depth' must be a list"),
     ],
 )
 def test_h5mu_errors_say_what_is_there(keys, message, tmp_path):
     path = write_h5mu(one_modality(small_adata(), SAME), tmp_path / "s.h5mu")
-    with pytest.raises(InputError, match=message) as caught:
+    with pytest.raises(ProgramDEError, match=message) as caught:
         read_h5mu(path, **keys)
     assert "\n" not in str(caught.value)
 

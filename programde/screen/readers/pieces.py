@@ -5,14 +5,14 @@ Cells that one source lacks are an error or, if asked, left out; they are never 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from programde.errors import InputError, check_choice, nearest, some, tell
+from programde.errors import InputError, OptionError, check_choice, nearest, some, tell
 from programde.screen.alignment import check_rows, row_order
 
 ON_MISSING = ("error", "drop")
@@ -186,9 +186,9 @@ def covariate_columns(
 
 
 def name_list(what: str, names: Sequence[str] | None) -> list[str]:
-    """Column names as a list without repeats; a single text is an InputError."""
-    if isinstance(names, str | bytes):
-        raise InputError(f"{what} must be a list of column names, not the text {names!r}")
+    """Column names as a list without repeats; anything else is an OptionError."""
+    if isinstance(names, str | bytes) or not isinstance(names, Iterable | None):
+        raise OptionError(f"{what}={names!r} must be a list of column names")
     return [] if names is None else list(dict.fromkeys(str(name) for name in names))
 
 

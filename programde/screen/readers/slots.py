@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 import pandas as pd
 
 from programde.errors import InputError, ProgramDEError, nearest, some
 from programde.screen.build import Parts
 from programde.screen.composition import first_line
-from programde.screen.guides import text
+from programde.screen.guides import is_flat_list, text
 from programde.screen.readers.pieces import column_of, covariate_columns
 
 CONTAINERS = ("obsm", "layers", "obsp", "uns", "obs")
@@ -183,7 +182,7 @@ def parts_from_slots(
 
 def names_list(value: Any, key: str) -> list[str]:
     """A list of names from a list, array, Index or Series."""
-    if isinstance(value, str | bytes | Mapping) or np.ndim(value) != 1:
+    if not is_flat_list(value):
         raise InputError(f"{key!r} must be a list of names, it is a {type(value).__name__}")
     return [text(name) for name in value]
 

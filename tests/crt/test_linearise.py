@@ -67,7 +67,7 @@ def test_probability_of_the_event_is_that_of_the_statistic(statistic, sampler, l
 
 def test_the_linear_form_of_ols_is_the_denominator_to_second_order():
     # sum_i x_i w_i + c has the mean of d, and follows it closely
-    prepared, law, x, T = null_draws(OLS(), Bernoulli(), n1=60)
+    prepared, law, x, _ = null_draws(OLS(), Bernoulli(), n1=60)
     linear = prepared.linearise(np.ones(4), law)
     d = x.sum(axis=1) - ((x @ prepared.basis) ** 2).sum(axis=1)
     approximate = x @ linear.weights + linear.threshold[0]
@@ -77,7 +77,7 @@ def test_the_linear_form_of_ols_is_the_denominator_to_second_order():
 
 def test_draws_of_the_second_order_term_for_ranks():
     # f(n1) is a parabola: linearised about its mean with the variance's share added, means agree
-    prepared, law, x, T = null_draws(UTest(), Bernoulli(), n_draws=20_000)
+    prepared, law, x, _ = null_draws(UTest(), Bernoulli(), n_draws=20_000)
     n, t = 500, 0.3
     linear = prepared.linearise(np.full(4, t), law)
     n1 = x.sum(axis=1)

@@ -1,4 +1,6 @@
-"""Observed effects, their standard errors and the closing formulas against independent libraries."""
+"""Observed effects, their standard errors and closing formulas against other libraries."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -44,9 +46,7 @@ def test_ols_effect_and_hc3_error_equal_statsmodels():
 
 def test_ols_does_not_depend_on_the_units_of_covariates():
     screen = screen_of(n=300, p=3)
-    scaled = type(screen)(
-        **{**screen.__dict__, "covariates": screen.covariates * [1, 1e6, 1e-6, 1]}
-    )
+    scaled = replace(screen, covariates=screen.covariates * [1, 1e6, 1e-6, 1])
     treated = units(300)[2]
     plain = OLS().prepare(population_of(screen)).observed(treated)
     np.testing.assert_allclose(
@@ -56,13 +56,8 @@ def test_ols_does_not_depend_on_the_units_of_covariates():
 
 def test_ols_without_covariates_is_the_mean_of_the_treated():
     people = population(n=80, p=0)
-    bare = type(people)(
-        **{
-            **people.__dict__,
-            "covariates": np.empty((80, 0)),
-            "covariate_names": [],
-            "basis": np.empty((80, 0)),
-        }
+    bare = replace(
+        people, covariates=np.empty((80, 0)), covariate_names=[], basis=np.empty((80, 0))
     )
     treated = units(80, (9,))[0]
     prepared = OLS().prepare(bare)
@@ -112,8 +107,7 @@ def test_ols_says_which_unit_is_collinear_with_the_covariates():
 @pytest.mark.parametrize("use", ["clr", "usage"])
 def test_utest_equals_scipy_with_ties(use):
     people = population(n=300, k=4, zeros=0.4)
-    tied = {"usage": np.round(people.usage, 1), "outcome": np.round(people.outcome)}
-    people = type(people)(**{**people.__dict__, **tied})
+    people = replace(people, usage=np.round(people.usage, 1), outcome=np.round(people.outcome))
     values = people.outcome if use == "clr" else people.usage
     assert np.unique(values[:, 0]).size < 20
     prepared = UTest(use=use).prepare(people)

@@ -1,5 +1,7 @@
 """Strata: bins, merging of small ones, sorting, and what the sampler makes of a population."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -126,7 +128,7 @@ def test_strata_can_cross_batches_and_follow_the_burden():
     burden = np.random.default_rng(1).poisson(3.0, 400).astype(float)
     table = screen.covariate_table.assign(burden=burden)
     people = population_of(screen)
-    people = type(people)(**{**people.__dict__, "table": table})
+    people = replace(people, table=table)
     p, treated = np.full(400, 0.2), np.arange(0, 400, 5)
     sampler = StratifiedPermutation(stratify_by_batch=False, burden_key="burden", n_burden_bins=3)
     law = sampler.prepare(people).law(p, treated)
@@ -153,17 +155,15 @@ def test_which_column_is_the_batch():
     screen = screen_of(n=60, p=1, n_batches=2)
     lane = np.resize(["x", "y", "z"], 60)
     people = population_of(screen)
-    people = type(people)(
-        **{**people.__dict__, "table": screen.covariate_table.assign(lane=pd.Categorical(lane))}
-    )
+    people = replace(people, table=screen.covariate_table.assign(lane=pd.Categorical(lane)))
     assert StratifiedPermutation().prepare(people).n_batches == 2
     assert StratifiedPermutation(batch_key="lane").prepare(people).n_batches == 3
     with pytest.raises(InputError, match=r"batch_key='lan'.*lane"):
         StratifiedPermutation(batch_key="lan").prepare(people)
     # labels the screen was told to use go before a column that merely has the usual name
-    own = type(people)(**{**people.__dict__, "batch": lane.astype(object)})
+    own = replace(people, batch=lane.astype(object))
     assert StratifiedPermutation().prepare(own).n_batches == 3
-    alone = type(people)(**{**people.__dict__, "batch": None, "table": None})
+    alone = replace(people, batch=None, table=None)
     assert StratifiedPermutation().prepare(alone).n_batches == 1
 
 

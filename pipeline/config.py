@@ -4,6 +4,7 @@
 and on which therefore no stage depends:
 
 * `compute`: this machine's workers;
+* `tracking`: where sweeps are recorded;
 * `inputs`: where the files that come in lie on this machine. What they hold is told by
   `data.fingerprint`, so that a stage reruns when a file changes and does not when it moves.
 """
@@ -22,7 +23,7 @@ from pipeline.schema import BESIDE, KINDS, typed
 from programde.errors import InputError
 
 #: Sections that change no result: every stage may read them, none declares them.
-FREE = ("compute", "inputs")
+FREE = ("compute", "inputs", "tracking")
 
 
 def project_root() -> Path:

@@ -65,6 +65,8 @@ def _culprit(overrides: list[str], conf: Path) -> str | None:
             override = OverridesParser.create().parse_override(text)
         except HydraException:
             return f"{text!r} cannot be read; write key=value, and quote a value with special signs"
+        if override.is_sweep_override():
+            continue  # its points are checked one by one
         key = override.key_or_group
         if (conf / key).is_dir() and "." not in key:
             chosen = override.value()
@@ -82,8 +84,6 @@ def _culprit(overrides: list[str], conf: Path) -> str | None:
         key = override.key_or_group
         if key not in keys and not any(known.startswith(f"{key}.") for known in keys):
             return _unknown(key, keys, names, base)
-        if override.is_sweep_override():
-            continue
         value: Any = override.value()
         try:
             OmegaConf.update(base, key, value)

@@ -110,6 +110,12 @@ class Compute:
 
 
 @dataclass
+class Tracking:
+    uri: str = MISSING
+    experiment: str = MISSING
+
+
+@dataclass
 class Config:
     """The whole configuration; the sections typed Any come in kinds, see `KINDS`."""
 
@@ -123,11 +129,12 @@ class Config:
     fdr: Fdr = MISSING
     report: Report = MISSING
     compute: Compute = MISSING
+    tracking: Tracking = MISSING
     n_resamples: int = number(minimum=0)
     seed: int = MISSING
     side: Side = MISSING
     inputs: Any = None  # filled in params.yaml: where the files that come in lie
-    point: int | None = None  # filled by the driver of a sweep
+    point: str | None = None  # filled by the driver of a sweep
 
 
 @dataclass
@@ -275,7 +282,7 @@ def typed(config: DictConfig) -> dict[str, Any]:
 
 
 #: Dataclass of each plain section, by the name that its annotation holds.
-_SECTIONS = {cls.__name__: cls for cls in (Covariates, Controls, Fdr, Report, Compute)}
+_SECTIONS = {cls.__name__: cls for cls in (Covariates, Controls, Fdr, Report, Compute, Tracking)}
 
 
 def _typed_section(section: str, node: Any) -> dict[str, Any]:

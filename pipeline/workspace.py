@@ -221,10 +221,13 @@ def _lock_folder(root: Path) -> Path:
 
 def _stage_environment(code: Path, log: Path) -> dict[str, str]:
     """Stages import the snapshot, run on the driver's interpreter, and say that they ran."""
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+
+    def first(place: Path, variable: str) -> str:
+        return os.pathsep.join([str(place), *filter(None, [os.environ.get(variable)])])
+
     return {
-        "PATH": path,
-        "PYTHONPATH": str(code),
+        "PATH": first(Path(sys.executable).parent, "PATH"),
+        "PYTHONPATH": first(code, "PYTHONPATH"),
         "PYTHONSAFEPATH": "1",
         STAGE_LOG: str(log),
         "DVC_NO_ANALYTICS": "1",

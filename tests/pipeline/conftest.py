@@ -47,6 +47,11 @@ if __name__ == "__main__":
     main()
 """
 
+METRICS = {
+    "ntc": {"rate_05": 0.05, "rate_05_low": 0.04, "rate_05_high": 0.06},
+    "discoveries": {"bh10": 7},
+}
+
 STAGES = {
     "prepare": ([], ["data/screen"], ["data", "usage", "covariates"]),
     "crt": (
@@ -167,6 +172,3 @@ def project(tmp_path: Path) -> Project:
             stages[name]["metrics"] = metrics
     (folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}, sort_keys=False))
     return Project(folder)
-
-
-METRICS: dict = {}

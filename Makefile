@@ -13,7 +13,7 @@ export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
 
-.PHONY: help env requirements run data test lint format bench lock ui clean clean-sweeps
+.PHONY: help env requirements run data test lint format bench global-null lock ui clean clean-sweeps
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 18
@@ -46,6 +46,9 @@ format: env  ## put the code into its usual form
 
 bench: env  ## speed against a plain baseline
 	@$(PYTHON) -m benchmarks
+
+global-null: env  ## a screen without effects: is every p-value uniform? into reports/global_null
+	@$(PYTHON) scripts/global_null.py
 
 ui: env  ## compare runs in the browser: http://127.0.0.1:5000
 	@mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port 5000

@@ -29,6 +29,7 @@ BUILD_OPTIONS = (
     "standardize",
     "numeric_as_category_threshold",
     "on_empty",
+    "condition_key",
 )
 
 
@@ -54,6 +55,8 @@ class Parts:
         Names of the programs; None: from the DataFrame, or ``program_0`` ... .
     notes
         What the reader changed on the user's behalf.
+    observations : (N, m) DataFrame or None
+        Other columns of the cells, in the order of `cell_names`: a condition may be among them.
     usage_label, covariate_label, guide_label
         What to call the matrices in messages.
     """
@@ -66,6 +69,7 @@ class Parts:
     guide_names: Sequence[object] | None = None
     program_names: Sequence[object] | None = None
     notes: list[str] = field(default_factory=list)
+    observations: pd.DataFrame | None = None
     usage_label: str = "usage"
     covariate_label: str = "covariates"
     guide_label: str = "guide assignment"
@@ -80,6 +84,7 @@ def build_screen(
     standardize: bool = True,
     numeric_as_category_threshold: int | None = 20,
     on_empty: str = "error",
+    condition_key: str | None = None,
 ) -> Screen:
     """A checked, aligned and transformed screen.
 
@@ -96,6 +101,8 @@ def build_screen(
         See `covariates.encode_covariates`.
     on_empty
         Cells whose usages are all 0: ``"error"`` or ``"drop"``.
+    condition_key
+        Column of the covariates, or of obs, by which the analysis may be repeated; None: none.
 
     Returns
     -------
@@ -134,6 +141,8 @@ def build_screen(
                 f"{nearest(batch_key, known)}"
             )
 
+    condition = None if condition_key is None else _condition(parts, table, condition_key)
+
     checked = check_usage(
         parts.usage, parts.program_names, cell_names, on_empty, what=parts.usage_label
     )
@@ -142,6 +151,7 @@ def build_screen(
         rows = np.flatnonzero(checked.keep)
         cell_names = [cell_names[i] for i in rows.tolist()]
         presence, table = presence[rows].tocsc(), table.iloc[rows]
+        condition = None if condition is None else condition[rows]
     encoded = encode_covariates(table, add_intercept, standardize, numeric_as_category_threshold)
     notes += encoded.notes
     eps, floor_note = floor_value(checked.usage, floor)
@@ -165,6 +175,21 @@ def build_screen(
         program_names=checked.program_names,
         cell_names=cell_names,
         notes=tuple(notes),
+        condition=condition,
+    )
+
+
+def _condition(parts: Parts, table: pd.DataFrame, key: str) -> np.ndarray:
+    """Level of each cell, from the covariates or from the other columns of the cells."""
+    places = [table] if isinstance(parts.covariates, pd.DataFrame) else []
+    places += [] if parts.observations is None else [parts.observations]
+    for place in places:
+        if key in place.columns:
+            return batch_labels(place, key, what="condition")
+    known = [str(c) for place in places for c in place.columns]
+    raise InputError(
+        f"condition_key={key!r} is a column of neither {parts.covariate_label} nor obs"
+        f"{nearest(key, known)}"
     )
 
 

@@ -362,8 +362,8 @@ def encode_categorical_covariates(
     return pd.DataFrame(encoded, index=frame.index)
 
 
-def batch_labels(table: pd.DataFrame, key: str) -> np.ndarray:
-    """Batch label of each cell, as str.
+def batch_labels(table: pd.DataFrame, key: str, what: str = "batch") -> np.ndarray:
+    """Batch (or condition) label of each cell, as str.
 
     Parameters
     ----------
@@ -371,6 +371,8 @@ def batch_labels(table: pd.DataFrame, key: str) -> np.ndarray:
         Covariates that hold a column `key`.
     key
         Name of the batch column.
+    what
+        What to call it in messages.
 
     Returns
     -------
@@ -385,7 +387,7 @@ def batch_labels(table: pd.DataFrame, key: str) -> np.ndarray:
     column = table[key]
     missing = int(column.isna().sum())
     if missing:
-        raise InputError(f"batch column {key!r}: {missing} of {len(column)} labels are missing")
+        raise InputError(f"{what} column {key!r}: {missing} of {len(column)} labels are missing")
     if types.is_float_dtype(column.dtype):
         values = column.to_numpy(dtype=np.float64)
         return np.array([f"{v:.0f}" if v == int(v) else repr(v) for v in values.tolist()], object)

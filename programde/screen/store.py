@@ -28,6 +28,7 @@ NUMBERS = ("usage", "clr", "floor", "covariates", "guides_indices", "guides_indp
 NAMES = ("covariate_names", "guide_names", "mapped_guides", "mapped_targets", "program_names",
          "cell_names", "notes")  # fmt: skip
 BATCH_NAMES = "batch_levels"
+CONDITION_NAMES = "condition_levels"
 
 
 def screen_arrays(screen: Screen) -> dict[str, np.ndarray]:
@@ -43,8 +44,8 @@ def screen_arrays(screen: Screen) -> dict[str, np.ndarray]:
     dict
         ``usage``, ``clr`` (N, K) float64, ``floor`` (1,) float64, ``covariates`` (N, p) float64,
         ``guides_indices``, ``guides_indptr`` (compressed columns of ones), ``batch_codes`` (N,)
-        int32 where there is a batch, and for each list of names ``<list>_text`` (uint8, UTF-8)
-        and ``<list>_ends`` (int64, end of each name in the text).
+        int32 where there is a batch (``condition_codes`` likewise), and for each list of names
+        ``<list>_text`` (uint8, UTF-8) and ``<list>_ends`` (int64, end of each name in the text).
     """
     arrays = {
         "usage": screen.usage,
@@ -67,6 +68,10 @@ def screen_arrays(screen: Screen) -> dict[str, np.ndarray]:
         levels, codes = np.unique(screen.batch.astype(str), return_inverse=True)
         arrays["batch_codes"] = codes.astype(np.int32)
         lists[BATCH_NAMES] = levels.tolist()
+    if screen.condition is not None:
+        levels, codes = np.unique(screen.condition.astype(str), return_inverse=True)
+        arrays["condition_codes"] = codes.astype(np.int32)
+        lists[CONDITION_NAMES] = levels.tolist()
     for name, texts in lists.items():
         arrays |= _pack(name, texts)
     return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
@@ -98,10 +103,8 @@ def screen_from_arrays(
     if missing:
         raise InputError(f"a stored screen lacks {', '.join(missing)}; make it again")
     names = {name: _unpack(arrays, name) for name in NAMES}
-    batch = None
-    if "batch_codes" in arrays:
-        levels = np.array(_unpack(arrays, BATCH_NAMES), dtype=object)
-        batch = levels[np.asarray(arrays["batch_codes"])]
+    batch = _labels(arrays, "batch_codes", BATCH_NAMES)
+    condition = _labels(arrays, "condition_codes", CONDITION_NAMES)
     indices, indptr = np.asarray(arrays["guides_indices"]), np.asarray(arrays["guides_indptr"])
     usage = np.asarray(arrays["usage"])
     if covariate_table is not None:
@@ -115,6 +118,7 @@ def screen_from_arrays(
         covariate_names=names["covariate_names"],
         covariate_table=covariate_table,
         batch=batch,
+        condition=condition,
         guides=sparse.csc_matrix(
             (np.ones(len(indices), dtype=np.int8), indices, indptr),
             shape=(usage.shape[0], len(indptr) - 1),
@@ -217,6 +221,13 @@ def load_screen(folder: str | os.PathLike[str], mmap: bool = True) -> Screen:
 
 def _replaceable(folder: Path) -> bool:
     return folder.is_dir() and ((folder / MANIFEST).is_file() or not any(folder.iterdir()))
+
+
+def _labels(arrays: Mapping[str, np.ndarray], codes: str, names: str) -> np.ndarray | None:
+    """Labels (N,) object from their codes and levels; None where they were not stored."""
+    if codes not in arrays:
+        return None
+    return np.array(_unpack(arrays, names), dtype=object)[np.asarray(arrays[codes])]
 
 
 def _pack(name: str, texts: Sequence[str]) -> dict[str, np.ndarray]:

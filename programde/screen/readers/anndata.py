@@ -59,6 +59,7 @@ def screen_from_anndata(
     standardize: bool = True,
     numeric_as_category_threshold: int | None = 20,
     on_empty: str = "error",
+    condition_key: str | None = None,
 ) -> Screen:
     """A screen from an AnnData object, which is not modified.
 
@@ -85,7 +86,8 @@ def screen_from_anndata(
     covar_columns, log1p_columns
         Columns of obs to use as covariates instead of `covar_key`; those of the second list as
         log(1 + x), named ``log1p_<column>``.
-    batch_key, floor, add_intercept, standardize, numeric_as_category_threshold, on_empty
+    batch_key, floor, add_intercept, standardize, numeric_as_category_threshold, on_empty,
+    condition_key
         See `build.build_screen`.
 
     Returns
@@ -117,6 +119,7 @@ def screen_from_anndata(
         standardize=standardize,
         numeric_as_category_threshold=numeric_as_category_threshold,
         on_empty=on_empty,
+        condition_key=condition_key,
     )
 
 

@@ -174,6 +174,7 @@ def parts_from_slots(
         guide_to_target=mapping,
         guide_names=guide_names,
         program_names=program_names,
+        observations=slots.obs,
         usage_label=f"usage {usage_key!r}",
         covariate_label=label,
         guide_label=f"guide assignment {guide_assignment_key!r}",

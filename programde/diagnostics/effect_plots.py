@@ -48,7 +48,7 @@ def volcano(
     results
         Columns `gene, program, effect, p_value, q_value`; rows without a p-value are left out.
     level
-        A hit has q < `level`.
+        A hit has q <= `level`.
     n_labels
         How many of the hits with the smallest p are named, as far as there is room.
     max_points
@@ -63,7 +63,7 @@ def volcano(
     shown = results[results["p_value"].notna() & results["effect"].notna()]
     effect = shown["effect"].to_numpy(dtype=np.float64)
     height = neg_log10(shown["p_value"].to_numpy())
-    hit = (shown["q_value"] < level).to_numpy()
+    hit = (shown["q_value"] <= level).to_numpy()
     ax = axes_or_new(ax, 6.4, 5.0)
     rest = np.flatnonzero(~hit)
     if rest.size > max_points:  # every n-th by p: the outline stays
@@ -75,7 +75,7 @@ def volcano(
         (up, "^", VERMILLION, "raises"),
         (hit & ~up, "v", BLUE, "lowers"),
     ):
-        label = f"{word} the program, q < {level:g} ({int(which.sum()):,})"
+        label = f"{word} the program, q ≤ {level:g} ({int(which.sum()):,})"
         ax.scatter(
             effect[which],
             height[which],
@@ -91,7 +91,7 @@ def volcano(
     if title:
         ax.set_title(title)
     if not hit.any():
-        text = f"no test has q < {level:g}" if len(shown) else "no test could be done"
+        text = f"no test has q ≤ {level:g}" if len(shown) else "no test could be done"
         ax.text(0.98, 0.97, text, transform=ax.transAxes, ha="right", va="top", color="#444444")
     else:
         ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=2)
@@ -175,14 +175,14 @@ def effect_heatmap(
     results: pd.DataFrame,
     *,
     level: float = 0.1,
-    max_genes: int = 60,
-    max_programs: int = 60,
+    max_genes: int = 40,
+    max_programs: int = 40,
     title: str | None = None,
 ) -> Figure:
     """Signed -log10 p over genes (rows) and programs (columns), similar ones side by side.
 
     Colour is the strength of the evidence, orange where the program rises and blue where it
-    falls, ending at p = 1e-20; a test with q < `level` is marked by + or − (so its sign survives
+    falls, ending at p = 1e-20; a test with q <= `level` is marked by + or − (so its sign survives
     greyscale); tests that could not be done are grey. Rows and columns are ordered by average
     linkage with optimal leaf order. A large screen shows its targets and programs with the
     smallest p-values, and the title says how many.
@@ -192,7 +192,7 @@ def effect_heatmap(
     results
         Columns `gene, program, effect, p_value, q_value`, one row per gene x program.
     level
-        A mark stands for q < `level`.
+        A mark stands for q <= `level`.
     max_genes, max_programs
         Rows and columns shown at most.
 
@@ -207,7 +207,7 @@ def effect_heatmap(
         what = "is empty" if results.empty else f"holds {int(twice.sum())} gene x program twice"
         raise InputError(f"results table {what}; a heatmap needs one row per gene x program")
     score = np.sign(results["effect"]) * neg_log10(results["p_value"])
-    long = results[["gene", "program"]].assign(score=score, hit=results["q_value"] < level)
+    long = results[["gene", "program"]].assign(score=score, hit=results["q_value"] <= level)
     scores = long.pivot(index="gene", columns="program", values="score")
     hits = long.pivot(index="gene", columns="program", values="hit") == True  # noqa: E712
     n_genes, n_programs = scores.shape
@@ -263,7 +263,7 @@ def _draw_heatmap(scores: pd.DataFrame, hits: pd.DataFrame, level: float) -> Fig
         pad=0.02,
         extend="both" if largest > end else "neither",
     )
-    bar.set_label(f"−log10 p with the sign of the effect\n+ / − : q < {level:g}", fontsize=8)
+    bar.set_label(f"−log10 p with the sign of the effect\n+ / − : q ≤ {level:g}", fontsize=8)
     bar.outline.set_visible(False)  # type: ignore[operator]
     return figure
 

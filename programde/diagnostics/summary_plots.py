@@ -21,6 +21,7 @@ from ..errors import InputError
 from .findings import with_truth
 from .metrics import LEVELS
 from .style import BLUE, GREEN, GREY, VERMILLION, curve_styles, display_name, new_figure, styled
+from .verdict import TOLERANCE
 
 
 @styled
@@ -33,7 +34,8 @@ def rates_figure(
     ----------
     metrics
         Kind of p-value -> what `calibration_metrics` returned. A dot is the rate over its level
-        with its 95 % interval; 1 is calibrated. Rates of 0 are drawn at the left edge as "0".
+        with its 95 % interval; 1 is calibrated, the grey zone is what the verdict accepts. Rates
+        of 0 are drawn at the left edge as "0".
 
     Raises
     ------
@@ -47,7 +49,8 @@ def rates_figure(
     axes = figure.subplots(1, len(LEVELS), sharey=True)
     left, right = 0.1, 10.0
     for ax, (name, level) in zip(axes, LEVELS.items(), strict=True):
-        ax.axvspan(0.8, 1.2, color="#EDEDED", linewidth=0)
+        accepted = TOLERANCE[name]
+        ax.axvspan(max(left / 2, 1 - accepted), 1 + accepted, color="#EDEDED", linewidth=0)
         ax.axvline(1.0, color=GREY, linewidth=1.0)
         for row, (kind, style) in enumerate(curve_styles(kinds).items()):
             ends = [metrics[kind][f"rate_{name}{end}"] / level for end in ("_low", "", "_high")]

@@ -82,3 +82,8 @@ def need_columns(table: pd.DataFrame, columns: Iterable[str], what: str) -> None
     for column in columns:
         if column not in table.columns:
             raise InputError(f"{what} has no column {column!r}{nearest(column, table.columns)}")
+
+
+def counted(n: int, noun: str) -> str:
+    """A count with its noun: "1 gene", "1,204 genes"."""
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"

@@ -23,7 +23,7 @@ from typing import Literal
 
 from ..errors import InputError
 from .metrics import LEVELS
-from .tables import Metrics
+from .tables import Metrics, counted
 
 Word = Literal["calibrated", "inflated", "conservative", "too few controls to tell"]
 WORDS: tuple[Word, ...] = ("calibrated", "inflated", "conservative", "too few controls to tell")
@@ -104,11 +104,11 @@ def _sentence(
         return f"No control unit could be tested, so nothing is known about the {name}."
     levels = ["05", "01"] + (["001"] if "001" in shown else [])
     rates = "; ".join(_rate(metrics, level) for level in levels)
-    units = _count(int(metrics["n_independent"]), "independent control unit")
+    units = counted(int(metrics["n_independent"]), "independent control unit")
     if metrics["n_partitions"] > 1:
         units += f" in each of {metrics['n_partitions']} partitions"
     numbers = (
-        f"{rates} ({_count(int(metrics['n_tests']), 'control test')}, {units}); "
+        f"{rates} ({counted(int(metrics['n_tests']), 'control test')}, {units}); "
         f"lambda {metrics['lambda']:.2f}."
     )
     return f"{_opening(metrics, word, name, shown, least)} {numbers}"
@@ -137,8 +137,4 @@ def _rate(metrics: Mapping, name: str) -> str:
 
 
 def _percent(value: float) -> str:
-    return f"{value:.1f}" if value >= 0.95 or value == 0 else f"{value:.2g}"
-
-
-def _count(n: int, noun: str) -> str:
-    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+    return f"{value:.1f}" if value >= 0.995 else f"{value:.2f}"

@@ -19,7 +19,7 @@ def test_volcano_names_hits_without_overlap():
     ax = volcano(results, n_labels=12)
     figure_of(ax).draw_without_rendering()
     notes = [text for text in ax.texts if " · " in text.get_text()]
-    hits = results[results["q_value"] < 0.1].sort_values("p_value", kind="stable").head(12)
+    hits = results[results["q_value"] <= 0.1].sort_values("p_value", kind="stable").head(12)
     allowed = set(hits["gene"] + " · " + hits["program"])
     assert 5 <= len(notes) <= 12
     assert {note.get_text() for note in notes} <= allowed
@@ -31,10 +31,10 @@ def test_volcano_names_hits_without_overlap():
 
 def test_volcano_counts_hits_by_direction():
     ax = volcano(RESULTS)
-    hits = RESULTS[RESULTS["q_value"] < 0.1]
+    hits = RESULTS[RESULTS["q_value"] <= 0.1]
     text = " ".join(t.get_text() for t in ax.get_legend().get_texts())
-    assert f"raises the program, q < 0.1 ({(hits['effect'] > 0).sum()})" in text
-    assert f"lowers the program, q < 0.1 ({(hits['effect'] < 0).sum()})" in text
+    assert f"raises the program, q ≤ 0.1 ({(hits['effect'] > 0).sum()})" in text
+    assert f"lowers the program, q ≤ 0.1 ({(hits['effect'] < 0).sum()})" in text
 
 
 def test_volcano_scale_bends_for_extreme_p():
@@ -48,7 +48,7 @@ def test_volcano_scale_bends_for_extreme_p():
 
 def test_volcano_without_hits_or_tests():
     none = volcano(RESULTS.assign(q_value=1.0))
-    assert any("no test has q < 0.1" in text.get_text() for text in none.texts)
+    assert any("no test has q ≤ 0.1" in text.get_text() for text in none.texts)
     empty = volcano(RESULTS.assign(p_value=np.nan, q_value=np.nan))
     assert any("no test could be done" in text.get_text() for text in empty.texts)
     assert png_bytes(empty)
@@ -59,13 +59,13 @@ def test_volcano_thins_the_rest_but_keeps_hits():
     ax = volcano(results, max_points=500, n_labels=0)
     sizes = [len(c.get_offsets()) for c in ax.collections]
     assert sizes[0] <= 500
-    assert sum(sizes[1:3]) == (results["q_value"] < 0.1).sum()
+    assert sum(sizes[1:3]) == (results["q_value"] <= 0.1).sum()
 
 
 def test_heatmap_marks_hits_with_their_sign():
     figure = effect_heatmap(RESULTS)
     ax = figure.axes[0]
-    hits = RESULTS[RESULTS["q_value"] < 0.1]
+    hits = RESULTS[RESULTS["q_value"] <= 0.1]
     signs = [text.get_text() for text in ax.texts]
     assert signs.count("+") == (hits["effect"] > 0).sum()
     assert signs.count("−") == (hits["effect"] < 0).sum()

@@ -61,7 +61,7 @@ def test_inflation_in_the_far_tail_alone_is_seen():
     found = verdict(metrics)
     assert found.word == "inflated"
     assert "too frequent at 0.001" in found.sentence
-    assert "0.4 % at or below 0.001 (95 % interval 0.2 to 0.7 %)" in found.sentence
+    assert "0.40 % at or below 0.001 (95 % interval 0.20 to 0.70 %)" in found.sentence
 
 
 def test_calibrated_p_values_are_called_inflated_seldom():

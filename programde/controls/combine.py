@@ -2,7 +2,10 @@
 
 Fisher: X = -2 sum_b log p_b is chi-squared with 2B degrees of freedom if the p_b are independent
 and uniform (R. A. Fisher, Statistical Methods for Research Workers, 1932). On two-sided p-values
-it is blind to direction: effects of +3 and -3 standard errors combine to 9e-5.
+it is blind to direction: effects of +3 and -3 standard errors combine to 9e-5. Empirical p-values
+take the values f, 2f, ..., 1 only, which makes -log p too small on average (with f = 1/51 and
+eight batches, 2.2 % of true nulls come out below 0.05). Lancaster's mean value puts that right:
+-log p is replaced by its mean over (p - f, p] (H. O. Lancaster, Biometrika 1949, 36:370).
 
 Stouffer, signed and weighted: Z = sum_b w_b z_b / sqrt(sum_b w_b^2) with z_b the signed normal
 score of p_b (Stouffer et al., The American Soldier, 1949; weights: Lipták 1958). With w_b the
@@ -14,9 +17,10 @@ from __future__ import annotations
 
 import numpy as np
 from scipy import stats
+from scipy.special import xlogy
 
 
-def fisher(p: np.ndarray, axis: int = 0) -> np.ndarray:
+def fisher(p: np.ndarray, axis: int = 0, step: np.ndarray | None = None) -> np.ndarray:
     """Fisher's combination; use `stouffer` unless direction is of no interest.
 
     Parameters
@@ -25,6 +29,8 @@ def fisher(p: np.ndarray, axis: int = 0) -> np.ndarray:
         P-values of independent tests; NaN where a batch takes no part.
     axis
         The axis of the batches.
+    step : array that broadcasts to `p`, optional
+        Spacing of the values that each p-value can take (its floor), for Lancaster's mean value.
 
     Returns
     -------
@@ -38,10 +44,18 @@ def fisher(p: np.ndarray, axis: int = 0) -> np.ndarray:
     """
     p = np.asarray(p, dtype=np.float64)
     used = np.isfinite(p)
-    with np.errstate(divide="ignore"):
-        statistic = -2.0 * np.where(used, np.log(np.where(used, p, 1.0)), 0.0).sum(axis=axis)
+    value = np.where(used, p, 1.0)
+    if step is None:
+        score = -np.log(value)
+    else:
+        width = np.where(used, np.broadcast_to(step, p.shape), 1.0)
+        below = np.maximum(value - width, 0.0)
+        score = 1.0 - (xlogy(value, value) - xlogy(below, below)) / width
     count = used.sum(axis=axis)
+    statistic = 2.0 * np.where(used, score, 0.0).sum(axis=axis)
     combined = stats.chi2.sf(statistic, 2 * np.maximum(count, 1))
+    alone = np.where(used, p, 0.0).sum(axis=axis)
+    combined = np.where(count == 1, alone, combined)
     return np.where(count > 0, combined, np.nan)
 
 

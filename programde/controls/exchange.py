@@ -174,7 +174,7 @@ class GuideExchange:
             ):
                 bar.advance()
         if len(self._strata) > 1 and self._options.combine_method == "fisher":
-            tests.combine_by_fisher()
+            tests.combine_by_fisher(discrete=True)
         return tests.explain()
 
     def _pool(self, own: np.ndarray, ntc: np.ndarray, used: np.ndarray) -> _Pool:

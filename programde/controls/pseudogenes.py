@@ -128,11 +128,11 @@ def compare_with_pseudogenes(
                 )
                 tests.gene_p[s, u] = empirical_pvals_vs_ntc(own[:, None], largest[:, None])[0][0, 0]
         weight[s] = np.sqrt(units.d[rows][:, None] * inverse_variance(stratum))
-    tests.combine_by_fisher()
+    tests.combine_by_fisher(discrete=False)
     if n_s > 1 and options.combine_method == "stouffer":
         tests.p[n_s] = stouffer(tests.p[:n_s], tests.effect[:n_s], weight)[0]
-        floors = stouffer(tests.floor[:n_s], np.ones_like(tests.floor[:n_s]), weight.mean(axis=2))
-        tests.floor[n_s] = floors[0]
+        floors = np.broadcast_to(tests.floor[:n_s, :, None], weight.shape)
+        tests.floor[n_s] = stouffer(floors, np.ones_like(floors), weight)[0].min(axis=1)
     return tests.explain()
 
 

@@ -120,13 +120,17 @@ class UnitTests:
             reason=reason,
         )
 
-    def combine_by_fisher(self) -> None:
-        """Fill the entries over all strata from the strata's p-values, in place."""
+    def combine_by_fisher(self, discrete: bool) -> None:
+        """Fill the entries over all strata from the strata's p-values, in place.
+
+        `discrete` takes account of empirical p-values being multiples of their floor.
+        """
         n_s = len(self.tested)
-        self.p[n_s] = fisher(self.p[:n_s])
+        step = self.floor[:n_s] if discrete else None
+        self.p[n_s] = fisher(self.p[:n_s], step=None if step is None else step[:, :, None])
         self.p_t[n_s] = fisher(self.p_t[:n_s])
-        self.gene_p[n_s] = fisher(self.gene_p[:n_s])
-        self.floor[n_s] = fisher(self.floor[:n_s])
+        self.gene_p[n_s] = fisher(self.gene_p[:n_s], step=step)
+        self.floor[n_s] = fisher(self.floor[:n_s], step=step)
         self.summarise_matching()
 
     def summarise_matching(self) -> None:

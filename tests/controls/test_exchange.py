@@ -1,0 +1,237 @@
+"""Guide exchange: the kernel against its twin, exactness by enumeration, the t form."""
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from programde.controls.combine import fisher
+from programde.controls.exchange import GuideExchange, t_form
+from programde.controls.exchange_kernel import TIE, count_exchanges
+from programde.controls.matching import MatchingOptions
+from programde.controls.options import EmpiricalNullOptions
+from programde.controls.summaries import Stratum, Sums
+
+LOOSE = MatchingOptions(n_n1_bins=1, n_d_bins=1)
+
+
+def twin(members, used, matched, matched_all, e, spread, precision, own, own_spread, scale, every):
+    """The kernel's counts, written with whole arrays; standardised statistics only."""
+    use = used & (spread > 0)
+    sums = e[:, members].sum(axis=2)
+    square = sums**2 * precision[:, None] / np.where(use, spread, np.nan)[:, :, None]
+    own_square = (own**2 * precision) / own_spread[:, None]
+    total = np.where(use[:, :, None], sums * precision[:, None], 0).sum(axis=0)
+    variance = np.where(use[:, :, None], spread[:, :, None] * precision[:, None], 0).sum(axis=0)
+    own_total = (own * precision).sum(axis=0) ** 2 / (own_spread[:, None] * precision).sum(axis=0)
+    with np.errstate(invalid="ignore"):
+        squares = [*square, total**2 / variance]
+    masks = [*(matched & use), matched_all & use.any(axis=0)]
+    own_squares, scales = [*own_square, own_total], [*scale, every]
+    n = [int(m.sum()) for m in masks]
+    reached, largest = [], []
+    for s, m, o, c in zip(squares, masks, own_squares, scales, strict=True):
+        reached.append((s[m] >= (1 - TIE) * o).sum(axis=0))
+        own_largest = (1 - TIE) * (o / c).max()
+        largest.append(int(((s[m] / c).max(axis=1) >= own_largest).sum()))
+    return n, np.array(reached), largest
+
+
+def test_kernel_equals_its_twin():
+    rng = np.random.default_rng(0)
+    n_strata, n_guides, n_programs, n_sets = 3, 10, 4, 60
+    members = np.array([rng.permutation(n_guides)[:3] for _ in range(n_sets)])
+    args = (
+        members,
+        rng.random((n_strata, n_sets)) < 0.8,
+        rng.random((n_strata, n_sets)) < 0.6,
+        rng.random(n_sets) < 0.7,
+        rng.normal(size=(n_strata, n_guides, n_programs)),
+        rng.uniform(0.5, 2, size=(n_strata, n_sets)),
+        rng.uniform(0.5, 2, size=(n_strata, n_programs)),
+        rng.normal(size=(n_strata, n_programs)),
+        rng.uniform(0.5, 2, size=n_strata),
+        rng.uniform(0.5, 2, size=(n_strata, n_programs)),
+        rng.uniform(0.5, 2, size=n_programs),
+    )
+    n, reached, largest = count_exchanges(*args, False)
+    expected = twin(*args)
+    assert n.tolist() == expected[0]
+    assert np.array_equal(reached, expected[1])
+    assert largest.tolist() == expected[2]
+
+
+def toy_strata(own_columns, n_strata=1, n_guides=6, n_programs=5, seed=0, uneven=True):
+    """Strata with given guides; the unit tested is the union of `own_columns`."""
+    rng = np.random.default_rng(seed)
+    strata = []
+    for s in range(n_strata):
+        d = rng.uniform(20, 60, size=n_guides) if uneven else np.full(n_guides, 30.0)
+        score = rng.normal(size=(n_guides, n_programs)) * np.sqrt(d)[:, None]
+        guides = Sums(d + 1, d, score, np.zeros((n_guides, 1)), np.ones(n_guides))
+        unit = Sums(
+            *(x[own_columns].sum(axis=0)[None] for x in (guides.n1, d, score)),
+            np.zeros((1, 1)),
+            np.ones(1),
+        )
+        strata.append(Stratum(f"b{s}", 10_000, np.full(n_programs, 1.0 + s), guides, unit))
+    return strata
+
+
+def run(strata, own, options=None, ntc=None):
+    guides = np.arange(strata[0].guides.n1.size)
+    ntc = np.setdiff1d(guides, own) if ntc is None else ntc
+    options = options or EmpiricalNullOptions(matching=LOOSE)
+    return GuideExchange(strata, ntc, [own], options, seed=0).test([own], np.array([0]))
+
+
+@pytest.mark.parametrize("n_strata", [1, 2])
+def test_p_values_equal_the_definition(n_strata):
+    own = np.array([1, 4])
+    strata = toy_strata(own, n_strata)
+    tests = run(strata, own)
+    scores = {}
+    for chosen in combinations(range(6), 2):
+        e = v = 0.0
+        for s in strata:
+            g = s.guides
+            centre = g.score.sum(axis=0) / g.d.sum()
+            d = g.d[list(chosen)].sum()
+            e = e + (g.score[list(chosen)].sum(axis=0) - d * centre) / s.variance
+            v = v + d * (1 - d / g.d.sum()) / s.variance
+        scores[chosen] = np.abs(e / np.sqrt(v))
+    ranks = np.mean([z >= scores[1, 4] for z in scores.values()], axis=0)
+    assert np.allclose(tests.p[-1, 0], ranks)
+    assert tests.n_matched[-1, 0] == len(scores) - 1
+    assert tests.floor[-1, 0] == 1 / len(scores)
+    if n_strata == 1:
+        assert np.allclose(tests.p[0, 0], ranks)
+
+
+@pytest.mark.parametrize("statistic", ["max_z", "max_effect"])
+def test_the_level_is_exact_over_all_labellings(statistic):
+    # each choice of "the target's guides" is as likely under the null: p must be uniform on 1/15s
+    options = EmpiricalNullOptions(matching=LOOSE, gene_statistic=statistic)
+    p, gene_p = [], []
+    for own in combinations(range(6), 2):
+        tests = run(toy_strata(np.array(own), 2), np.array(own), options)
+        p.append(tests.p[:, 0])
+        gene_p.append(tests.gene_p[:, 0])
+    grid = np.arange(1, 16) / 15
+    p, gene_p = np.sort(p, axis=0), np.sort(gene_p, axis=0)
+    assert np.allclose(p, grid[:, None, None])
+    assert np.allclose(gene_p, grid[:, None])
+
+
+def test_gene_statistic_weighs_programs_by_their_spread():
+    own = np.array([1, 4])
+    noisy = toy_strata(own, uneven=False)
+    noisy[0].guides.score[:, 0] *= 1000.0  # one program in which all guides scatter widely
+    noisy[0].guides.score[own, 3] += 400.0  # and one in which only the target's do
+    noisy[0].units.score[0] = noisy[0].guides.score[own].sum(axis=0)
+    z, effect = (
+        run(noisy, own, EmpiricalNullOptions(matching=LOOSE, gene_statistic=s))
+        for s in ("max_z", "max_effect")
+    )
+    assert z.p[0, 0, 3] == 1 / 15
+    assert z.gene_p[0, 0] == 1 / 15
+    assert effect.gene_p[0, 0] == effect.p[0, 0, 0]  # decided by the noisy program alone
+
+
+def test_matching_restricts_the_sets():
+    own = np.array([0, 1])
+    strata = toy_strata(own, uneven=False)
+    g = strata[0].guides
+    g.n1[:] = [30, 30, 30, 30, 300, 300]
+    g.d[:] = g.n1
+    options = EmpiricalNullOptions(
+        matching=MatchingOptions(n_n1_bins=2, n_d_bins=2, min_ntc_per_bin=1)
+    )
+    targets = [own, np.array([4, 5])]
+    tests = GuideExchange(strata, np.array([2, 3, 4, 5]), targets, options, 0).test(
+        [own], np.array([0])
+    )
+    # only the sets of guides 0 to 3 are in the bin of the own guides; five, without the own set
+    assert tests.n_matched[0, 0] == 5
+    assert tests.radius[0, 0] == 0
+
+
+def test_min_treated_holds_for_sets_too():
+    own = np.array([0, 1])
+    strata = toy_strata(own, 2, uneven=False)
+    strata[1].guides.n1[2:] = 1  # NTC guides hardly seen in the second batch
+    options = EmpiricalNullOptions(matching=LOOSE, min_treated=10)
+    tests = run(strata, own, options)
+    assert tests.n_matched[0, 0] == 14
+    assert tests.n_matched[1, 0] == 8  # only sets with one of the own guides have 10 cells there
+    assert tests.n_matched[2, 0] == 14
+
+
+def test_a_unit_of_ntc_guides_is_compared_with_the_others():
+    own = np.array([1, 4])
+    strata = toy_strata(own)
+    apart = run(strata, own)
+    inside = run(strata, own, ntc=np.arange(6))
+    assert np.array_equal(apart.p, inside.p)
+    none_left = run(strata, own, ntc=own)
+    assert np.isnan(none_left.p).all()
+    assert none_left.reason[0] == "no NTC guide is left to compare with"
+
+
+def test_fisher_combines_the_strata():
+    own = np.array([1, 4])
+    options = EmpiricalNullOptions(matching=LOOSE, combine_method="fisher")
+    tests = run(toy_strata(own, 3), own, options)
+    for k in range(5):
+        assert tests.p[3, 0, k] == pytest.approx(fisher(tests.p[:3, 0, k], step=1 / 15))
+        expected = stats.combine_pvalues(tests.p_t[:3, 0, k], "fisher").pvalue
+        assert tests.p_t[3, 0, k] == pytest.approx(expected)
+    assert tests.gene_p[3, 0] == pytest.approx(fisher(tests.gene_p[:3, 0], step=1 / 15))
+    assert tests.floor[3, 0] == pytest.approx(fisher(np.full(3, 1 / 15), step=1 / 15))
+
+
+def test_a_constant_program_is_not_tested():
+    own = np.array([1, 4])
+    strata = toy_strata(own, 2)
+    strata[0].variance[2] = 0.0
+    tests = run(strata, own)
+    assert np.isnan(tests.p[0, 0, 2])
+    assert np.isfinite(tests.p[1:, 0]).all()
+    assert np.isfinite(np.delete(tests.p[0, 0], 2)).all()
+
+
+def test_t_form_equals_students_t():
+    rng = np.random.default_rng(0)
+    b = rng.normal(size=(9, 3))  # nine guides of the same information, the last two the target's
+    d = np.full((1, 9), 40.0)
+    p = t_form(b[None] * 40.0, d, 7, np.ones(1), np.ones((1, 3)))
+    ntc, own = b[:7], b[7:].mean(axis=0)
+    t = (own - ntc.mean(axis=0)) / (ntc.std(axis=0, ddof=1) * np.sqrt(1 / 2 + 1 / 7))
+    assert np.allclose(p[0], 2 * stats.t.sf(np.abs(t), 6))
+    assert np.allclose(p[0], p[1])
+
+
+def test_t_form_is_uniform_for_unequal_guides():
+    # 20,000 null tests each in one stratum and over two; false-alarm rate 1e-4 each
+    rng = np.random.default_rng(1)
+    d = rng.uniform(10, 60, size=(2, 11))
+    score = rng.normal(size=(2, 11, 20_000)) * np.sqrt(d)[:, :, None] + 3.0 * d[:, :, None]
+    p = t_form(score, d, 8, np.ones(2), np.ones((2, 20_000)))
+    assert stats.kstest(p[0], "uniform").pvalue > 1e-4
+    assert abs((p[2] < 0.05).mean() - 0.05) < 3.9 * np.sqrt(0.05 * 0.95 / 20_000) + 0.002
+
+
+def test_t_form_needs_two_ntc_guides():
+    p = t_form(np.ones((1, 2, 1)), np.ones((1, 2)), 1, np.ones(1), np.ones((1, 1)))
+    assert np.isnan(p).all()
+
+
+def test_overlap_makes_the_test_weaker():
+    own = np.array([1, 4])
+    strata = toy_strata(own, seed=3)
+    before = run(strata, own)
+    strata[0].units.overlap[:] = 2.0
+    after = run(strata, own)
+    assert (after.p >= before.p).all()
+    assert (after.p_t > before.p_t).all()

@@ -1,0 +1,74 @@
+"""Sets of guides: all different, all possible where few exist, each equally likely."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from programde.controls.guide_sets import (
+    distinct_sets,
+    sample_ntc_pseudogenes_with_replacement,
+    split_ntc_units,
+)
+from programde.errors import InputError, OptionError
+
+NAMES = [f"n{i:02d}" for i in range(30)]
+
+
+@pytest.mark.parametrize(("items", "size", "wanted"), [(6, 3, 100), (20, 6, 300), (9, 3, 50)])
+def test_sets_differ_and_leave_out_one(items, size, wanted):
+    own = range(items - size, items)
+    sets = distinct_sets(items, size, wanted, np.random.default_rng(0), own)
+    assert len(sets) == min(wanted, math.comb(items, size) - 1)
+    assert len({tuple(s) for s in sets.tolist()}) == len(sets)
+    assert tuple(own) not in {tuple(s) for s in sets.tolist()}
+    assert (np.diff(sets, axis=1) > 0).all()
+
+
+@pytest.mark.parametrize(("items", "size"), [(12, 2), (40, 2)])
+def test_items_are_equally_likely(items, size):
+    # 4,000 draws of single sets; false-alarm rate 1e-4
+    counts = np.zeros(items)
+    for seed in range(4000):
+        counts[distinct_sets(items, size, 1, np.random.default_rng(seed))[0]] += 1
+    assert stats.chisquare(counts).pvalue > 1e-4
+
+
+def test_pseudogenes_depend_on_seed_and_names():
+    units = sample_ntc_pseudogenes_with_replacement(NAMES, 6, 200, seed=1)
+    assert units == sample_ntc_pseudogenes_with_replacement(NAMES[::-1], 6, 200, seed=1)
+    assert units != sample_ntc_pseudogenes_with_replacement(NAMES, 6, 200, seed=2)
+    assert len(units) == len(set(units)) == 200
+    assert all(len(set(u)) == 6 for u in units)
+    assert len({g for u in units for g in u}) == 30
+    assert len(sample_ntc_pseudogenes_with_replacement(NAMES[:5], 3, 200)) == 10
+
+
+def test_too_few_guides():
+    with pytest.raises(InputError, match="guides_per_unit=6 needs as many NTC guides, there are 4"):
+        sample_ntc_pseudogenes_with_replacement(NAMES[:4], 6)
+    with pytest.raises(OptionError, match="guides_per_unit=0"):
+        sample_ntc_pseudogenes_with_replacement(NAMES[:4], 0)
+
+
+def test_split_by_guide_shares_none():
+    split = split_ntc_units(NAMES, 6, 400, 0.5, seed=3)
+    assert split.split == "by guide"
+    assert not set(split.guides_A) & set(split.guides_B)
+    assert len(split.guides_A) == len(split.guides_B) == 15
+    assert {g for u in split.units_A for g in u} <= set(split.guides_A)
+    assert {g for u in split.units_B for g in u} <= set(split.guides_B)
+    assert len(split.units_A) == len(split.units_B) == 200
+    assert split == split_ntc_units(NAMES[::-1], 6, 400, 0.5, seed=3)
+    assert split != split_ntc_units(NAMES, 6, 400, 0.5, seed=4)
+    assert len(split_ntc_units(NAMES, 6, 400, n_holdout_units=7).units_B) == 7
+    assert len(split_ntc_units(NAMES, 6, 400, 0.9).guides_B) == 6  # B can still fill a unit
+
+
+def test_split_by_pseudogene_where_guides_are_few():
+    split = split_ntc_units(NAMES[:9], 5, 400, 0.5, seed=3)
+    assert split.split == "by pseudo-gene"
+    assert not set(split.units_A) & set(split.units_B)
+    assert len(split.units_A) + len(split.units_B) == math.comb(9, 5)
+    assert split.guides_A == split.guides_B == tuple(NAMES[:9])

@@ -56,9 +56,6 @@ if TYPE_CHECKING:  # for type checkers and editors, which do not run __getattr__
     from programde.diagnostics.ntc_plots import (
         make_ntc_empirical_qq_plots as make_ntc_empirical_qq_plots,
     )
-    from programde.diagnostics.ntc_plots import (
-        qq_plot_ntc_pvals as qq_plot_ntc_pvals,
-    )
     from programde.diagnostics.qq import (
         bootstrap_qq_envelope as bootstrap_qq_envelope,
     )
@@ -146,6 +143,7 @@ if TYPE_CHECKING:  # for type checkers and editors, which do not run __getattr__
     from programde.original.null import (
         crt_null_stats_for_test as crt_null_stats_for_test,
     )
+    from programde.original.plots import qq_plot_ntc_pvals as qq_plot_ntc_pvals
     from programde.original.shapes import CRTGeneResult as CRTGeneResult
     from programde.original.storing import store_results_in_adata as store_results_in_adata
     from programde.screen.composition import clr_from_usage as clr_from_usage
@@ -221,7 +219,8 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "controls.guide_sets": ("sample_ntc_pseudogenes_with_replacement", "split_ntc_units"),
     "controls.pseudogenes": ("empirical_pvals_vs_ntc",),
     "controls.summaries": ("compute_ols_denom",),
-    "diagnostics.ntc_plots": ("make_ntc_empirical_qq_plots", "qq_plot_ntc_pvals"),
+    "diagnostics.ntc_plots": ("make_ntc_empirical_qq_plots",),
+    "original.plots": ("qq_plot_ntc_pvals",),
     "diagnostics.qq": (
         "bootstrap_qq_envelope",
         "expected_quantiles",

@@ -15,7 +15,7 @@ from programde.controls.groups import default_group_size, group_ntc_guides, grou
 from programde.crt.engine import Deferred, RunOptions, Task, Visitor, run_tasks
 from programde.crt.memory import fitting_threads, memory_need
 from programde.crt.plan import ControlGroup, choose_control, plan
-from programde.crt.results import CRTResult
+from programde.crt.results import UNREADABLE, CRTResult
 from programde.errors import InputError, OptionError, ProgramDEWarning, check_choice, nearest
 from programde.screen.guides import check_ntc_labels
 from programde.screen.screen import Screen, Unit
@@ -206,13 +206,21 @@ class NTCNull:
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> NTCNull:
-        """Read what `save` wrote."""
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        InputError
+            If the folder does not hold readable groups and results.
+        """
         folder = Path(folder)
         try:
             content = json.loads((folder / "groups.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            return cls(result=CRTResult.load(folder), **content)
+        except InputError:
+            raise
+        except UNREADABLE as error:
             raise InputError(f"{folder} holds no readable control groups ({error})") from error
-        return cls(result=CRTResult.load(folder), **content)
 
 
 def ntc_units(

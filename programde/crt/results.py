@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import zipfile
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from programde.crt.null_summary import NullSummary
 from programde.errors import InputError
+
+#: What reading a file that is absent, cut off or of another kind may raise.
+UNREADABLE = (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile)
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,7 @@ class CRTResult:
         """Write ``tests.npz`` (uncompressed) and ``tests.json`` into `folder`."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        arrays = {
+        arrays: dict[str, Any] = {
             "effect": self.effect,
             "effect_se": self.effect_se,
             "n_treated": self.n_treated,
@@ -72,7 +77,7 @@ class CRTResult:
         }
         temporary = folder / "tests.npz.tmp"
         with open(temporary, "wb") as stream:
-            np.savez(stream, allow_pickle=False, **arrays)
+            np.savez(stream, **arrays)
         os.replace(temporary, folder / "tests.npz")
         text = folder / "tests.json.tmp"
         text.write_text(json.dumps(labels, indent=1, ensure_ascii=False), encoding="utf-8")
@@ -90,20 +95,24 @@ class CRTResult:
         folder = Path(folder)
         try:
             labels = json.loads((folder / "tests.json").read_text(encoding="utf-8"))
-            with np.load(folder / "tests.npz", allow_pickle=False) as stored:
+            # opened here, since numpy leaves a file open that it cannot read
+            with (
+                open(folder / "tests.npz", "rb") as stream,
+                np.load(stream, allow_pickle=False) as stored,
+            ):
                 arrays = {name: stored[name] for name in stored.files}
-        except (OSError, ValueError, KeyError) as error:
+            null = {k.removeprefix("null_"): v for k, v in arrays.items() if k.startswith("null_")}
+            plain = {k: v for k, v in arrays.items() if not k.startswith("null_")}
+            return cls(
+                units=labels["units"],
+                programs=labels["programs"],
+                status=labels["status"],
+                condition=labels["condition"],
+                null=NullSummary(n_draws=labels["n_draws"], **null),
+                **plain,
+            )
+        except UNREADABLE as error:
             raise InputError(f"{folder} holds no readable test results ({error})") from error
-        null = {k.removeprefix("null_"): v for k, v in arrays.items() if k.startswith("null_")}
-        plain = {k: v for k, v in arrays.items() if not k.startswith("null_")}
-        return cls(
-            units=labels["units"],
-            programs=labels["programs"],
-            status=labels["status"],
-            condition=labels["condition"],
-            null=NullSummary(n_draws=labels["n_draws"], **null),
-            **plain,
-        )
 
 
 class ResultTable:

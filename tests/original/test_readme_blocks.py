@@ -18,9 +18,7 @@ import pytest
 import programde as pde
 from tests.original.conftest import small_screen
 
-README = Path(
-    os.environ.get("ORIGINAL_README", Path(__file__).parents[3] / "shared" / "seed.txt")
-)
+README = Path(os.environ.get("ORIGINAL_README", Path(__file__).parents[3] / "shared" / "seed.txt"))
 START = re.compile(r"^(from (src|tests|pathlib)\b|out = run_|resampling_kwargs = )")
 SMALLER = {
     "src.sceptre": "programde",

@@ -30,6 +30,7 @@ from .tables import as_p_vector
 
 MAX_POINTS = 4000
 Envelope = tuple[np.ndarray, np.ndarray, np.ndarray]
+Points = tuple[np.ndarray, np.ndarray]
 
 
 @styled
@@ -93,7 +94,12 @@ def qq_panel(
     extra = {k: as_p_vector(p, f"points {k!r}") for k, p in (scatter or {}).items()}
     points = {label: qq_coords(p, MAX_POINTS) for label, p in vectors.items()}
     clouds = {label: qq_coords(p, MAX_POINTS) for label, p in extra.items()}
-    x_end, y_end = limits or _limits([*points.values()], [*clouds.values()], band, envelope)
+    styles = curve_styles(vectors, looks)
+    shown = _in_frame(points, clouds, styles)
+    x_end, y_end = limits or _limits(shown, [*clouds.values()], band, envelope)
+    if legend and limits is None:
+        n_entries = len(vectors) + len(extra) + (band is not None) + (envelope is not None)
+        y_end = _room_for_legend(shown, x_end, y_end, n_entries + 1)
     ax.plot([0, x_end], [0, x_end], color=GREY, linewidth=0.8, zorder=1)
     if band is not None and judged is not None:
         label = f"95 % band, {m:,} independent p-values"
@@ -112,10 +118,11 @@ def qq_panel(
     for label, (x, y) in clouds.items():
         ax.scatter(x, np.minimum(y, 2 * y_end), s=7, color="#A8A8A8", linewidths=0, zorder=1.5)
         ax.scatter([], [], s=14, color="#A8A8A8", linewidths=0, label=_entry(label, extra[label]))
-        beyond += _mark_beyond(ax, x, y, y_end, "#8C8C8C", extra[label])
-    for label, style in curve_styles(vectors, looks).items():
+        beyond += _mark_beyond(ax, x, y, (x_end, y_end), "#8C8C8C", extra[label])
+    for label, style in styles.items():
         _draw_curve(ax, *points[label], y_end, style, _entry(label, vectors[label], show_lambda))
-        beyond += _mark_beyond(ax, *points[label], y_end, style["color"], vectors[label])
+        edge = (x_end, y_end)
+        beyond += _mark_beyond(ax, *points[label], edge, style["color"], vectors[label])
     if beyond:
         text = f"▲ {beyond:,} above"
         ax.annotate(
@@ -196,12 +203,36 @@ def _panel_limits(curves: Mapping[str, object], band_for: str | None) -> tuple[f
     points = {k: qq_coords(p, MAX_POINTS) for k, p in curves.items()}
     judged = band_for if band_for in points else next(iter(points), None)
     m = as_p_vector(curves[judged], "curve").size if judged is not None else 0
-    return _limits([*points.values()], [], beta_band(m) if m else None, None)
+    shown = _in_frame(points, {}, curve_styles(points))
+    return _limits(shown, [], beta_band(m) if m else None, None)
+
+
+def _in_frame(
+    points: Mapping[str, Points], clouds: Mapping[str, Points], styles: Mapping[str, Mapping]
+) -> list[Points]:
+    """The parts of the curves that the frame must hold.
+
+    Curves without markers are references (a null of a million draws, say): beside others they do
+    not stretch the expected axis, which would squeeze what they are compared with.
+    """
+    judged = [xy for label, xy in points.items() if styles[label]["marker"] and xy[0].size]
+    if not judged:
+        return [*points.values()]
+    end = max(float(x[0]) for x, _ in [*judged, *[xy for xy in clouds.values() if xy[0].size]])
+    return [(x[x <= 1.05 * end], y[x <= 1.05 * end]) for x, y in points.values()]
+
+
+def _room_for_legend(curves: Sequence[Points], x_end: float, y_end: float, n: int) -> float:
+    """Raise the upper end where a curve would run into a legend of `n` lines at the upper left."""
+    share = min(0.5, 0.03 + 0.036 * n)
+    left = [y[(x < 0.66 * x_end) & (y <= y_end)] for x, y in curves]
+    top = max([float(y.max()) for y in left if y.size], default=0.0)
+    return max(y_end, top / (1.0 - share))
 
 
 def _limits(
-    curves: Sequence[tuple[np.ndarray, np.ndarray]],
-    clouds: Sequence[tuple[np.ndarray, np.ndarray]],
+    curves: Sequence[Points],
+    clouds: Sequence[Points],
     band: Envelope | None,
     envelope: Envelope | None,
 ) -> tuple[float, float]:
@@ -252,10 +283,16 @@ def _spaced(x: np.ndarray, step: float) -> np.ndarray:
 
 
 def _mark_beyond(
-    ax: Axes, x: np.ndarray, y: np.ndarray, y_end: float, color: str, p: np.ndarray
+    ax: Axes,
+    x: np.ndarray,
+    y: np.ndarray,
+    edge: tuple[float, float],
+    color: str,
+    p: np.ndarray,
 ) -> int:
     """Triangles on the upper edge for points above it; returns how many p-values they are."""
-    above = y > y_end
+    x_end, y_end = edge
+    above = (y > y_end) & (x <= x_end)
     if above.any():
         ax.scatter(
             x[above],

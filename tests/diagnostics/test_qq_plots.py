@@ -207,3 +207,20 @@ def test_file_names_never_meet():
         "..": "_",
         3: "3",
     }
+
+
+def test_a_null_of_many_draws_does_not_squeeze_the_judged_curve():
+    null = np.random.default_rng(2).uniform(size=200_000)
+    ax = qq_panel({"raw": UNIFORM, "null": null}, band_for="raw")
+    assert ax.get_xlim()[1] < 1.2 * -np.log10(0.5 / 400)
+    assert qq_panel({"null": null}).get_xlim()[1] > -np.log10(0.5 / 200_000)
+
+
+def test_curves_stay_clear_of_the_legend():
+    steep = UNIFORM**3
+    ax = qq_panel({"raw": steep, "skew_normal": steep, "saddlepoint": steep})
+    figure_of(ax).draw_without_rendering()
+    box = ax.get_legend().get_window_extent()
+    drawn = [line for line in ax.lines if line.get_label().startswith("raw")]
+    corners = ax.transData.transform(drawn[0].get_xydata())
+    assert not box.count_contains(corners)

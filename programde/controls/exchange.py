@@ -33,13 +33,8 @@ At M = 12, m = 6 the factor 1/sqrt(1 - m/M) without centring happens to give 4.4
 and shape are those of the M + m guides that the hypothesis calls exchangeable. It also refines the
 resolution, from choose(M, m) sets to choose(M + m, m).
 
-**The t form** keeps the NTC guides apart and trusts the normal law of guide effects instead
-(a guide's effect is a mean over its cells): with b = s_N / D_N over the NTC guides and
-phi = mean_j (s_j - d_j b)^2 / (sigma^2 d_j (1 - d_j / D_N)),
-
-    (beta - b) / sqrt(phi sigma^2 (1/d + 1/D_N))  ~  t with M - 1 degrees of freedom,
-
-exactly so for normal effects of variance phi sigma^2 / d_j. It has no floor.
+**The t form** (`t_form`) keeps the NTC guides apart and trusts the normal law of guide effects
+instead; it has no floor.
 
 **Over batches** the scores of a guide are added with inverse-variance weights, and the same sets
 are exchanged in all batches at once. This is the signed Stouffer combination with weights of
@@ -58,12 +53,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from programde.controls.guide_sets import distinct_sets
 from programde.controls.matching import Match, match_units, matching_grid
 from programde.controls.options import EmpiricalNullOptions
 from programde.controls.summaries import Stratum
+from programde.controls.t_form import t_form
 from programde.controls.unit_tests import (
     UnitTests,
     counts_of,
@@ -296,51 +291,3 @@ class GuideExchange:
             squares = np.divide(e * e, v, out=np.zeros_like(v), where=seen)
             scales.append(squares.sum(axis=0) / np.maximum(seen.sum(axis=0), 1))
         return np.stack(scales[:-1]), scales[-1]
-
-
-def t_form(
-    score: np.ndarray, d: np.ndarray, n_ntc: int, overlap: np.ndarray, precision: np.ndarray
-) -> np.ndarray:
-    """Two-sided p-values of the t form, in each stratum and over all of them.
-
-    Parameters
-    ----------
-    score : (S, P, K)
-        Scores of the guides, NTC first.
-    d : (S, P)
-        Their information.
-    n_ntc
-        Number of NTC guides.
-    overlap : (S,)
-        Variance of the own guides' summed score over that of guides apart (`Sums.overlap`).
-    precision : (S, K)
-        One over the residual variance.
-
-    Returns
-    -------
-    (S + 1, K) float64
-        NaN where fewer than two NTC guides have information.
-    """
-    ntc, own = slice(0, n_ntc), slice(n_ntc, None)
-    total = d[:, ntc].sum(axis=1)
-    safe = np.where(total > 0, total, np.nan)
-    centre = score[:, ntc].sum(axis=1) / safe[:, None]
-    guide = (score[:, ntc] - d[:, ntc, None] * centre[:, None]) * precision[:, None]
-    guide_spread = (d[:, ntc] * (1.0 - d[:, ntc] / safe[:, None]))[:, :, None] * precision[:, None]
-    own_d = d[:, own].sum(axis=1)
-    unit = (score[:, own].sum(axis=1) - own_d[:, None] * centre) * precision
-    unit_spread = (own_d * (overlap + own_d / safe))[:, None] * precision
-    answer = np.full((len(d) + 1, score.shape[2]), np.nan)
-    for i in range(len(d) + 1):
-        e, v, t, w = (
-            x[i] if i < len(d) else np.nansum(x, axis=0)
-            for x in (guide, guide_spread, unit, unit_spread)
-        )
-        seen = v > 0
-        freedom = seen.sum(axis=0) - 1
-        ratio = np.divide(e * e, v, out=np.zeros_like(v), where=seen).sum(axis=0)
-        phi = ratio / np.maximum(freedom + 1, 1)
-        good = (freedom > 0) & (phi > 0) & (w > 0)
-        z = np.abs(t[good]) / np.sqrt(phi[good] * w[good])
-        answer[i, good] = 2.0 * stats.t.sf(z, freedom[good])
-    return answer

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from programde.controls.combine import fisher
-from programde.controls.exchange import GuideExchange, t_form
+from programde.controls.exchange import GuideExchange
 from programde.controls.exchange_kernel import TIE, count_exchanges
 from programde.controls.matching import MatchingOptions
 from programde.controls.options import EmpiricalNullOptions
@@ -199,32 +199,6 @@ def test_a_constant_program_is_not_tested():
     assert np.isnan(tests.p[0, 0, 2])
     assert np.isfinite(tests.p[1:, 0]).all()
     assert np.isfinite(np.delete(tests.p[0, 0], 2)).all()
-
-
-def test_t_form_equals_students_t():
-    rng = np.random.default_rng(0)
-    b = rng.normal(size=(9, 3))  # nine guides of the same information, the last two the target's
-    d = np.full((1, 9), 40.0)
-    p = t_form(b[None] * 40.0, d, 7, np.ones(1), np.ones((1, 3)))
-    ntc, own = b[:7], b[7:].mean(axis=0)
-    t = (own - ntc.mean(axis=0)) / (ntc.std(axis=0, ddof=1) * np.sqrt(1 / 2 + 1 / 7))
-    assert np.allclose(p[0], 2 * stats.t.sf(np.abs(t), 6))
-    assert np.allclose(p[0], p[1])
-
-
-def test_t_form_is_uniform_for_unequal_guides():
-    # 20,000 null tests each in one stratum and over two; false-alarm rate 1e-4 each
-    rng = np.random.default_rng(1)
-    d = rng.uniform(10, 60, size=(2, 11))
-    score = rng.normal(size=(2, 11, 20_000)) * np.sqrt(d)[:, :, None] + 3.0 * d[:, :, None]
-    p = t_form(score, d, 8, np.ones(2), np.ones((2, 20_000)))
-    assert stats.kstest(p[0], "uniform").pvalue > 1e-4
-    assert abs((p[2] < 0.05).mean() - 0.05) < 3.9 * np.sqrt(0.05 * 0.95 / 20_000) + 0.002
-
-
-def test_t_form_needs_two_ntc_guides():
-    p = t_form(np.ones((1, 2, 1)), np.ones((1, 2)), 1, np.ones(1), np.ones((1, 1)))
-    assert np.isnan(p).all()
 
 
 def test_overlap_makes_the_test_weaker():

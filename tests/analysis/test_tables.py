@@ -1,0 +1,177 @@
+"""Tidy tables: their columns, what is missing where a test could not be done, q-values."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.stats import false_discovery_control
+
+from programde.analysis.calibrating import CALIBRATIONS, calibrate, raw_p
+from programde.analysis.tables import adjust_p, ntc_table, omnibus_table, results_table
+from programde.analysis.testing import RunOptions, run_ntc_groups, run_targets
+from programde.calibration.empirical import empirical_p
+from programde.crt.samplers import Bernoulli
+from programde.crt.statistics import OLS, UTest
+from programde.errors import OptionError
+from tests.crt.small import screen_of
+
+COLUMNS = [
+    "gene",
+    "program",
+    "effect",
+    "effect_se",
+    "p_raw",
+    "p_value",
+    "q_value",
+    "n_treated",
+    "n_control",
+    "null_mean",
+    "null_sd",
+    "calibration",
+    "fallback",
+    "reason",
+]
+
+
+def options(statistic=None, **changes):
+    defaults = {"n_resamples": 99, "seed": 5, "progress": False}
+    return RunOptions(statistic or OLS(), Bernoulli(), **{**defaults, **changes})
+
+
+@pytest.fixture(scope="module")
+def screen():
+    made = screen_of(n=300, k=4, n_targets=5, n_ntc=4)
+    presence = made.guides.toarray()
+    presence[:, 2:4] = 0  # T1 has no cell
+    return replace(made, guides=type(made.guides)(presence))
+
+
+@pytest.fixture(scope="module")
+def result(screen):
+    return run_targets(screen, options(), ntc_labels="NTC")
+
+
+@pytest.mark.parametrize("method", ["none", "skew_normal"])
+def test_one_row_per_test_and_nothing_where_there_was_none(result, method):
+    table = results_table(result, calibrate(result, method))
+    assert list(table.columns) == COLUMNS
+    assert len(table) == 5 * 4
+    assert list(table["gene"][::4]) == result.units
+    assert list(table["program"][:4]) == result.programs
+    assert not table.duplicated(["gene", "program"]).any()
+    missing = table["gene"] == "T1"
+    assert (table.loc[missing, "reason"] == "no treated cells").all()
+    assert (table.loc[~missing, "reason"] == "").all()
+    numbers = ["effect", "effect_se", "p_raw", "p_value", "q_value", "null_mean", "null_sd"]
+    assert table.loc[missing, numbers].isna().all().all()
+    assert table.loc[~missing, numbers].notna().all().all()
+    assert (table.loc[missing, "n_treated"] == 0).all()
+    assert (table.loc[missing, "fallback"] == "").all()
+    assert (table["calibration"] == method).all()
+    tested = table[~missing]
+    expected = false_discovery_control(tested["p_value"].to_numpy())
+    np.testing.assert_allclose(tested["q_value"], expected, rtol=1e-12)
+    np.testing.assert_array_equal(tested["effect"], result.effect[[0, 2, 3, 4]].ravel())
+    raw = (1 + result.null.n_abs_ge[[0, 2, 3, 4]].ravel()) / 100
+    np.testing.assert_allclose(tested["p_raw"], raw)
+    if method == "none":
+        np.testing.assert_array_equal(tested["p_value"], tested["p_raw"])
+
+
+def test_sides_are_those_of_the_counts(result):
+    for side, counts in (("left", result.null.n_le), ("right", result.null.n_ge)):
+        table = results_table(result, calibrate(result, "none", side), side=side)
+        rows = table["gene"] != "T1"
+        expected = ((1 + counts) / 100)[[0, 2, 3, 4]].ravel()
+        np.testing.assert_allclose(table.loc[rows, "p_raw"], expected)
+        np.testing.assert_allclose(table.loc[rows, "p_value"], expected)
+
+
+def test_without_draws_raw_p_values_are_missing_and_calibrations_refuse(screen):
+    result = run_targets(screen, options(n_resamples=0), ntc_labels="NTC")
+    assert np.isnan(raw_p(result)).all()
+    for method in ("none", "skew_normal"):
+        with pytest.raises(OptionError, match=f"calibrate={method} needs null draws"):
+            calibrate(result, method)
+
+
+def test_wrong_names_are_refused(result):
+    with pytest.raises(OptionError, match=r"calibrate='skewnormal'.*skew_normal"):
+        calibrate(result, "skewnormal")
+    with pytest.raises(OptionError, match="side='two'"):
+        calibrate(result, "none", "two")
+    with pytest.raises(OptionError, match=r"adjust='fdr'.*bh"):
+        results_table(result, calibrate(result, "none"), adjust="fdr")
+    assert {"none", "skew_normal"} <= set(CALIBRATIONS)
+
+
+def test_ranks_have_no_standard_error(screen):
+    result = run_targets(screen, options(UTest()), ntc_labels="NTC")
+    table = results_table(result, calibrate(result, "none"))
+    assert table["effect_se"].isna().all()
+    assert table["p_value"].notna().sum() == 16
+
+
+def test_an_effect_that_is_not_a_number_is_no_test(result):
+    effect = result.effect.copy()
+    effect[2, 1] = np.nan
+    broken = replace(result, effect=effect)
+    table = results_table(broken, calibrate(broken, "none")).set_index(["gene", "program"])
+    row = table.loc[("T2", "program_1")]
+    assert row["reason"] == "effect is not a number"
+    assert np.isnan([row["p_raw"], row["p_value"], row["q_value"]]).all()
+    assert table["q_value"].notna().sum() == 15
+
+
+def test_adjusting_leaves_missing_tests_out():
+    p = np.array([[0.01, np.nan, 0.04], [0.2, 0.03, 1.0]])
+    q = adjust_p(p)
+    known = ~np.isnan(p)
+    np.testing.assert_allclose(q[known], false_discovery_control(p[known]))
+    assert np.isnan(q[~known]).all()
+    assert np.isnan(adjust_p(np.full(3, np.nan))).all()
+
+
+def test_one_row_per_target(result):
+    calibrated = calibrate(result, "skew_normal")
+    table = omnibus_table(result, calibrated)
+    assert list(table.columns) == [
+        "gene",
+        "p_max",
+        "q_max",
+        "p_acat",
+        "q_acat",
+        "n_treated",
+        "top_program",
+        "top_effect",
+    ]
+    assert list(table["gene"]) == result.units
+    tested = [0, 2, 3, 4]
+    np.testing.assert_array_equal(table["p_max"][tested], result.p_max[tested])
+    np.testing.assert_allclose(
+        table["q_acat"][tested], false_discovery_control(table["p_acat"][tested])
+    )
+    np.testing.assert_allclose(
+        table["q_max"][tested], false_discovery_control(table["p_max"][tested])
+    )
+    best = calibrated.p_value[tested].argmin(axis=1)
+    assert list(table["top_program"][tested]) == [result.programs[k] for k in best]
+    np.testing.assert_array_equal(table["top_effect"][tested], result.effect[tested, best])
+    assert table.loc[1, ["p_max", "q_max", "p_acat", "q_acat", "top_effect"]].isna().all()
+    assert table.loc[1, "top_program"] == ""
+
+
+def test_control_groups_in_a_long_table(screen):
+    null = run_ntc_groups(screen, options(), ntc_labels="NTC", group_size=2, n_partitions=5)
+    kinds = {"raw": empirical_p(null.result.null), "half": 0.5 * empirical_p(null.result.null)}
+    table = ntc_table(kinds, null.result, null.partitions)
+    assert list(table.columns) == ["partition", "condition", "group", "program", "raw", "half"]
+    assert len(table) == 5 * 2 * 4
+    for number, partition in enumerate(null.partitions):
+        part = table[table["partition"] == number]
+        assert set(part["group"]) == set(partition.values())
+    wide = table.drop_duplicates(["group", "program"]).pivot(
+        index="group", columns="program", values="raw"
+    )
+    rows = wide.loc[null.result.units, null.result.programs]
+    np.testing.assert_array_equal(rows.to_numpy(), kinds["raw"])

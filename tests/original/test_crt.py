@@ -64,13 +64,13 @@ def test_inputs_hold_the_textbook_quantities(inputs):
 
 
 def test_ols_effects_equal_the_coefficient_of_statsmodels(inputs):
-    import statsmodels.api as sm
+    from statsmodels.regression.linear_model import OLS
 
     betas = pde.run_all_genes_union_crt(inputs, B=1, progress=False)["betas_df"]
     for gene in ("GENE0", "GENE5", "non-targeting"):
         design = np.column_stack([indicator(inputs, gene), inputs.C])
         for k, program in enumerate(inputs.program_names):
-            expected = sm.OLS(inputs.Y[:, k], design).fit().params[0]
+            expected = OLS(inputs.Y[:, k], design).fit().params[0]
             assert betas.loc[gene, program] == pytest.approx(expected, rel=1e-10, abs=1e-10)
 
 

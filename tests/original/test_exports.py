@@ -13,24 +13,67 @@ import pytest
 import programde as pde
 
 REQUIRED = inspect.Parameter.empty
-NAMES = """
-limit_threading prepare_crt_inputs CRTInputs run_all_genes_union_crt run_one_gene_union_crt
-CRTGeneResult store_results_in_adata compute_gene_null_pvals compute_guide_set_null_pvals
-compute_ntc_group_null_pvals_parallel build_ntc_group_inputs make_ntc_groups_ensemble
-make_ntc_groups_matched_by_freq crt_pvals_for_ntc_groups_ensemble
-crt_pvals_for_ntc_groups_ensemble_skew crt_pvals_for_guide_set make_ntc_empirical_qq_plots
-qq_plot_ntc_pvals add_burden_covariate compute_guide_burden clr_from_usage get_covar_matrix
-encode_categorical_covariates union_obs_idx_from_cols fit_propensity_logistic fit_skew_normal
-compute_empirical_p_value check_sn_tail check_for_outliers fit_and_evaluate_skew_normal
-compute_null_pvals_from_null_stats crt_null_pvals_from_null_stats_fast crt_null_stats_for_test
-qq_expected_grid expected_quantiles qq_coords bootstrap_qq_envelope is_bh_adjusted_like
-crt_index_sampler_fast_numba bernoulli_index_sampler stratified_permutation_sampler
-crt_pvals_for_gene crt_betas_for_gene compute_bins build_gene_to_cols get_program_names
-get_from_adata_any to_csc_matrix run_ntc_empirical_null sample_ntc_pseudogenes_with_replacement
-split_ntc_units empirical_pvals_vs_ntc compute_ols_denom compute_unit_diagnostics
-collect_gene_diagnostics collect_ntc_group_diagnostics summarize_diagnostics
-oracle_propensity_const make_sceptre_style_synth
-""".split()
+NAMES = [
+    "limit_threading",
+    "prepare_crt_inputs",
+    "CRTInputs",
+    "run_all_genes_union_crt",
+    "run_one_gene_union_crt",
+    "CRTGeneResult",
+    "store_results_in_adata",
+    "compute_gene_null_pvals",
+    "compute_guide_set_null_pvals",
+    "compute_ntc_group_null_pvals_parallel",
+    "build_ntc_group_inputs",
+    "make_ntc_groups_ensemble",
+    "make_ntc_groups_matched_by_freq",
+    "crt_pvals_for_ntc_groups_ensemble",
+    "crt_pvals_for_ntc_groups_ensemble_skew",
+    "crt_pvals_for_guide_set",
+    "make_ntc_empirical_qq_plots",
+    "qq_plot_ntc_pvals",
+    "add_burden_covariate",
+    "compute_guide_burden",
+    "clr_from_usage",
+    "get_covar_matrix",
+    "encode_categorical_covariates",
+    "union_obs_idx_from_cols",
+    "fit_propensity_logistic",
+    "fit_skew_normal",
+    "compute_empirical_p_value",
+    "check_sn_tail",
+    "check_for_outliers",
+    "fit_and_evaluate_skew_normal",
+    "compute_null_pvals_from_null_stats",
+    "crt_null_pvals_from_null_stats_fast",
+    "crt_null_stats_for_test",
+    "qq_expected_grid",
+    "expected_quantiles",
+    "qq_coords",
+    "bootstrap_qq_envelope",
+    "is_bh_adjusted_like",
+    "crt_index_sampler_fast_numba",
+    "bernoulli_index_sampler",
+    "stratified_permutation_sampler",
+    "crt_pvals_for_gene",
+    "crt_betas_for_gene",
+    "compute_bins",
+    "build_gene_to_cols",
+    "get_program_names",
+    "get_from_adata_any",
+    "to_csc_matrix",
+    "run_ntc_empirical_null",
+    "sample_ntc_pseudogenes_with_replacement",
+    "split_ntc_units",
+    "empirical_pvals_vs_ntc",
+    "compute_ols_denom",
+    "compute_unit_diagnostics",
+    "collect_gene_diagnostics",
+    "collect_ntc_group_diagnostics",
+    "summarize_diagnostics",
+    "oracle_propensity_const",
+    "make_sceptre_style_synth",
+]
 
 # positional parameters in order with their defaults; what follows them is keyword-only
 SIGNATURES: dict[str, dict[str, object]] = {

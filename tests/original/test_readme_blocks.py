@@ -30,6 +30,7 @@ SMALLER = {
     "min_ntc_per_bin=50": "min_ntc_per_bin=20",
     "n_ensemble=10": "n_ensemble=3",
     "envelope_boot=200": "envelope_boot=20",
+    "n_programs=6": "n_programs=2",
     "N=10000": "N=800",
     "K=20": "K=5",
     "n_target_genes=200": "n_target_genes=10",
@@ -76,7 +77,7 @@ def test_every_code_block_runs_with_only_the_import_line_changed(tmp_path, monke
         if "make_ntc_empirical_qq_plots(" in source:
             names = {path.name for path in (tmp_path / "results" / "qq_ntc").glob("*.png")}
             assert "qq_ntc_empirical_genelevel_meta.png" in names
-            assert sum("program_" in name for name in names) == 5
+            assert sum("program_" in name for name in names) == 2
             per_batch = tmp_path / "results" / "qq_ntc" / "per_batch"
             assert {path.name for path in per_batch.iterdir()} == {"B1", "B2"}
             assert (per_batch / "B1" / "qq_ntc_empirical_genelevel.png").is_file()

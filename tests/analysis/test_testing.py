@@ -123,6 +123,7 @@ def everything():
     return json.dumps(found)
 
 
+@pytest.mark.slow
 def test_the_hash_seed_of_python_does_not_matter():
     other = "1" if os.environ.get("PYTHONHASHSEED") == "4711" else "4711"
     done = subprocess.run(

@@ -18,8 +18,9 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from pipeline.checking import typed
 from pipeline.fingerprint import fingerprint
-from pipeline.schema import BESIDE, KINDS, typed
+from pipeline.schema import BESIDE, KINDS
 from programde.errors import InputError
 
 #: Sections that change no result: every stage may read them, none declares them.
@@ -58,12 +59,17 @@ def resolve(config: DictConfig) -> dict[str, Any]:
     given = OmegaConf.create({k: config._get_node(k) for k in config if k not in BESIDE})
     if known is not None:  # from a params.yaml: put the paths back where they are checked
         marks = given.data.pop("fingerprint", OmegaConf.create({}))
-        given.data = OmegaConf.merge(given.data, known)
+        absent = dict.fromkeys(_paths_of(str(given.data.get("kind"))))
+        given.data = OmegaConf.merge(given.data, absent, known)
     plain = typed(given)
 
     data = plain["data"]
-    keys = [f.name for f in fields(KINDS["data"][data["kind"]]) if f.metadata.get("path")]
-    inputs = {key: str(Path(data.pop(key)).expanduser().resolve()) for key in keys}
+    given_paths = {key: data.pop(key) for key in _paths_of(data["kind"])}
+    inputs = {
+        key: str(Path(where).expanduser().resolve())
+        for key, where in given_paths.items()
+        if where is not None
+    }
     for key, where in inputs.items():
         if not Path(where).exists():
             raise InputError(f"data.{key}={where} does not exist; give an existing file")
@@ -74,6 +80,12 @@ def resolve(config: DictConfig) -> dict[str, Any]:
     if prints:
         data["fingerprint"] = prints
     return {**plain, "inputs": inputs}
+
+
+def _paths_of(kind: str) -> list[str]:
+    """The keys of a kind of data that name files."""
+    cls = KINDS["data"].get(kind)
+    return [] if cls is None else [f.name for f in fields(cls) if f.metadata.get("path")]
 
 
 def select(params: dict[str, Any], keys: Iterable[str]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from pipeline.schema import wrong_value
+from pipeline.checking import wrong_value
 from programde.errors import nearest
 
 
@@ -79,11 +79,10 @@ def _culprit(overrides: list[str], conf: Path) -> str | None:
             values.append(override)
     base = compose_config(conf, groups)
     keys = _keys(base)
-    names = sorted({key.split(".")[0] for key in keys})
     for override in values:
         key = override.key_or_group
         if key not in keys and not any(known.startswith(f"{key}.") for known in keys):
-            return _unknown(key, keys, names, base)
+            return _unknown(key, keys, _choices(conf, groups))
         value: Any = override.value()
         try:
             OmegaConf.update(base, key, value)
@@ -92,13 +91,20 @@ def _culprit(overrides: list[str], conf: Path) -> str | None:
     return None
 
 
-def _unknown(key: str, keys: list[str], names: list[str], base: DictConfig) -> str:
+def _choices(conf: Path, groups: list[str]) -> dict[str, str]:
+    """The file picked from each folder of conf/."""
+    with initialize_config_dir(config_dir=str(conf), version_base="1.3"):
+        config = compose("config", overrides=groups, return_hydra_config=True)
+    return dict(config.hydra.runtime.choices)
+
+
+def _unknown(key: str, keys: list[str], choices: dict[str, str]) -> str:
     """The line for a key that does not exist, with its nearest neighbours."""
+    names = sorted({known.split(".")[0] for known in keys})
     section = key.split(".")[0]
     if "." in key and section in names:
         siblings = [known for known in keys if known.startswith(f"{section}.")]
-        kind = OmegaConf.select(base, f"{section}.kind")
-        under = f" of {section}={kind}" if kind else ""
+        under = f" of {section}={choices[section]}" if section in choices else ""
         return f"{key} is not a key{under}{nearest(key, siblings)}"
     close = difflib.get_close_matches(key, [*names, *keys], n=3)
     guess = f"; did you mean {' or '.join(map(repr, close))}?" if close else ";"

@@ -8,14 +8,11 @@ its key `kind` says which one holds.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
-from omegaconf import MISSING, DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-
-from programde.errors import OptionError, nearest
+from omegaconf import MISSING
 
 
 class Side(enum.Enum):
@@ -33,8 +30,8 @@ class Adjust(enum.Enum):
     storey = enum.auto()
 
 
-class OnEmpty(enum.Enum):
-    """What to do with a cell whose usages are all zero."""
+class OnTrouble(enum.Enum):
+    """What to do with a cell that cannot be used."""
 
     error = enum.auto()
     drop = enum.auto()
@@ -58,6 +55,42 @@ class BinMethod(enum.Enum):
 
     quantile = enum.auto()
     uniform = enum.auto()
+
+
+class Control(enum.Enum):
+    """Who the treated cells of a unit are compared with."""
+
+    complement = enum.auto()
+    nt_cells = enum.auto()
+    auto = enum.auto()
+
+
+class UnitKind(enum.Enum):
+    """What is tested as one."""
+
+    union = enum.auto()
+    guide = enum.auto()
+
+
+class BatchMode(enum.Enum):
+    """Where targets meet non-targeting guides."""
+
+    meta = enum.auto()
+    pooled = enum.auto()
+
+
+class CombineMethod(enum.Enum):
+    """How the p-values of batches are combined."""
+
+    stouffer = enum.auto()
+    fisher = enum.auto()
+
+
+class GeneStatistic(enum.Enum):
+    """What sums up the programs of a target."""
+
+    max_z = enum.auto()
+    max_effect = enum.auto()
 
 
 def number(
@@ -85,11 +118,20 @@ class Covariates:
 
 
 @dataclass
+class Analysis:
+    control: Control = MISSING
+    unit: UnitKind = MISSING
+    by_condition: bool = MISSING
+    drop_empty_batches: bool = MISSING
+    min_treated: int = number(minimum=1)
+    min_control: int = number(minimum=1)
+
+
+@dataclass
 class Controls:
     group_size: int | None = number(minimum=1)
     n_partitions: int = number(minimum=1)
     n_bins: int = number(minimum=1)
-    max_groups: int | None = number(minimum=1)
 
 
 @dataclass
@@ -124,6 +166,7 @@ class Config:
     sampler: Any = MISSING
     test: Any = MISSING
     calibrate: Any = MISSING
+    analysis: Analysis = MISSING
     covariates: Covariates = MISSING
     controls: Controls = MISSING
     fdr: Fdr = MISSING
@@ -140,33 +183,94 @@ class Config:
 @dataclass
 class SyntheticData:
     kind: str = MISSING
-    n_cells: int = number(minimum=50)
-    n_programs: int = number(minimum=2)
-    n_targets: int = number(minimum=1)
-    guides_per_target: int = number(minimum=1)
-    ntc_fraction: float = number(minimum=0, below=1)
-    moi: float = number(above=0)
-    causal_fraction: float = number(minimum=0, maximum=1)
+    N: int = number(minimum=50)
+    K: int = number(minimum=2)
+    n_target_genes: int = number(minimum=1)
+    guides_per_gene: int = number(minimum=1)
+    ntc_frac_guides: float = number(minimum=0, below=1)
+    moi_mean: float = number(above=0)
+    frac_causal_genes: float = number(minimum=0, maximum=1)
     n_effect_programs: int = number(minimum=1)
     effect_size: float = MISSING
-    n_extra_covariates: int = number(minimum=0)
-    confounding: float = number(minimum=0)
+    n_cov_extra: int = number(minimum=0)
+    confound_strength: float = number(minimum=0)
+    eps_near_zero: float = number(minimum=0)
+    sprinkle_near_zero_frac: float = number(minimum=0, below=1)
+    exact_zero_frac: float = number(minimum=0, maximum=1)
+    n_batches: int = number(minimum=1)
     seed: int = MISSING
+    condition_key: str | None = MISSING
     ntc_labels: list[str] = MISSING
 
 
 @dataclass
-class H5adData:
+class FileData:
+    """What all sources that are files have in common."""
+
     kind: str = MISSING
-    path: str = path()
-    usage_key: str = MISSING
-    covar_key: str = MISSING
+    covar_columns: list[str] | None = MISSING
+    log1p_columns: list[str] | None = MISSING
+    batch_key: str | None = MISSING
+    condition_key: str | None = MISSING
+    on_empty: OnTrouble = MISSING
+    ntc_labels: list[str] = MISSING
+
+
+@dataclass
+class KeyedData(FileData):
+    """What all sources with keys have in common."""
+
+    covar_key: str | None = MISSING
     guide_assignment_key: str = MISSING
     guide_names_key: str = MISSING
     guide2gene_key: str = MISSING
-    batch_key: str | None = MISSING
-    on_empty: OnEmpty = MISSING
-    ntc_labels: list[str] = MISSING
+    guide_targets_key: str = MISSING
+
+
+@dataclass
+class H5adData(KeyedData):
+    path: str = path()
+    usage_key: str = MISSING
+    program_names_key: str = MISSING
+
+
+@dataclass
+class H5muData(KeyedData):
+    path: str = path()
+    usage_modality: str = MISSING
+    usage_key: str | None = MISSING
+    guide_modality: str | None = MISSING
+    guide_layer: str | None = MISSING
+    target_column: str = MISSING
+    type_column: str = MISSING
+    covar_modality: str | None = MISSING
+    on_missing: OnTrouble = MISSING
+
+
+@dataclass
+class CnmfData(KeyedData):
+    folder: str = path()
+    screen: str = path()
+    name: str | None = MISSING
+    k: int = number(minimum=2)
+    density_threshold: float = number(above=0)
+    on_missing: OnTrouble = MISSING
+
+
+@dataclass
+class GuideTablesData(FileData):
+    usage: str = path()
+    assignments: str = path()
+    guide_metadata: str = path()
+    covariates: str | None = path()
+    threshold: float = MISSING
+    cell_column: str = MISSING
+    guide_column: str = MISSING
+    value_column: str | None = MISSING
+    guide_id_column: str = MISSING
+    target_column: str = MISSING
+    type_column: str | None = MISSING
+    on_missing: OnTrouble = MISSING
 
 
 @dataclass
@@ -222,20 +326,58 @@ class Calibration:
     kind: str = MISSING
 
 
+@dataclass
+class Matching:
+    n_n1_bins: int = number(minimum=1)
+    n_d_bins: int = number(minimum=1)
+    min_ntc_per_bin: int | None = number(minimum=1)
+    use_pbar: bool = MISSING
+    n_pbar_bins: int = number(minimum=1)
+
+
+@dataclass
+class NtcEmpirical:
+    kind: str = MISSING
+    guides_per_unit: int | None = number(minimum=1)
+    n_ntc_units: int = number(minimum=1)
+    batch_mode: BatchMode = MISSING
+    combine_method: CombineMethod = MISSING
+    min_treated: int = number(minimum=0)
+    min_control: int = number(minimum=0)
+    finite_population_correction: bool = MISSING
+    gene_statistic: GeneStatistic = MISSING
+    crossfit: bool = MISSING
+    qq_crossfit_seed: int = MISSING
+    qq_crossfit_frac_A: float = number(above=0, below=1)
+    n_holdout_units: int = number(minimum=1)
+    matching: Matching = MISSING
+
+
 #: Keys of Config that are no part of what is chosen.
 BESIDE = ("inputs", "point")
 
 #: Section -> kind -> the keys of that kind.
 KINDS: dict[str, dict[str, type]] = {
-    "data": {"synthetic": SyntheticData, "h5ad": H5adData},
+    "data": {
+        "synthetic": SyntheticData,
+        "h5ad": H5adData,
+        "h5mu": H5muData,
+        "cnmf": CnmfData,
+        "guide_tables": GuideTablesData,
+    },
     "usage": {
         "quantile": QuantileFloor,
         "positive_quantile": PositiveQuantileFloor,
         "fixed": FixedFloor,
     },
-    "sampler": {"bernoulli": Bernoulli, "stratified": Stratified},
+    "sampler": {"bernoulli_index": Bernoulli, "stratified_perm": Stratified},
     "test": {"ols": Ols, "utest": Utest},
-    "calibrate": {"none": Calibration, "skew_normal": Calibration, "saddlepoint": Calibration},
+    "calibrate": {
+        "none": Calibration,
+        "skew_normal": Calibration,
+        "saddlepoint": Calibration,
+        "ntc_empirical": NtcEmpirical,
+    },
 }
 
 
@@ -244,128 +386,8 @@ def register() -> None:
     ConfigStore.instance().store(name="schema", node=Config)
 
 
-def typed(config: DictConfig) -> dict[str, Any]:
-    """Check every type and range; return plain values.
-
-    Parameters
-    ----------
-    config
-        A composed configuration, interpolations allowed.
-
-    Returns
-    -------
-    dict
-        The configuration as dicts, lists, numbers and strings; enums by their name.
-
-    Raises
-    ------
-    OptionError
-        One line: the key, the value and what is allowed.
-    """
-    plain: dict[str, Any] = {}
-    known = {item.name: item for item in fields(Config) if item.name not in BESIDE}
-    for key in config:
-        if key not in known:
-            raise OptionError(f"{key!s} is not a key{nearest(key, known)}")
-    for name, item in known.items():
-        if name not in config or OmegaConf.is_missing(config, name):
-            raise OptionError(f"{name} has no value; give {name}=...")
-        if name in KINDS:
-            plain[name] = _typed_section(name, config[name])
-        elif item.type in _SECTIONS:
-            plain[name] = _typed_keys(f"{name}.", _SECTIONS[str(item.type)], config[name])
-        else:
-            plain[name] = _plain(config[name])
-            check_range(name, plain[name], item.metadata)
-    _check_across(plain)
-    return plain
-
-
-#: Dataclass of each plain section, by the name that its annotation holds.
-_SECTIONS = {cls.__name__: cls for cls in (Covariates, Controls, Fdr, Report, Compute, Tracking)}
-
-
-def _typed_section(section: str, node: Any) -> dict[str, Any]:
-    """A section that comes in kinds, checked against the dataclass of its kind."""
-    kinds = KINDS[section]
-    if not isinstance(node, DictConfig) or "kind" not in node:
-        raise OptionError(f"{section} has no kind{nearest('', kinds)}; choose {section}=KIND")
-    kind = node["kind"]
-    if kind not in kinds:
-        raise OptionError(f"{section}.kind={kind!r} is not known{nearest(kind, kinds)}")
-    wanted = {item.name for item in fields(kinds[kind])}
-    absent = sorted(wanted - {str(key) for key in node})
-    if absent:
-        raise OptionError(
-            f"{section}.kind={kind} lacks {', '.join(absent)}; choose {section}={kind} instead of "
-            f"setting the kind alone"
-        )
-    return _typed_keys(f"{section}.", kinds[kind], node)
-
-
-def _typed_keys(prefix: str, cls: type, node: DictConfig) -> dict[str, Any]:
-    """Every key of one section, checked one by one so that an error names its key."""
-    known = {item.name: item for item in fields(cls)}
-    template = OmegaConf.structured(cls)
-    for key in node:
-        if key not in known:
-            raise OptionError(f"{prefix}{key!s} is not a key{nearest(key, known)}")
-    for key in known:
-        if key not in node or OmegaConf.is_missing(node, key):
-            raise OptionError(f"{prefix}{key} has no value; give {prefix}{key}=...")
-        value = node[key]
-        try:
-            template[key] = value
-        except OmegaConfBaseException as error:
-            raise OptionError(wrong_value(f"{prefix}{key}", value, error)) from None
-    plain = {key: _plain(template[key]) for key in known}
-    for key, value in plain.items():
-        check_range(prefix + key, value, known[key].metadata)
-    return plain
-
-
-def _plain(value: Any) -> Any:
-    """Dicts, lists, numbers, strings; an enum by its name."""
-    if OmegaConf.is_config(value):
-        return OmegaConf.to_container(value, resolve=True, enum_to_str=True)
-    return value.name if isinstance(value, enum.Enum) else value
-
-
-def wrong_value(key: str, value: object, error: Exception) -> str:
-    """The line for a value of the wrong type, from OmegaConf's own words."""
-    reason = str(error).splitlines()[0]
-    shown = value.name if isinstance(value, enum.Enum) else value
-    return f"{key}={shown} is not allowed: {reason[0].lower()}{reason[1:]}"
-
-
-def check_range(key: str, value: Any, limits: Any) -> None:
-    """Raise an OptionError where a number, or one in a list, lies outside its limits."""
-    for one in value if isinstance(value, list) else [value]:
-        if not isinstance(one, int | float) or isinstance(one, bool):
-            continue
-        bad = (
-            ("minimum" in limits and not one >= limits["minimum"])
-            or ("maximum" in limits and not one <= limits["maximum"])
-            or ("above" in limits and not one > limits["above"])
-            or ("below" in limits and not one < limits["below"])
-        )
-        if bad:
-            signs = {"minimum": ">=", "above": ">", "maximum": "<=", "below": "<"}
-            allowed = " and ".join(f"{signs[k]} {limits[k]:g}" for k in signs if k in limits)
-            raise OptionError(f"{key}={value} is out of range: must be {allowed}")
-
-
-def _check_across(plain: dict[str, Any]) -> None:
-    """Rules that tie two keys together."""
-    if plain["n_resamples"] < 1 and plain["calibrate"]["kind"] != "saddlepoint":
-        raise OptionError(
-            f"n_resamples={plain['n_resamples']} leaves calibrate={plain['calibrate']['kind']} "
-            "without null draws: must be >= 1, or choose calibrate=saddlepoint"
-        )
-    if not plain["data"]["ntc_labels"]:
-        raise OptionError("data.ntc_labels=[] leaves no control: name at least one target")
-    clip = plain["sampler"].get("burden_clip_quantiles")
-    if clip is not None and (len(clip) != 2 or not clip[0] < clip[1]):
-        raise OptionError(
-            f"sampler.burden_clip_quantiles={clip} is not allowed: must be two rising numbers"
-        )
+#: Dataclasses of the sections and parts of sections that have no kinds, by the name of their type.
+PARTS = {
+    cls.__name__: cls
+    for cls in (Analysis, Covariates, Controls, Fdr, Matching, Report, Compute, Tracking)
+}

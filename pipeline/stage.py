@@ -138,6 +138,11 @@ def run(name: str, function: Callable[[dict[str, Any]], None]) -> None:
     log_stage(name, started, None)
 
 
+def note(text: str) -> None:
+    """Tell the user something that deserves a look, on one line."""
+    print("note:", " ".join(text.split()), file=sys.stderr, flush=True)
+
+
 def log_stage(name: str, started: float, error: str | None) -> None:
     """Tell the driver of a sweep, where there is one: which stage ran, how long, how it ended."""
     if where := os.environ.get(STAGE_LOG):

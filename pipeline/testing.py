@@ -1,0 +1,51 @@
+"""From the keys that say how units are tested to what the library takes; shared by three stages."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from pipeline.stage import Options
+from programde.crt.engine import RunOptions
+from programde.crt.samplers import make_sampler
+from programde.crt.statistics import make_statistic
+
+
+def run_options(o: Options, n_resamples: int, **instead: Any) -> RunOptions:
+    """How units are tested: `analysis`, `sampler`, `test`, `seed` and `compute`."""
+    given = {
+        "statistic": _made(make_statistic, o.test),
+        "sampler": _made(make_sampler, o.sampler),
+        "n_resamples": n_resamples,
+        "seed": o.seed,
+        "min_treated": o.analysis.min_treated,
+        "min_control": o.analysis.min_control,
+        "n_jobs": n_jobs(o),
+        "progress": progress(),
+    }
+    return RunOptions(**{**given, **instead})
+
+
+def comparison(o: Options) -> dict[str, Any]:
+    """Who is compared with whom: `analysis` and the control labels."""
+    return {
+        "ntc_labels": o.data.ntc_labels,
+        "control": o.analysis.control,
+        "by_condition": o.analysis.by_condition,
+        "drop_empty_batches": o.analysis.drop_empty_batches,
+    }
+
+
+def n_jobs(o: Options) -> int:
+    """Threads: all cores where none are asked for."""
+    return -1 if o.compute.n_jobs is None else int(o.compute.n_jobs)
+
+
+def progress() -> bool | None:
+    """A progress bar on a terminal (through DVC too), none in continuous integration."""
+    return False if os.environ.get("CI") else None
+
+
+def _made(make: Any, section: Options) -> Any:
+    options = section.as_dict()
+    return make(options.pop("kind"), **options)

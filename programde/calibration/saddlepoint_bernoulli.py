@@ -1,0 +1,198 @@
+"""Tails of weighted sums of independent Bernoulli variables: root, contour and their driver.
+
+The upper tail of one test, with summands a in units of the null standard deviation:
+1. the root of K'(l) = s and the Lugannani-Rice ingredients (`bernoulli_root`);
+2. where that is too rough, inversion along the contour (`invert_bernoulli`): draws of exactly one
+   cell are counted exactly, draws of two or more by quadrature. The draw of no cell, whose
+   statistic is 0 by definition, belongs to neither tail.
+
+A statistic whose event is not quite linear gives its curvature: a matrix B (n, q) and g with
+    {T >= t} = {sum x a + g (||B'(x - p)||^2 - E ||B'(x - p)||^2) >= s},
+exactly (OLS: B = Q, g = t; rank sum: B = 1, g = t / 2). Then s is replaced by
+    s - g (E~ ||B'(x - p)||^2 - E ||B'(x - p)||^2),
+E~ being the expectation under the law tilted to the event itself, and the root is found again;
+draws of one cell are counted with their exact statistic.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+from numba import njit
+
+from .saddlepoint_inversion import curvature_shift, invert_bernoulli
+from .saddlepoint_kernels import FAST, bernoulli_cumulants_kernel, bernoulli_root
+
+_SHIFT_SEEN = 0.003  # a change of log p by the curvature below this is left alone
+
+
+@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
+def log_no_cell(p):
+    """log P(no cell is drawn) = sum log(1 - p)."""
+    total = 0.0
+    for i in range(p.size):
+        total += np.log1p(-p[i])
+    return total
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def standardised(row, tau, v, threshold, sd, sign, a):
+    """Fill a (n,) = sign (row - tau v) / sd; returns the threshold on that scale."""
+    factor = sign / sd
+    for i in range(a.size):
+        a[i] = (row[i] - tau * v[i]) * factor
+    return threshold * factor
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def most_extreme(a, p, s, tolerance):
+    """(log probability of the draw of largest sum, whether s lies above that sum).
+
+    The draw of all cells with a > 0, or of the best single cell where there is none.
+    """
+    largest = 0.0
+    log_p = 0.0
+    best = 0
+    for i in range(a.size):
+        if a[i] > 0.0:
+            largest += a[i]
+            log_p += np.log(p[i])
+        else:
+            log_p += np.log1p(-p[i])
+        if a[i] > a[best]:
+            best = i
+    if not a[best] > 0.0:
+        largest = a[best]
+        log_p += np.log(p[best]) - np.log1p(-p[best])
+    return log_p, s > largest - tolerance
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def solve_bernoulli(Wt, tau, v, threshold, p, cumulants, which, g, B, square, cross, constant, out):
+    """Roots for the tests `which` (J,) of one unit, each on the side where its statistic lies.
+
+    Wt (K, n), tau, threshold, g (K,), v, p (n,), cumulants (K, 4), the curvature's B, square,
+    cross, constant as in `curvature_shift`; out (J, 8) = `bernoulli_root`'s seven and the number
+    of passes over the cells (negative: no root).
+    """
+    a = np.empty(p.size)
+    for j in range(which.size):
+        k = which[j]
+        sd = np.sqrt(cumulants[k, 1])
+        z = (threshold[k] - cumulants[k, 0]) / sd
+        sign = 1.0 if z >= 0.0 else -1.0
+        s = standardised(Wt[k], tau[k], v, threshold[k], sd, sign, a)
+        z = abs(z)
+        skew = sign * cumulants[k, 2] / sd**3
+        excess = cumulants[k, 3] / sd**4
+        guess = z - skew * z * z / 2.0 + (skew * skew / 2.0 - excess / 6.0) * z**3
+        guess = min(max(guess, 0.3 * z), 1.5 * z)
+        passes = bernoulli_root(a, p, s, guess, out[j])
+        curvature = sign * g[k] / sd
+        if curvature != 0.0 and B.shape[1] > 0 and passes > 0:
+            before = 0.0
+            for _ in range(4):
+                l = out[j, 0]
+                # ||B'd||^2 <= ||d||^2 for orthonormal B: most tests end here
+                if abs(l * curvature) * out[j, 5] < _SHIFT_SEEN:
+                    break
+                shift = -curvature * curvature_shift(a, p, l, B, square, cross, constant, 0.0)
+                if abs(l * (shift - before)) < _SHIFT_SEEN:
+                    break
+                before = shift
+                more = bernoulli_root(a, p, s + shift, l, out[j])
+                passes = passes + more + 1 if more > 0 else more
+                if more < 0:
+                    break
+        out[j, 7] = passes
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def invert_tests(
+    Wt, tau, v, threshold, p, cumulants, which, sign, start, g, B, square, cross, constant, out
+):
+    """Inversions for the tests `which` (J,), tail sign (J,) +1 upper or -1 lower.
+
+    start (J,) a guess of the saddlepoint, the rest as in `solve_bernoulli`; out (J, 6): the four
+    of `invert_bernoulli` and the two of `most_extreme`.
+    """
+    a = np.empty(p.size)
+    log_none = log_no_cell(p)
+    for j in range(which.size):
+        k = which[j]
+        sd = np.sqrt(cumulants[k, 1])
+        s = standardised(Wt[k], tau[k], v, threshold[k], sd, sign[j], a)
+        largest = 0.0
+        for i in range(p.size):
+            largest = max(largest, abs(a[i]))
+        tolerance = 1e-10 * (abs(s) + largest)
+        curvature = sign[j] * g[k] / sd if B.shape[1] > 0 else 0.0
+        out[j, 0], out[j, 1], out[j, 2], out[j, 3] = invert_bernoulli(
+            a, p, s, start[j], log_none, tolerance, curvature, B, square, cross, constant
+        )
+        log_end, beyond = most_extreme(a, p, s, tolerance)
+        out[j, 4] = log_end
+        out[j, 5] = 1.0 if beyond else 0.0
+
+
+class BernoulliSums:
+    """The null law of K sums sum_i x_i (W_ik - tau_k v_i), x_i ~ Bernoulli(p_i) independent.
+
+    Parameters
+    ----------
+    Wt : (K, n) float64, C order
+        Summands, program by program.
+    tau, threshold : (K,)
+    v, p : (n,)
+        p strictly between 0 and 1.
+    basis : (n, q), optional
+        Curvature B; with `bend` (K,) its coefficient g.
+    """
+
+    def __init__(self, Wt, tau, v, threshold, p, basis=None, bend=None):
+        self.Wt, self.tau, self.v, self.threshold, self.p = Wt, tau, v, threshold, p
+        self.cumulants = np.empty((1, *tau.shape, 4))
+        bernoulli_cumulants_kernel(Wt, tau[None], v[None], p[None], self.cumulants)
+        self.cumulants = self.cumulants[0]
+        self.log_no_cell = log_no_cell(p)
+        self._basis, self._bend = basis, bend
+
+    @cached_property
+    def curvature(self):
+        """g (K,), B (n, q), row sums of squares (n,), B B'p (n,), constant."""
+        if self._basis is None or self._bend is None:
+            empty = np.empty(0)
+            return np.zeros(self.tau.shape), np.empty((self.p.size, 0)), empty, empty, 0.0
+        B = np.ascontiguousarray(self._basis, dtype=np.float64)
+        square = np.einsum("ij,ij->i", B, B)
+        mean = B.T @ self.p
+        constant = float(mean @ mean - (self.p * (1.0 - self.p)) @ square)
+        return np.asarray(self._bend, dtype=np.float64), B, square, B @ mean, constant
+
+    def roots(self, which):
+        """(J, 8) as `solve_bernoulli`, for tests `which` (J,)."""
+        out = np.full((which.size, 8), np.nan)
+        solve_bernoulli(
+            self.Wt, self.tau, self.v, self.threshold, self.p, self.cumulants, which,
+            *self.curvature, out,
+        )  # fmt: skip
+        return out
+
+    def log_rest(self, which, roots):
+        """log of (e^K / P(no cell)) at the roots: how many cells a tilted draw holds."""
+        sd = np.sqrt(self.cumulants[which, 1])
+        s = np.abs(roots[:, 0]) * np.sign(self._z(which)) * self.threshold[which] / sd
+        return s - roots[:, 1] - self.log_no_cell
+
+    def _z(self, which):
+        return self.threshold[which] - self.cumulants[which, 0]
+
+    def invert(self, which, sign, start):
+        """(J, 6) as `invert_tests`."""
+        out = np.full((which.size, 6), np.nan)
+        invert_tests(
+            self.Wt, self.tau, self.v, self.threshold, self.p, self.cumulants, which,
+            sign, start, *self.curvature, out,
+        )  # fmt: skip
+        return out

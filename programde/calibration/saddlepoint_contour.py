@@ -1,0 +1,384 @@
+"""Tail probabilities by numerical inversion along the vertical line through the saddlepoint.
+
+For a sum S with cumulant generating function K and any c > 0 in its domain
+    P(S >= s) = e^(K(c) - c s) / pi * integral_0^inf Re[ phi(y) e^(-i y s) / (c + i y) ] dy,
+    phi(y) = e^(K(c + i y) - K(c)).
+The trapezoid rule with step h errs only by the tilted law's mass beyond s +- 2 pi / h (Poisson's
+summation formula), so a few dozen nodes give as many digits as one likes; the Lugannani-Rice
+formula is the Laplace approximation of the same integral. It is used where that approximation is
+poor: few treated cells, or sums in which a few large summands dominate.
+
+phi is a product over groups of cells. With tilted odds o_i = odds(p_i) e^(c a_i) and
+b_i = o_i e^(i y a_i), a group is
+* free (Bernoulli draws): prod (1 + b_i) / prod (1 + o_i);
+* of fixed total m (draws without replacement): e_m(b) / e_m(o), elementary symmetric polynomials.
+  For m <= 4 exactly, by Newton's identities from the power sums F_j = sum b_i^j, and in small
+  groups exactly by the recurrence over cells; otherwise by Cauchy's formula, whose own
+  saddlepoint z (sum z b_i / (1 + z b_i) = m) gives prod (1 + z b_i) z^-m / sqrt(Q) with
+  Q = sum z b_i / (1 + z b_i)^2. The error of that Laplace approximation is the same at y and at
+  0 to leading order, and cancels in the ratio.
+Sums on a lattice of span d (ranks, counts) are integrated over one period, |y| <= pi / d, with
+d / 2 / sinh(z d / 2) in the place of 1 / z and s - d / 2 in the place of s: exact for P(S >= s).
+Cells with small odds enter only through F_1 .. F_4 (log(1 + b) = b - b^2/2 + b^3/3 - b^4/4, odds
+<= 0.1), so they may be gathered on a grid of summand values first; the others one by one.
+
+Source: Daniels 1954, Annals of Mathematical Statistics 25:631; Strawderman 2004 (Poisson summation
+for the inversion of tilted laws), Journal of Statistical Planning and Inference 124:101.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from .saddlepoint_items import (
+    FREE,
+    LAPLACE,
+    POWER_SUMS,
+    RECURRENCE,
+    SMALL_GROUP,
+    make_items,
+)
+from .saddlepoint_kernels import FAST
+
+CAP = 4000  # most nodes
+
+
+@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
+def _power_sums(cos_now, sin_now, cos_step, sin_step, weights, first, last, out):
+    """Turn the unit vectors of light items by one step; out (8,): Re, Im of F_1 .. F_4."""
+    f1 = g1 = f2 = g2 = f3 = g3 = f4 = g4 = 0.0
+    for i in range(first, last):
+        c = cos_now[i] * cos_step[i] - sin_now[i] * sin_step[i]
+        s = cos_now[i] * sin_step[i] + sin_now[i] * cos_step[i]
+        cos_now[i] = c
+        sin_now[i] = s
+        c2 = c * c - s * s
+        s2 = 2.0 * c * s
+        f1 += weights[0, i] * c
+        g1 += weights[0, i] * s
+        f2 += weights[1, i] * c2
+        g2 += weights[1, i] * s2
+        f3 += weights[2, i] * (c2 * c - s2 * s)
+        g3 += weights[2, i] * (c2 * s + s2 * c)
+        f4 += weights[3, i] * (c2 * c2 - s2 * s2)
+        g4 += weights[3, i] * (2.0 * c2 * s2)
+    out[0] = complex(f1, g1)
+    out[1] = complex(f2, g2)
+    out[2] = complex(f3, g3)
+    out[3] = complex(f4, g4)
+
+
+@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
+def _turn(now, turn):
+    """Turn the unit vectors of heavy items by one step."""
+    for i in range(now.size):
+        now[i] = complex(
+            now[i].real * turn[i].real - now[i].imag * turn[i].imag,
+            now[i].real * turn[i].imag + now[i].imag * turn[i].real,
+        )
+
+
+@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
+def _heavy_product(now, tilted, first, last):
+    """prod (1 - t_i + t_i now_i), t the tilted probabilities; two chains hide its latency."""
+    x0 = x1 = 1.0
+    y0 = y1 = 0.0
+    for i in range(first, last - 1, 2):
+        u = 1.0 + tilted[i] * (now[i].real - 1.0)
+        v = tilted[i] * now[i].imag
+        x0, y0 = x0 * u - y0 * v, x0 * v + y0 * u
+        u = 1.0 + tilted[i + 1] * (now[i + 1].real - 1.0)
+        v = tilted[i + 1] * now[i + 1].imag
+        x1, y1 = x1 * u - y1 * v, x1 * v + y1 * u
+    if (last - first) % 2:
+        u = 1.0 + tilted[last - 1] * (now[last - 1].real - 1.0)
+        v = tilted[last - 1] * now[last - 1].imag
+        x1, y1 = x1 * u - y1 * v, x1 * v + y1 * u
+    return complex(x0 * x1 - y0 * y1, x0 * y1 + y0 * x1)
+
+
+@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
+def _heavy_sum(now, odds, first, last):
+    """sum of b_i over heavy items."""
+    x = 0.0
+    y = 0.0
+    for i in range(first, last):
+        x += odds[i] * now[i].real
+        y += odds[i] * now[i].imag
+    return complex(x, y)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def symmetric_polynomial(f, m):
+    """e_m from power sums f (4,), m <= 4 (Newton's identities)."""
+    if m == 1:
+        return f[0]
+    if m == 2:
+        return 0.5 * (f[0] * f[0] - f[1])
+    if m == 3:
+        return (f[0] ** 3 - 3.0 * f[0] * f[1] + 2.0 * f[2]) / 6.0
+    return (
+        f[0] ** 4 - 6.0 * f[0] * f[0] * f[1] + 3.0 * f[1] * f[1] + 8.0 * f[0] * f[2] - 6.0 * f[3]
+    ) / 24.0
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def small_symmetric(now, odds, first, last, m, e):
+    """e_m of b_i = odds_i now_i by e_j <- e_j + b e_(j-1) over cells; e (> m,) is scratch."""
+    e[: m + 1] = 0.0
+    e[0] = 1.0
+    for i in range(first, last):
+        b = odds[i] * now[i]
+        for j in range(min(m, i - first + 1), 0, -1):
+            e[j] += b * e[j - 1]
+    return e[m]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _fixed_total(f, now, odds, first, last, m, z):
+    """Inner saddlepoint of a group of fixed total: (z, sum log-part, heavy product, Q, ok)."""
+    q = 0.0j
+    for _ in range(60):
+        z2 = z * z
+        total = z * f[0] - z2 * f[1] + z2 * z * f[2] - z2 * z2 * f[3]
+        q = z * f[0] - 2.0 * z2 * f[1] + 3.0 * z2 * z * f[2] - 4.0 * z2 * z2 * f[3]
+        for i in range(first, last):
+            t = z * odds[i] * now[i]
+            t = t / (1.0 + t)
+            total += t
+            q += t * (1.0 - t)
+        gap = (m - total) / q
+        size = abs(gap)
+        if not size < 1e9:
+            return z, 0.0j, q, False
+        z = z * np.exp(gap if size < 0.5 else gap * (0.5 / size))
+        if size < 1e-7:
+            break
+    else:
+        return z, 0.0j, q, False
+    z2 = z * z
+    product = np.exp(z * f[0] - z2 * f[1] / 2.0 + z2 * z * f[2] / 3.0 - z2 * z2 * f[3] / 4.0)
+    for i in range(first, last):
+        product *= (1.0 + z * odds[i] * now[i]) / (1.0 + odds[i])
+    return z, product, q, True
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _phase(values, node, h, s):
+    """Real part of a stored node times e^(-i y s)."""
+    y = node * h
+    return (values[node] * complex(np.cos(y * s), -np.sin(y * s))).real
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def blurred_sum(values, c, s, h, cap):
+    """The trapezoid sums where phi has not died away at the cap: atoms in the law.
+
+    The law is blurred by a normal whose factor e^(-(width y)^2 / 2) closes the integral, and the
+    threshold lowered by three of its widths, so that an atom at s is counted in full.
+    """
+    width = 5.0 / (h * cap)
+    lowered = s - 3.0 * width
+    tail = 0.5 * values[0].real
+    coarse = tail
+    for node in range(1, cap + 1):
+        term = _phase(values, node, h, lowered) * np.exp(-0.5 * (width * node * h) ** 2)
+        tail += term
+        if node % 2 == 0:
+            coarse += term
+    factor = np.exp(3.0 * c * width) * h / np.pi
+    return factor * tail, 2.0 * factor * coarse
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def contour_tail(
+    light_start, grid_start, light_angle, weights, heavy_start, heavy_angle, odds, reach, totals,
+    kinds, c, s, h, y_min, cap, scale, log_rest, span,
+):  # fmt: skip
+    """Trapezoid sum of Re[phi(y) e^(-iys) / (c + iy)] / pi over y = 0, h, 2h, ...
+
+    Parameters
+    ----------
+    light_start, grid_start, light_angle, weights, heavy_start, heavy_angle, odds, reach
+        Items of `make_items`: summands and weights of F_1 .. F_4; summands and tilted odds.
+    totals : (G,) int64
+        Treated cells of the group, or -1 for a free one.
+    kinds : (G,) int64
+        `group_kind` of each group. With POWER_SUMS all items are light, with RECURRENCE heavy.
+    c, s, h : float
+        Contour, threshold (moved by half a span on a lattice), step.
+    y_min : float
+        The sum goes on at least to here.
+    cap : int
+        Most nodes; on a lattice the node at pi / span, where the sum ends.
+    scale : float
+        Rough size of the result, by which the remainder is judged.
+    log_rest : float
+        log(e^K(c) / P(no cell)): with one free group, the draws of no and of one cell are taken
+        out of phi, for they are counted exactly elsewhere; infinity leaves them in.
+    span : float
+        Lattice span, or 0.
+
+    Returns
+    -------
+    tail, the same from every second node, nodes (negative: `blurred_sum`), failed nodes.
+    """
+    G = totals.size
+    H = heavy_angle.size
+    cos_now = np.ones(light_angle.size)
+    sin_now = np.zeros(light_angle.size)
+    cos_step = np.cos(h * light_angle)
+    sin_step = np.sin(h * light_angle)
+    now = np.ones(H, dtype=np.complex128)
+    tilted = odds / (1.0 + odds)
+    turn = np.cos(h * heavy_angle) + 1j * np.sin(h * heavy_angle)
+    f = np.empty(4, dtype=np.complex128)
+    f0 = np.zeros((G, 4), dtype=np.complex128)
+    z = np.ones(G, dtype=np.complex128)
+    q0 = np.ones(G, dtype=np.complex128)
+    root = np.ones(G, dtype=np.complex128)
+    at_zero = np.ones(G, dtype=np.complex128)
+    scratch = np.empty(SMALL_GROUP + 2, dtype=np.complex128)
+    for g in range(G):
+        lo, hi = heavy_start[g], heavy_start[g + 1]
+        for j in range(4):
+            total = 0.0
+            for i in range(light_start[g], light_start[g + 1]):
+                total += weights[j, i]
+            f0[g, j] = total
+        if kinds[g] == POWER_SUMS:
+            at_zero[g] = symmetric_polynomial(f0[g], totals[g])
+        elif kinds[g] == RECURRENCE:
+            at_zero[g] = small_symmetric(now, odds, lo, hi, totals[g], scratch)
+        elif kinds[g] == LAPLACE:
+            z[g], at_zero[g], q0[g], _ = _fixed_total(f0[g], now, odds, lo, hi, totals[g], z[g])
+            at_zero[g] *= z[g] ** (-float(totals[g]))
+    rest = np.exp(-log_rest)
+    split = rest > 0.0
+    values = np.empty(cap + 1, dtype=np.complex128)
+    last_big = 0
+    failed = 0
+    tail = 0.0
+    coarse = 0.0
+    for node in range(cap + 1):
+        y = node * h
+        phi = 1.0 + 0.0j
+        first = 0.0j
+        if node > 0:
+            _turn(now, turn)
+        for g in range(G):
+            lo, hi = heavy_start[g], heavy_start[g + 1]
+            if node > 0:
+                last = light_start[g + 1] if y <= reach else grid_start[g]
+                _power_sums(cos_now, sin_now, cos_step, sin_step, weights, light_start[g], last, f)
+            else:
+                f[:] = f0[g]
+            if kinds[g] == FREE:
+                d = f - f0[g]
+                phi *= np.exp(d[0] - d[1] / 2.0 + d[2] / 3.0 - d[3] / 4.0)
+                phi *= _heavy_product(now, tilted, lo, hi)
+                if split:
+                    first += f[0] + _heavy_sum(now, odds, lo, hi)
+            elif kinds[g] == POWER_SUMS:
+                phi *= symmetric_polynomial(f, totals[g]) / at_zero[g]
+            elif kinds[g] == RECURRENCE:
+                phi *= small_symmetric(now, odds, lo, hi, totals[g], scratch) / at_zero[g]
+            else:
+                z[g], product, q, ok = _fixed_total(f, now, odds, lo, hi, totals[g], z[g])
+                if not ok:
+                    failed += 1
+                    phi = 0.0j
+                    z[g] = 1.0 + 0.0j
+                    break
+                # the square root's branch follows the contour
+                new_root = np.sqrt(q0[g] / q)
+                if (new_root * np.conj(root[g])).real < 0.0:
+                    new_root = -new_root
+                root[g] = new_root
+                phi *= product * z[g] ** (-float(totals[g])) / at_zero[g] * new_root
+        if split:
+            phi -= rest * (1.0 + first)
+        if span > 0.0:
+            values[node] = phi * 0.5 * span / np.sinh(0.5 * span * complex(c, y))
+        else:
+            values[node] = phi / complex(c, y)
+        ends = node == 0 or (span > 0.0 and node == cap)
+        term = _phase(values, node, h, s) * (0.5 if ends else 1.0)
+        tail += term
+        if node % 2 == 0:
+            coarse += term
+        # what is left out is phi / pi at most, less by the root of the nodes where phases differ
+        left = abs(values[node]) * y / np.pi
+        if left > 1e-2 * scale or left > 3e-4 * scale * np.sqrt(node):
+            last_big = node
+        if (node >= 2 * last_big + 8 and y >= y_min) or (span > 0.0 and node == cap):
+            return tail * h / np.pi, coarse * 2.0 * h / np.pi, node, failed
+    tail, coarse = blurred_sum(values, c, s, h, cap)
+    return tail, coarse, -cap, failed
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def log_tail(
+    a, odds, first, totals, kinds, c, s, sd, dominant, log_front, log_rest, alone, span,
+    gather_above,
+):  # fmt: skip
+    """log P(S >= s) from tilted odds: chooses step and length, checks, repeats where needed.
+
+    Parameters
+    ----------
+    a, odds, first, totals, kinds
+        As in `make_items` and `contour_tail`.
+    c, s
+        Contour and threshold.
+    sd, dominant
+        Spread of the tilted sum; size of the summands that dominate its fourth moment.
+    log_front
+        K(c) - c s.
+    log_rest, alone
+        See `contour_tail`; the probability of what was taken out and counted elsewhere.
+    span
+        Lattice span or 0; then s lies half a span below a point of the lattice.
+    gather_above
+        See `make_items`.
+
+    Returns
+    -------
+    (log p, relative difference from every second node, nodes (negative: blurred), failed)
+    """
+    light_start, grid_start, angle, weights, heavy_start, heavy_angle, heavy_odds, reach = (
+        make_items(a, odds, first, kinds, gather_above)
+    )
+    scale = 1.0 / (1.0 + 2.5 * c * sd)
+    loss = max(-log_front, 0.0) + np.log1p(2.5 * c * sd)
+    # aliases: the tilted law beyond s + window / 2, and e^(-c window / 2) of the whole law
+    window = 2.0 * max(6.0 * sd + dominant, (10.0 + loss) / c)
+    y_min = 10.0 / dominant
+    log_p = -np.inf
+    gap = 1.0
+    nodes = 0
+    failed = 0
+    for _ in range(5):
+        cap = CAP
+        if span > 0.0:
+            cap = 2 * int(np.ceil(window / (4.0 * span)))
+            window = 2.0 * span * cap
+        step = 2.0 * np.pi / window
+        tail, coarse, nodes, failed = contour_tail(
+            light_start, grid_start, angle, weights, heavy_start, heavy_angle, heavy_odds,
+            reach, totals, kinds, c, s, step, y_min, cap, scale, log_rest, span,
+        )  # fmt: skip
+        many = np.exp(log_front) * tail
+        gap = abs(coarse - tail) / max(abs(tail), 1e-300)
+        # Chernoff: the integral lies between 0 and 1
+        if not (tail <= 1.0 + 1e-6 and (tail > 0.0 or alone > 0.0)):
+            failed += 1
+        if alone > 0.0:
+            gap *= abs(many) / (alone + abs(many))
+            log_p = np.log(alone + max(many, 0.0))
+        elif tail > 0.0:
+            log_p = log_front + np.log(tail)
+        if gap < 2e-3 or nodes < 0:
+            break
+        window *= 1.7
+    return log_p, gap, nodes, failed

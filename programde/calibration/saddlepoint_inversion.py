@@ -1,0 +1,149 @@
+"""Inversion for one test under Bernoulli draws, with few draws and curved events done exactly.
+
+Draws of exactly one cell are counted one by one; draws of two or more go through the contour
+integral of `saddlepoint_contour`, on a contour that suits them; the draw of no cell belongs to
+neither tail. `curvature_shift` is the expectation that moves the threshold of an event that is
+not quite linear (see `saddlepoint_bernoulli`).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from .saddlepoint_contour import log_tail
+from .saddlepoint_items import FREE
+from .saddlepoint_kernels import FAST, exponential, tilted_sums
+
+_ALL_CELLS = 3000  # no more light cells than this are taken one by one
+
+
+@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
+def _pair_slope(a, p, c):
+    """log(e^L - 1 - L1) and its slope at c: the law of draws of two or more cells.
+
+    L = sum log(1 + o e^(c a)), L1 = sum o e^(c a), o = p / (1 - p).
+    """
+    total = 0.0
+    slope = 0.0
+    first = 0.0
+    first_slope = 0.0
+    for i in range(a.size):
+        o = p[i] / (1.0 - p[i]) * exponential(c * a[i])
+        total += np.log1p(o)
+        slope += a[i] * o / (1.0 + o)
+        first += o
+        first_slope += a[i] * o
+    rest = np.expm1(total) - first
+    return np.log(rest), (slope * np.exp(total) - first_slope) / rest
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _pair_contour(a, p, s, c):
+    """A contour near the saddlepoint of the law of two or more cells: |slope - s| halved often."""
+    low = 0.0
+    high = np.inf
+    for _ in range(18):
+        value, slope = _pair_slope(a, p, c)
+        if not np.isfinite(slope) or not np.isfinite(value):
+            high = c
+        elif slope < s:
+            low = c
+        else:
+            high = c
+        if np.isinf(high):
+            c *= 2.0
+            if c > 60.0:
+                return 60.0
+            continue
+        if high - low < 0.1 * high:
+            break
+        c = 0.5 * (low + high)
+    return low if low > 0.0 else c
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def count_single(a, p, s, log_none, g, square, cross, constant):
+    """P(exactly one cell is drawn and its draw reaches s), curvature g included."""
+    total = 0.0
+    for i in range(a.size):
+        reached = a[i]
+        if g != 0.0:
+            reached += g * (square[i] - 2.0 * cross[i] + constant)
+        if reached >= s:
+            total += p[i] / (1.0 - p[i])
+    return total * np.exp(log_none)
+
+
+@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
+def curvature_shift(a, p, c, B, square, cross, constant, none):
+    """E~ ||B'(x - p)||^2 - E ||B'(x - p)||^2 under the law tilted by c.
+
+    square (n,) = sum_j B_ij^2, cross = B B'p, constant = ||B'p||^2 - sum p (1 - p) square; none =
+    the tilted probability of no cell, 0 where draws of no or one cell are not taken out.
+    """
+    q = B.shape[1]
+    moved = np.zeros(q)
+    linear = 0.0
+    diagonal = 0.0
+    odds = 0.0
+    for i in range(a.size):
+        e = p[i] * exponential(c * a[i])
+        t = e / (1.0 - p[i] + e)
+        o = e / (1.0 - p[i])
+        once = t - none * o
+        linear += (square[i] - 2.0 * cross[i]) * once
+        diagonal += square[i] * t * t
+        odds += o
+        for j in range(q):
+            moved[j] += B[i, j] * t
+    pairs = 0.0
+    for j in range(q):
+        pairs += moved[j] * moved[j]
+    return (linear + pairs - diagonal) / (1.0 - none * (1.0 + odds)) + constant
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def invert_bernoulli(a, p, s, l, log_none, tolerance, g, B, square, cross, constant):
+    """log P(S >= s, at least one cell) by inversion, s anywhere in the support.
+
+    a (n,) in units of the sum's standard deviation, l the saddlepoint or a guess of it, log_none
+    = `log_no_cell(p)`, tolerance the rounding of s within which a draw counts as reaching it,
+    g and B, square, cross, constant the curvature (`curvature_shift`; g = 0: none).
+    Returns (log p, relative difference from half the nodes, nodes (negative: blurred), failed);
+    log p is -inf where no draw was found to reach s.
+    """
+    n = a.size
+    c = max(l, 0.7)
+    k0, _, k2, _, _, _ = tilted_sums(a, p, c)
+    log_rest = k0 - log_none
+    alone = 0.0
+    split = log_rest < 30.0
+    if split:
+        alone = count_single(a, p, s - tolerance, log_none, g, square, cross, constant)
+        if log_rest < 4.0:
+            c = max(_pair_contour(a, p, s, c), 0.3)
+            k0, _, k2, _, _, _ = tilted_sums(a, p, c)
+            log_rest = k0 - log_none
+    if g != 0.0:
+        none = np.exp(-log_rest) if split else 0.0
+        s -= g * curvature_shift(a, p, c, B, square, cross, constant, none)
+    odds = np.empty(n)
+    second = 0.0
+    fourth = 0.0
+    mass = 0.0
+    for i in range(n):
+        odds[i] = p[i] / (1.0 - p[i]) * exponential(c * a[i])
+        q = odds[i] / (1.0 + odds[i]) ** 2
+        mass += q
+        second += q * a[i] * a[i]
+        fourth += q * a[i] ** 4
+    # with few draws the spread is that of a sum of at least two cells
+    sd = np.sqrt(max(k2, 2.0 * second / max(mass, 1e-300)))
+    if not (sd > 0.0 and fourth > 0.0):
+        return (np.log(alone) if alone > 0.0 else -np.inf), 0.0, 0, 0 if alone > 0.0 else 1
+    return log_tail(
+        a, odds, np.array([0, n]), np.array([-1]), np.array([FREE]), c, s - tolerance, sd,
+        np.sqrt(fourth / second), k0 - c * (s - tolerance), log_rest if split else np.inf,
+        alone, 0.0, _ALL_CELLS,
+    )  # fmt: skip

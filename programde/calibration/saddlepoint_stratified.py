@@ -1,0 +1,309 @@
+"""Tails of sums under draws without replacement within strata: set-up, lattice, inversion.
+
+See `saddlepoint_strata` for the law. Sums on a lattice (ranks: totals are fixed, so the sum of
+ranks moves in steps of 1 or 1/2) get the continuity correction of Daniels 1987, section 6: with
+span d the threshold is the midpoint s - d / 2 and u = (2 / d) sinh(l d / 2) sqrt(K''); so the
+result is P(S >= s), the observed value included, and not the mid-p value.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+from numba import njit
+
+from .saddlepoint_contour import log_tail
+from .saddlepoint_items import LAPLACE, RECURRENCE, group_kind
+from .saddlepoint_strata import fill_strata, strata_cumulants, strata_root, strata_tilt
+
+_GATHER_ABOVE = 1000  # strata of more light cells than this go on a grid
+_SPAN_SEEN = 1e-4  # a lattice finer than this many standard deviations is none
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def lattice_span(a, first):
+    """Span of the lattice on which sums over strata with fixed totals lie; 0 where there is none.
+
+    The smallest difference within a stratum, or half of it, must divide all others.
+    """
+    smallest = np.inf
+    largest = 0.0
+    for g in range(first.size - 1):
+        for i in range(first[g] + 1, first[g + 1]):
+            largest = max(largest, abs(a[i] - a[first[g]]))
+    slack = 1e-9 * largest
+    if not largest > 0.0:
+        return 0.0
+    for g in range(first.size - 1):
+        for i in range(first[g] + 1, first[g + 1]):
+            gap = abs(a[i] - a[first[g]])
+            if gap > slack:
+                smallest = min(smallest, gap)
+    for divisor in (1.0, 2.0):
+        span = smallest / divisor
+        if span < _SPAN_SEEN:
+            return 0.0
+        fits = True
+        for g in range(first.size - 1):
+            for i in range(first[g] + 1, first[g + 1]):
+                steps = (a[i] - a[first[g]]) / span
+                if abs(steps - np.round(steps)) > 1e-6:
+                    fits = False
+                    break
+            if not fits:
+                break
+        if fits:
+            return span
+    return 0.0
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def midpoint(a, first, total, s, span):
+    """Half a span below the lowest point of the lattice that reaches s."""
+    offset = 0.0
+    for g in range(total.size):
+        offset += total[g] * a[first[g]]
+    return offset + span * (np.ceil((s - offset) / span - 1e-6) - 0.5)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def most_extreme(a, first, total):
+    """(largest possible sum, log of its probability or a bound of it)."""
+    largest = 0.0
+    log_p = 0.0
+    for g in range(total.size):
+        values = np.sort(a[first[g] : first[g + 1]])
+        n = values.size
+        m = total[g]
+        largest += values[n - m :].sum()
+        # draws that tie with the largest: choices among the cells equal to the m-th
+        edge = values[n - m]
+        slack = 1e-10 * (abs(edge) + abs(values[n - 1]))
+        tied = 0
+        above = 0
+        for value in values:
+            if value > edge + slack:
+                above += 1
+            elif value >= edge - slack:
+                tied += 1
+        for j in range(m - above):
+            log_p += np.log((tied - j) / (j + 1.0))
+        for j in range(m):
+            log_p -= np.log((n - j) / (j + 1.0))
+    return largest, log_p
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def invert_strata(a, first, total, s, l, tolerance, span):
+    """log P(S >= s) by inversion; arguments and result as `invert_bernoulli`."""
+    n = a.size
+    G = total.size
+    if G == 1 and total[0] == 1:
+        hits = 0
+        for i in range(n):
+            hits += a[i] >= s - tolerance
+        return (np.log(hits / n) if hits > 0 else -np.inf), 0.0, 0, 0
+    c = max(l, 0.7)
+    z = np.full(G, 0.0)
+    odds = np.empty(n)
+    _, _, k2, _, _ = strata_tilt(a, first, total, c, z, odds)
+    kinds = np.empty(G, dtype=np.int64)
+    log_front = -c * s
+    second = 0.0
+    fourth = 0.0
+    for g in range(G):
+        lo, hi = first[g], first[g + 1]
+        m = total[g]
+        kinds[g] = group_kind(hi - lo, m)
+        for i in range(lo, hi):
+            odds[i] *= z[g]
+            q = odds[i] / (1.0 + odds[i]) ** 2
+            second += q * a[i] * a[i]
+            fourth += q * a[i] ** 4
+        log_front += _log_ratio(odds, lo, hi, m, z[g], kinds[g])
+    sd = np.sqrt(max(k2, 0.0))
+    if not (sd > 0.0 and fourth > 0.0 and np.isfinite(log_front)):
+        return -np.inf, 1.0, 0, 1
+    return log_tail(
+        a, odds, first, total, kinds, c, s if span > 0.0 else s - tolerance, sd,
+        np.sqrt(fourth / second), log_front if span > 0.0 else log_front + c * tolerance,
+        np.inf, 0.0, span, _GATHER_ABOVE,
+    )  # fmt: skip
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _log_ratio(odds, lo, hi, m, z, kind):
+    """log [ e_m(odds / z) / e_m(1) ] of one stratum, as `contour_tail` computes it elsewhere."""
+    n = hi - lo
+    if kind == LAPLACE:
+        q = 0.0
+        total = 0.0
+        for i in range(lo, hi):
+            q += odds[i] / (1.0 + odds[i]) ** 2
+            total += np.log1p(odds[i])
+        start = m / (n - m)
+        total -= m * np.log(z) + 0.5 * np.log(q)
+        return total - n * np.log1p(start) + m * np.log(start) + 0.5 * np.log(m * (n - m) / n)
+    log_choices = 0.0
+    for j in range(m):
+        log_choices += np.log((n - j) / (j + 1.0))
+    if kind == RECURRENCE:
+        e = np.zeros(m + 1)
+        e[0] = 1.0
+        for i in range(lo, hi):
+            for j in range(min(m, i - lo + 1), 0, -1):
+                e[j] += odds[i] * e[j - 1]
+        return np.log(e[m]) - m * np.log(z) - log_choices
+    f1 = f2 = f3 = f4 = 0.0
+    for i in range(lo, hi):
+        o = odds[i]
+        f1 += o
+        f2 += o * o
+        f3 += o * o * o
+        f4 += o * o * o * o
+    if m == 1:
+        e_m = f1
+    elif m == 2:
+        e_m = 0.5 * (f1 * f1 - f2)
+    elif m == 3:
+        e_m = (f1**3 - 3.0 * f1 * f2 + 2.0 * f3) / 6.0
+    else:
+        e_m = (f1**4 - 6.0 * f1 * f1 * f2 + 3.0 * f2 * f2 + 8.0 * f1 * f3 - 6.0 * f4) / 24.0
+    return np.log(e_m) - m * np.log(z) - log_choices
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def cumulants_of_strata(Wt, tau, v, cells, first, size, total, flip, out):
+    """Mean, variance, third and fourth cumulant (K, 4) over the strata that vary."""
+    a = np.empty(cells.size)
+    for k in range(Wt.shape[0]):
+        out[k, 0] = fill_strata(Wt[k], tau[k], v, cells, first, size, total, flip, 1.0, a)
+        out[k, 1], out[k, 2], out[k, 3] = strata_cumulants(a, first, total)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def solve_strata(Wt, tau, v, cells, first, size, total, flip, gap, cumulants, which, out):
+    """Roots for the tests `which` (J,); gap (K,) = threshold - mean; out (J, 9).
+
+    The eight of `solve_bernoulli` (the first being (2 / d) sinh(l d / 2) on a lattice), then d.
+    """
+    a = np.empty(cells.size)
+    w = np.empty(cells.size)
+    z = np.empty(total.size)
+    for j in range(which.size):
+        k = which[j]
+        sd = np.sqrt(cumulants[k, 1])
+        sign = 1.0 if gap[k] >= 0.0 else -1.0
+        fill_strata(Wt[k], tau[k], v, cells, first, size, total, flip, sign / sd, a)
+        s = abs(gap[k]) / sd
+        span = lattice_span(a, first)
+        out[j, 8] = span
+        if span > 0.0:
+            s = midpoint(a, first, total, s, span)
+        if not s > 0.0:
+            out[j, 7] = -1.0
+            continue
+        skew = sign * cumulants[k, 2] / sd**3
+        excess = cumulants[k, 3] / sd**4
+        guess = s - skew * s * s / 2.0 + (skew * skew / 2.0 - excess / 6.0) * s**3
+        z[:] = 0.0
+        guess = min(max(guess, 0.3 * s), 1.5 * s)
+        out[j, 7] = strata_root(a, first, total, s, guess, z, w, out[j])
+        if span > 0.0:
+            out[j, 0] = 2.0 / span * np.sinh(0.5 * span * out[j, 0])
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def invert_strata_tests(
+    Wt, tau, v, cells, first, size, total, flip, gap, cumulants, which, sign, start, out
+):
+    """Inversions for the tests `which` (J,); out (J, 6) as `invert_tests` of the Bernoulli law."""
+    a = np.empty(cells.size)
+    for j in range(which.size):
+        k = which[j]
+        sd = np.sqrt(cumulants[k, 1])
+        fill_strata(Wt[k], tau[k], v, cells, first, size, total, flip, sign[j] / sd, a)
+        s = sign[j] * gap[k] / sd
+        widest = 0.0
+        for i in range(a.size):
+            widest = max(widest, abs(a[i]))
+        tolerance = 1e-10 * (abs(s) + widest)
+        span = lattice_span(a, first)
+        largest, log_end = most_extreme(a, first, total)
+        out[j, 4] = log_end
+        out[j, 5] = 1.0 if s > largest - 10.0 * tolerance else 0.0
+        target = midpoint(a, first, total, s, span) if span > 0.0 else s
+        out[j, 0], out[j, 1], out[j, 2], out[j, 3] = invert_strata(
+            a, first, total, target, start[j], tolerance, span
+        )
+
+
+class StratifiedSums:
+    """The null law of K sums sum_i x_i (W_ik - tau_k v_i), x permuted within strata.
+
+    Parameters
+    ----------
+    Wt : (K, n) float64, C order
+        Summands, program by program.
+    tau, threshold : (K,)
+    v : (n,)
+    order : (n,) int64
+        Cells, stratum after stratum.
+    starts : (S + 1,) int64
+    totals : (S,) int64
+        Treated cells of each stratum.
+    """
+
+    def __init__(self, Wt, tau, v, threshold, order, starts, totals):
+        self.Wt, self.tau, self.v, self.threshold = Wt, tau, v, threshold
+        sizes = np.diff(starts)
+        varying = np.flatnonzero((totals > 0) & (totals < sizes))
+        full = np.flatnonzero((totals == sizes) & (sizes > 0))
+        self._cells = _cells_of(order, starts, varying)
+        self._size = sizes[varying].astype(np.int64)
+        self._first = np.concatenate([[0], np.cumsum(self._size)]).astype(np.int64)
+        drawn = totals[varying].astype(np.int64)
+        self._flip = np.where(2 * drawn > self._size, -1.0, 1.0)
+        self._total = np.where(self._flip < 0, self._size - drawn, drawn)
+        self.cumulants = np.empty((tau.size, 4))
+        cumulants_of_strata(
+            Wt, tau, v, self._cells, self._first, self._size, self._total, self._flip,
+            self.cumulants,
+        )  # fmt: skip
+        always = _cells_of(order, starts, full)
+        self.cumulants[:, 0] += Wt[:, always].sum(axis=1) - tau * v[always].sum()
+
+    @cached_property
+    def _gap(self):
+        return self.threshold - self.cumulants[:, 0]
+
+    def roots(self, which):
+        """(J, 9) as `solve_strata`, for tests `which` (J,)."""
+        out = np.full((which.size, 9), np.nan)
+        solve_strata(
+            self.Wt, self.tau, self.v, self._cells, self._first, self._size, self._total,
+            self._flip, self._gap, self.cumulants, which, out,
+        )  # fmt: skip
+        return out
+
+    def log_rest(self, which, roots):
+        """No draw is ever empty."""
+        return np.full(which.size, np.inf)
+
+    def invert(self, which, sign, start):
+        """(J, 6) as `invert_strata_tests`."""
+        out = np.full((which.size, 6), np.nan)
+        invert_strata_tests(
+            self.Wt, self.tau, self.v, self._cells, self._first, self._size, self._total,
+            self._flip, self._gap, self.cumulants, which, sign, start, out,
+        )  # fmt: skip
+        return out
+
+
+def _cells_of(order, starts, strata):
+    """Cells of the given strata, stratum after stratum."""
+    if strata.size == 0:
+        return np.empty(0, dtype=np.int64)
+    parts = [order[starts[s] : starts[s + 1]] for s in strata]
+    return np.ascontiguousarray(np.concatenate(parts), dtype=np.int64)

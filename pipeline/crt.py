@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pandas as pd
 
-from pipeline.io import replacing_folder, write_table
-from pipeline.paths import CRT, GUIDES, SCREEN
+from pipeline.io import replacing_folder, write_json, write_table
+from pipeline.paths import CONTROL, CRT, GUIDES, SCREEN
 from pipeline.stage import Options, stage
 from pipeline.testing import comparison, run_options
 from programde.analysis.testing import run_targets
 from programde.controls.concordance import guide_concordance
+from programde.crt.plan import choose_control
 from programde.crt.statistics import make_statistic
 from programde.screen.screen import Screen
 from programde.screen.store import load_screen
@@ -33,6 +34,8 @@ def main(o: Options) -> None:
     with replacing_folder(CRT) as folder:
         result.save(folder)
     write_table(guides_alone(screen, o), GUIDES)
+    control = choose_control(screen, o.analysis.control, o.data.ntc_labels)
+    write_json(CONTROL, {"kind": control.kind, "reason": control.reason})
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from pipeline import report
 from pipeline.crossfit import load_crossfit
 from pipeline.io import read_json, replacing_folder, write_json
 from pipeline.paths import (
+    CONTROL,
     CROSSFIT,
     GUIDES,
     INPUT_REPORT,
@@ -79,6 +80,7 @@ def main(o: Options) -> None:
         results=results,
         omnibus=pd.read_csv(OMNIBUS),
         guides=pd.read_parquet(GUIDES),
+        control=read_json(CONTROL),
         controls=tables,
         metrics=metrics,
         used=used,

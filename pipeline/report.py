@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 
 from pipeline.paths import METRICS, OMNIBUS, RESULTS, RESULTS_CSV
-from programde.crt.plan import choose_control, guides_per_cell
 from programde.diagnostics import plots
 from programde.diagnostics.blocks import Block, Picture, Table
 from programde.diagnostics.page import Section
@@ -30,6 +29,7 @@ class Facts:
     results: pd.DataFrame
     omnibus: pd.DataFrame
     guides: pd.DataFrame
+    control: dict[str, str]
     controls: dict[str, pd.DataFrame]
     metrics: dict[str, dict[str, Any]]
     used: str
@@ -147,13 +147,10 @@ def _evidence(pictures: dict[str, Path]) -> list[Block]:
 
 def _control(facts: Facts) -> tuple[str, list[Block]]:
     """Who treated cells were compared with, and a warning where that is no null."""
-    asked = facts.options["analysis"]["control"]
-    group = choose_control(facts.screen, asked, facts.options["data"]["ntc_labels"])
-    present = guides_per_cell(facts.screen)
-    single = present[present > 0].size and np.median(present[present > 0]) <= 1
     words = {"complement": "all other cells", "nt_cells": "cells with non-targeting guides only"}
-    text = f"Perturbed cells against {words[group.kind]} ({group.reason})."
-    if group.kind == "complement" and single:
+    kind = facts.control["kind"]
+    text = f"Perturbed cells against {words[kind]} ({facts.control['reason']})."
+    if kind == "complement" and facts.input_summary["numbers"]["guides_per_cell_median"] <= 1:
         return text, [
             "Warning: with one guide per cell, all other cells are perturbed too, and are no "
             "picture of chance; compare with analysis.control=nt_cells."
@@ -165,7 +162,8 @@ def _inputs(facts: Facts) -> Any:
     screen = facts.screen
     treated = facts.input_targets.set_index("target")["n_treated"]
     zeros = facts.input_programs.set_index("program")["at_floor"]
-    return plots.input_figure(treated, guides_per_cell(screen), zeros)
+    per_cell = np.bincount(screen.guides.indices, minlength=screen.n_cells)
+    return plots.input_figure(treated, per_cell, zeros)
 
 
 def _remarks(facts: Facts) -> list[Block]:

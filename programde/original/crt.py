@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from programde.analysis.calibrating import CALIBRATIONS, Calibrated, calibrate, raw_p
+from programde.analysis.calibrating import Calibrated, calibrate, raw_p
 from programde.analysis.tables import ADJUST
 from programde.calibration.empirical import side_from_code
 from programde.calibration.skew_normal import SkewNormal
@@ -23,6 +23,8 @@ from programde.screen.guides import check_ntc_labels, looks_like_control
 from programde.screen.screen import Unit
 
 NULL_METHODS = ("crt", "ntc_empirical")
+#: Calibrations of resampled nulls; NTC guides as the null are `null_method="ntc_empirical"`.
+CALIBRATIONS = ("none", "skew_normal", "saddlepoint")
 RETURN_FORMATS = ("dict", "tuple")
 
 
@@ -222,6 +224,7 @@ def answer_for(
     with_skew: bool = False,
 ) -> Answer:
     """Test units and calibrate; warns of units that cannot be tested."""
+    check_choice("calibration", method, CALIBRATIONS)
     if options.n_resamples == 0 and method != "saddlepoint":
         result = _not_drawn(inputs, units)
         nan = np.full(result.effect.shape, np.nan)
@@ -242,7 +245,7 @@ def answer_for(
     elif method == "none":
         calibrated = Calibrated("none", raw_p(result), np.full(result.effect.shape, "", object))
     else:
-        calibrated = calibrate(result, method, side, revisit(inputs, units, options))
+        calibrated = calibrate(result, method, side, revisit(inputs, units, options), inputs.screen)
     return Answer(result, raw_p(result), calibrated, skew, blank)
 
 

@@ -67,7 +67,6 @@ def alarms(p, levels=LEVELS):
     return min(tests) * len(tests)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("statistic", [OLS(), UTest()], ids=lambda s: s.name)
 def test_with_the_true_propensity_p_values_are_uniform(screen, statistic):
     # exact at any B: the observed cells are one more draw
@@ -78,7 +77,6 @@ def test_with_the_true_propensity_p_values_are_uniform(screen, statistic):
     assert alarms(result.p_max[:, None]) > 1e-3
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("statistic", "sampler"),
     [(OLS(), Bernoulli()), (OLS(), StratifiedPermutation()), (UTest(), Bernoulli())],
@@ -90,7 +88,6 @@ def test_with_the_fitted_propensity_p_values_are_uniform(screen, statistic, samp
     assert alarms(result.p_max[:, None]) > 1e-3
 
 
-@pytest.mark.slow
 def test_ranks_within_strata_are_nearly_uniform(screen):
     # Ranks adjust for nothing themselves, and a bin of propensities leaves some confounding
     # inside: with 20,000 units the three rates at 0.05 are 0.054, 0.062 and 0.049.
@@ -100,7 +97,6 @@ def test_ranks_within_strata_are_nearly_uniform(screen):
     assert rates.max() < 0.08
 
 
-@pytest.mark.slow
 def test_the_screen_is_confounded(screen):
     # what the tests above would be worth were nothing to be adjusted for
     share = np.diff(screen.guides.indptr).mean() / N

@@ -246,6 +246,7 @@ SIGNATURES: dict[str, dict[str, object]] = {
 KEYWORDS = {
     "compute_gene_null_pvals": {"side_code": 0},
     "run_all_genes_union_crt": {"calibration": "none", "adjust": "bh", "progress": None},
+    "qq_plot_ntc_pvals": {"pvals_skew_df": None, "null_pvals": None, "null_stats": None},
     "add_burden_covariate": {
         "guide_assignment_key": "guide_assignment",
         "covar_key": "covar",

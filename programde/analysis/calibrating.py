@@ -9,16 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from programde.calibration import skew_normal
 from programde.calibration.empirical import empirical_p
-from programde.crt.engine import Visitor
+from programde.crt.engine import Bench, Visitor
 from programde.crt.results import CRTResult
+from programde.crt.samplers import BernoulliLaw, StratifiedLaw
 from programde.errors import OptionError, check_choice
 from programde.screen.screen import Screen
+
+if TYPE_CHECKING:
+    from programde.calibration.saddlepoint import Tails
 
 
 @dataclass(frozen=True)
@@ -129,9 +133,47 @@ def against_controls(question: Question) -> Calibrated:
     return Calibrated("ntc_empirical", p.to_numpy(dtype=np.float64), fallback, evidence=null)
 
 
+def exact_tail(question: Question) -> Calibrated:
+    """`saddlepoint`: the tail of the null law itself, computed; no draws, no smallest p-value."""
+    from programde.calibration.saddlepoint import BRANCHES, FALLBACK
+
+    if question.revisit is None:
+        raise OptionError("calibrate=saddlepoint needs the screen, for the law of each unit")
+    shape = question.result.effect.shape
+    p = np.full(shape, np.nan)
+    branch = np.full(shape, -1, dtype=np.int64)
+
+    def visit(row: int, bench: Bench, law: Any, effect: np.ndarray) -> None:
+        tails = tails_of(bench, law, effect, question.side)
+        p[row], branch[row] = tails.p_value, tails.branch
+
+    question.revisit(visit)
+    names = np.array([*BRANCHES, "not tested"], dtype=object)
+    why = np.array([*FALLBACK, ""], dtype=object)
+    counts = {str(name): int((branch == i).sum()) for i, name in enumerate(BRANCHES)}
+    fallback = why[np.where(branch < 0, len(names) - 1, branch)]
+    return Calibrated("saddlepoint", p, fallback, evidence={"branches": counts})
+
+
+def tails_of(bench: Bench, law: Any, effect: np.ndarray, side: str) -> Tails:
+    """Saddlepoint p-values of one unit's effects (K,) under its law."""
+    from programde.calibration.saddlepoint import bernoulli_tails, stratified_tails
+
+    event = bench.statistic.linearise(effect, law)
+    line = (bench.columns.T, event.tau, event.weights, event.threshold)
+    if isinstance(law, BernoulliLaw):
+        return bernoulli_tails(*line, law.p, side, basis=event.basis, bend=event.bend)
+    if isinstance(law, StratifiedLaw):
+        return stratified_tails(*line, law.order, law.starts, law.totals, side)
+    raise OptionError(
+        f"calibrate=saddlepoint does not know the law {type(law).__name__}; take skew_normal"
+    )
+
+
 CALIBRATIONS: dict[str, Callable[[Question], Calibrated]] = {
     "none": raw,
     "skew_normal": smooth,
+    "saddlepoint": exact_tail,
     "ntc_empirical": against_controls,
 }
 

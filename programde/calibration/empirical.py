@@ -20,13 +20,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from programde.crt.null_summary import NullSummary, summarise
+from programde.crt.null_summary import TIE, NullSummary, summarise
 from programde.errors import InputError, OptionError, check_choice
 
 #: Names of the sides, as used everywhere inside the package.
 SIDES = ("both", "left", "right")
 _SIDE_OF_CODE = {0: "both", -1: "left", 1: "right"}
-_TIE = 1e-6
 
 
 def side_from_code(code: int | str) -> str:
@@ -114,7 +113,7 @@ def leave_one_out_p(null_stats: np.ndarray, side: str = "both") -> np.ndarray:
 
 def _leave_one_out_column(column: np.ndarray, side: str) -> np.ndarray:
     """`leave_one_out_p` of one test, all draws finite: 1 + others = all draws at least as far."""
-    tie = _TIE * column.std()
+    tie = TIE * column.std()
     distance = {"both": np.abs(column), "left": -column, "right": column}[side]
     below = np.searchsorted(np.sort(distance), distance - tie, side="left")
     return (column.size - below) / column.size

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -110,6 +111,11 @@ class Bench:
         self.statistic = options.statistic.prepare(population)
         self.sampler = options.sampler.prepare(population)
         self.solver = PropensitySolver(population.covariates, population.intercept)
+
+    @cached_property
+    def columns(self) -> np.ndarray:
+        """The statistic's summands by program, (K, n) C-ordered, for whoever goes along cells."""
+        return np.ascontiguousarray(self.statistic.summands.T)
 
     def why_untestable(self, treated: np.ndarray) -> str:
         """Why a unit cannot be tested, in a few words; empty where it can."""

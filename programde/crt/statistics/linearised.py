@@ -11,13 +11,20 @@ import numpy as np
 class Linearised:
     """{T_k >= t_k} as {sum_i x_i a_ik >= threshold_k}, a_ik = summand_ik - tau_k weights_i.
 
+    With `basis` and `bend` the event is, exactly,
+    {sum_i x_i a_ik + bend_k (||basis'(x - Ex)||^2 - its mean) >= threshold_k}.
+
     Attributes
     ----------
     tau : (K,) float64
     weights : (n,) float64
     threshold : (K,) float64
+    basis : (n, p) float64 or None
+    bend : (K,) float64 or None
     """
 
     tau: np.ndarray
     weights: np.ndarray
     threshold: np.ndarray
+    basis: np.ndarray | None = None
+    bend: np.ndarray | None = None

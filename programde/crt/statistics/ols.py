@@ -129,7 +129,8 @@ class PreparedOLS:
 
         With m = Q'Ex and V the covariance of x, ||Q'x||^2 ~ 2 m'Q'x - ||m||^2 + trace(Q'VQ), so
         d ~ sum_i x_i w_i + c with w_i = 1 - 2 (Qm)_i and c = ||m||^2 - trace(Q'VQ), and
-        beta_k >= t is sum_i x_i (R_ik - t w_i) >= t c.
+        beta_k >= t is sum_i x_i (R_ik - t w_i) >= t c. What the line leaves out is
+        t (||Q'(x - Ex)||^2 - trace(Q'VQ)), given as `basis` and `bend`.
 
         Parameters
         ----------
@@ -142,7 +143,7 @@ class PreparedOLS:
         weights = 1.0 - 2.0 * (self.basis @ m)
         constant = m @ m - law.covariance_trace(self.basis)
         t = np.asarray(t, dtype=np.float64)
-        return Linearised(tau=t, weights=weights, threshold=t * constant)
+        return Linearised(t, weights, t * constant, basis=self.basis, bend=t)
 
 
 #: Cells per block of the matrix products for standard errors.

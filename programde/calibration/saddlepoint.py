@@ -60,8 +60,8 @@ SIDES = ("both", "left", "right")
 SCREEN_TOLERANCE = 0.02
 #: The Lugannani-Rice tail is trusted where its second-order term changes it by less than this ...
 _SECOND_ORDER = 0.01
-#: ... the tilted law's excess kurtosis is below this ...
-_KURTOSIS = 0.15
+#: ... no few summands dominate: sum q a^4 / (sum q a^2)^2 of the tilted law is below this ...
+_DOMINANCE = 0.04
 #: ... the probability that a tilted draw is empty is below e^-this ...
 _NOT_EMPTY = 15.0
 #: ... and the threshold is not next to the mean, where 1/u - 1/w has no digits.
@@ -322,7 +322,7 @@ def _tails(sums, side: str, screen_level: float) -> Tails:
                 & np.isfinite(log_p)
                 & (log_p <= 0.0)
                 & (second < _SECOND_ORDER)
-                & (np.abs(roots[:, 4]) < _KURTOSIS * roots[:, 2] ** 2)
+                & (roots[:, 5] < _DOMINANCE * roots[:, 2] ** 2)
                 & (np.sqrt(2.0 * np.maximum(roots[:, 1], 0.0)) > _NEAR_MEAN)
                 & (sums.log_rest(rest, roots) > _NOT_EMPTY)
             )
@@ -347,7 +347,7 @@ def _put(log_upper, log_lower, which, upper, log_p) -> None:
 
 def _inverted(sums, which, upper, roots) -> tuple[np.ndarray, np.ndarray]:
     """Steps 4 and 5 for tests `which` (J,) whose Lugannani-Rice tail is not good enough."""
-    start = np.where(np.isfinite(roots[:, 0]) & (roots[:, 7] > 0), roots[:, 0], 3.0)
+    start = np.where(np.isfinite(roots[:, 0]), np.clip(roots[:, 0], 0.3, 60.0), 3.0)
     out = sums.invert(which, np.where(upper, 1.0, -1.0), start)
     log_p, gap, failed, log_end, beyond = out[:, 0], out[:, 1], out[:, 3], out[:, 4], out[:, 5] > 0
     done = np.isfinite(log_p) & (log_p <= 1e-9) & (gap < 0.02) & (failed == 0)

@@ -73,8 +73,8 @@ def solve_bernoulli(Wt, tau, v, threshold, p, cumulants, which, g, B, square, cr
     """Roots for the tests `which` (J,) of one unit, each on the side where its statistic lies.
 
     Wt (K, n), tau, threshold, g (K,), v, p (n,), cumulants (K, 4), the curvature's B, square,
-    cross, constant as in `curvature_shift`; out (J, 8) = `bernoulli_root`'s seven and the number
-    of passes over the cells (negative: no root).
+    cross, constant as in `curvature_shift`; out (J, 9) as `bernoulli_root`, the passes negative
+    where there is no root.
     """
     a = np.empty(p.size)
     for j in range(which.size):
@@ -95,7 +95,7 @@ def solve_bernoulli(Wt, tau, v, threshold, p, cumulants, which, g, B, square, cr
             for _ in range(4):
                 l = out[j, 0]
                 # ||B'd||^2 <= ||d||^2 for orthonormal B: most tests end here
-                if abs(l * curvature) * out[j, 5] < _SHIFT_SEEN:
+                if abs(l * curvature) * out[j, 8] < _SHIFT_SEEN:
                     break
                 shift = -curvature * curvature_shift(a, p, l, B, square, cross, constant, 0.0)
                 if abs(l * (shift - before)) < _SHIFT_SEEN:
@@ -171,8 +171,8 @@ class BernoulliSums:
         return np.asarray(self._bend, dtype=np.float64), B, square, B @ mean, constant
 
     def roots(self, which):
-        """(J, 8) as `solve_bernoulli`, for tests `which` (J,)."""
-        out = np.full((which.size, 8), np.nan)
+        """(J, 9) as `solve_bernoulli`, for tests `which` (J,)."""
+        out = np.full((which.size, 9), np.nan)
         solve_bernoulli(
             self.Wt, self.tau, self.v, self.threshold, self.p, self.cumulants, which,
             *self.curvature, out,

@@ -41,7 +41,7 @@ from .saddlepoint_items import (
 )
 from .saddlepoint_kernels import FAST
 
-CAP = 4000  # most nodes
+LEAST_CAP, MOST_CAP = 2000, 20000  # nodes at which an integral is closed by blurring
 
 
 @njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
@@ -358,27 +358,36 @@ def log_tail(
     gap = 1.0
     nodes = 0
     failed = 0
-    for _ in range(5):
-        cap = CAP
+    for _ in range(6):
         if span > 0.0:
             cap = 2 * int(np.ceil(window / (4.0 * span)))
             window = 2.0 * span * cap
+            if cap > 10 * MOST_CAP:
+                break
+        else:
+            # a blur of 5 / y moves the tail by less than a factor e^(15 c / y) = 1.05
+            cap = 2 * int(150.0 * c * window / (2.0 * np.pi))
+            cap = min(max(cap, LEAST_CAP), MOST_CAP)
         step = 2.0 * np.pi / window
         tail, coarse, nodes, failed = contour_tail(
             light_start, grid_start, angle, weights, heavy_start, heavy_angle, heavy_odds,
             reach, totals, kinds, c, s, step, y_min, cap, scale, log_rest, span,
         )  # fmt: skip
         many = np.exp(log_front) * tail
-        gap = abs(coarse - tail) / max(abs(tail), 1e-300)
+        share = abs(many) / (alone + abs(many)) if alone > 0.0 else 1.0
+        gap = share * abs(coarse - tail) / max(abs(tail), 1e-300)
         # Chernoff: the integral lies between 0 and 1
         if not (tail <= 1.0 + 1e-6 and (tail > 0.0 or alone > 0.0)):
             failed += 1
         if alone > 0.0:
-            gap *= abs(many) / (alone + abs(many))
             log_p = np.log(alone + max(many, 0.0))
         elif tail > 0.0:
             log_p = log_front + np.log(tail)
-        if gap < 2e-3 or nodes < 0:
+        if gap >= 2e-3:
+            window *= 1.7
+        elif nodes > 0 and share * scale > 3.0 * abs(tail):
+            # smaller than thought: what was left out must be judged anew
+            scale = max(abs(tail), 1e-3 * scale)
+        else:
             break
-        window *= 1.7
     return log_p, gap, nodes, failed

@@ -13,7 +13,7 @@ from numba import njit
 
 from .saddlepoint_contour import log_tail
 from .saddlepoint_items import FREE
-from .saddlepoint_kernels import FAST, exponential, tilted_sums
+from .saddlepoint_kernels import FAST, exponential, tilted_slopes, tilted_sums
 
 _ALL_CELLS = 3000  # no more light cells than this are taken one by one
 
@@ -39,27 +39,38 @@ def _pair_slope(a, p, c):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _pair_contour(a, p, s, c):
-    """A contour near the saddlepoint of the law of two or more cells: |slope - s| halved often."""
-    low = 0.0
+def choose_contour(a, p, s, c, pairs):
+    """A contour near the saddlepoint of the law, or with `pairs` that of two or more cells.
+
+    Any c > 0 gives the same integral, but far from the saddlepoint as a small remainder of large
+    terms. Returns c in [0.3, 60].
+    """
+    low = 0.3
     high = np.inf
-    for _ in range(18):
-        value, slope = _pair_slope(a, p, c)
-        if not np.isfinite(slope) or not np.isfinite(value):
-            high = c
-        elif slope < s:
+    for _ in range(40):
+        if pairs:
+            value, slope = _pair_slope(a, p, c)
+            near = 0.0
+            usable = np.isfinite(value) and np.isfinite(slope)
+        else:
+            slope, spread, _ = tilted_slopes(a, p, c)
+            near = np.sqrt(spread)
+            usable = spread > 1e-60
+        if usable and abs(slope - s) < near:
+            break
+        if usable and slope < s:
             low = c
         else:
             high = c
         if np.isinf(high):
-            c *= 2.0
-            if c > 60.0:
-                return 60.0
+            if c >= 60.0:
+                break
+            c = min(2.0 * c, 60.0)
             continue
         if high - low < 0.1 * high:
-            break
+            return low
         c = 0.5 * (low + high)
-    return low if low > 0.0 else c
+    return c
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -114,16 +125,16 @@ def invert_bernoulli(a, p, s, l, log_none, tolerance, g, B, square, cross, const
     log p is -inf where no draw was found to reach s.
     """
     n = a.size
-    c = max(l, 0.7)
-    k0, _, k2, _, _, _ = tilted_sums(a, p, c)
+    c = choose_contour(a, p, s, max(l, 0.7), False)
+    k0, _, k2, _, _, _, _ = tilted_sums(a, p, c)
     log_rest = k0 - log_none
     alone = 0.0
     split = log_rest < 30.0
     if split:
         alone = count_single(a, p, s - tolerance, log_none, g, square, cross, constant)
         if log_rest < 4.0:
-            c = max(_pair_contour(a, p, s, c), 0.3)
-            k0, _, k2, _, _, _ = tilted_sums(a, p, c)
+            c = choose_contour(a, p, s, c, True)
+            k0, _, k2, _, _, _, _ = tilted_sums(a, p, c)
             log_rest = k0 - log_none
     if g != 0.0:
         none = np.exp(-log_rest) if split else 0.0

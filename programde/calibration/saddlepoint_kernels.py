@@ -198,12 +198,13 @@ def tilted_slopes(a, p, l):
 
 @njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
 def tilted_sums(a, p, l):
-    """K, K', K'', K''', K'''' at l, and sum (p~ - p)^2: all that the tail formula needs."""
+    """K, K', K'', K''', K'''' at l, sum q a^4 and sum (p~ - p)^2: all a tail needs."""
     s0 = 0.0
     s1 = 0.0
     s2 = 0.0
     s3 = 0.0
     s4 = 0.0
+    fourth = 0.0
     moved = 0.0
     for i in range(a.size):
         x = a[i]
@@ -217,16 +218,19 @@ def tilted_sums(a, p, l):
         s2 += xq
         s3 += xq * x * (1.0 - 2.0 * t)
         s4 += xq * x * x * (1.0 - 6.0 * q)
+        fourth += xq * x * x
         moved += (t - p[i]) * (t - p[i])
-    return s0, s1, s2, s3, s4, moved
+    return s0, s1, s2, s3, s4, fourth, moved
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def step_to_root(l, low, high, residual, k2, k3):
     """Next l towards K'(l) = s by Halley's rule, kept inside the bracket (low, high)."""
-    step = 2.0 * residual * k2 / (2.0 * k2 * k2 + residual * k3)
-    if not (np.isfinite(step) and step * residual > 0.0):
-        step = residual / k2
+    step = residual / k2
+    # Halley's rule divides by 1 + bend; a large bend says that its parabola does not hold here
+    bend = 0.5 * step * k3 / k2
+    if abs(bend) < 0.5:
+        step /= 1.0 + bend
     new = l + step
     if np.isinf(high):
         new = min(new, 3.0 * l + 3.0)
@@ -239,14 +243,16 @@ def step_to_root(l, low, high, residual, k2, k3):
 def bernoulli_root(a, p, s, l, out):
     """Solve K'(l) = s for s above the mean, starting at l > 0.
 
-    a (n,) in units of the sum's standard deviation. out (7,): l, l s - K(l), K'', K''', K'''',
-    sum (p~ - p)^2, residual (s - K') / sqrt(K''), all moved to second order to the root itself.
-    Returns the number of passes over the cells; negative where no root was reached.
+    a (n,) in units of the sum's standard deviation. out (9,): l, l s - K(l), the second, third
+    and fourth derivative of K, sum q a^4, residual (s - K') / sqrt(K''), passes over the cells,
+    sum (p~ - p)^2; the first five are moved to second order to the root itself.
+    Returns the passes, negative where no root was reached.
     """
     low = 0.0
     high = np.inf
     for passes in range(1, 80):
         k1, k2, k3 = tilted_slopes(a, p, l)
+        out[0] = l
         if not k2 > 1e-60:
             # saturated: every cell is tilted to 0 or 1
             if k1 < s:
@@ -259,24 +265,26 @@ def bernoulli_root(a, p, s, l, out):
             low = l
         else:
             high = l
-        scaled = residual / np.sqrt(k2)
+        near = abs(residual) < 0.05 * np.sqrt(k2)
         l = step_to_root(l, low, high, residual, k2, k3)
-        if high - low <= 1e-14 * high:
-            break
-        if abs(scaled) < 0.05:
-            break
-    k0, k1, k2, k3, k4, moved = tilted_sums(a, p, l)
-    residual = s - k1
-    out[6] = residual / np.sqrt(k2)
-    step = step_to_root(l, 0.0, np.inf, residual, k2, k3)
-    step = step - l
-    out[0] = l + step
-    # sup_l (l s - K) lies residual^2 / (2 K'') above the value at a near-root
-    out[1] = l * s - k0 + 0.5 * residual * residual / k2
-    out[2] = k2 + step * k3 + 0.5 * step * step * k4
-    out[3] = k3 + step * k4
-    out[4] = k4
-    out[5] = moved
-    if not (abs(out[6]) < 1e-2 and np.isfinite(out[1])):
-        return -passes - 1
-    return passes + 1
+        if not near:
+            if high - low <= 1e-14 * high:
+                return -passes
+            continue
+        k0, k1, k2, k3, k4, fourth, moved = tilted_sums(a, p, l)
+        residual = s - k1
+        scaled = residual / np.sqrt(k2)
+        if abs(scaled) < 1e-2:
+            step = step_to_root(l, 0.0, np.inf, residual, k2, k3) - l
+            out[0] = l + step
+            # sup_l (l s - K) lies residual^2 / (2 K'') above the value at a near-root
+            out[1] = l * s - k0 + 0.5 * residual * residual / k2
+            out[2] = k2 + step * k3 + 0.5 * step * step * k4
+            out[3] = k3 + step * k4
+            out[4] = k4
+            out[5] = fourth
+            out[6] = scaled
+            out[7] = passes + 1
+            out[8] = moved
+            return passes + 1 if np.isfinite(out[1]) else -passes
+    return -80

@@ -170,9 +170,10 @@ def _tilted_stratum(a, w, lo, hi, z):
 
 @njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
 def _tilted_central(a, w, lo, hi, z, mean):
-    """sum r d^3 and sum h d^4, d = a - mean."""
+    """sum r d^3, sum h d^4 and sum q d^4, d = a - mean."""
     third = 0.0
     fourth = 0.0
+    plain = 0.0
     for i in range(lo, hi):
         d = a[i] - mean
         e = z * w[i]
@@ -180,7 +181,8 @@ def _tilted_central(a, w, lo, hi, z, mean):
         q = t * (1.0 - t)
         third += q * (1.0 - 2.0 * t) * d * d * d
         fourth += q * (1.0 - 6.0 * q) * d * d * d * d
-    return third, fourth
+        plain += q * d * d * d * d
+    return third, fourth, plain
 
 
 @njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
@@ -204,13 +206,13 @@ def _single_moments(a, w, lo, hi, total):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def strata_tilt(a, first, total, l, z, w):
-    """K, K', K'', K''', K'''' at l.
+    """K, K', K'', K''', K'''' at l, and sum q d^4, d being a less its stratum's mean.
 
     a centred within strata; z (G,) are guesses of the inner roots and are replaced by them
     (1 / sum w for strata of one draw); w (n,) is scratch and ends as e^(l a). In K''' and K'''' the
     derivatives of log(Q) / 2, of relative order 1 / m^2, are left out.
     """
-    k0 = k1 = k2 = k3 = k4 = 0.0
+    k0 = k1 = k2 = k3 = k4 = raw = 0.0
     for g in range(total.size):
         lo, hi = first[g], first[g + 1]
         n = float(hi - lo)
@@ -224,13 +226,14 @@ def strata_tilt(a, first, total, l, z, w):
             k2 += s2
             k3 += s3
             k4 += s4 - 3.0 * s2 * s2
+            raw += s4
             continue
         z[g] = inner_root(w, lo, hi, m, z[g], weight)
         log_part, at, q0, q1, q2, r0, r1, r2, h0, h1, h2 = _tilted_stratum(a, w, lo, hi, z[g])
         if not q0 > 0.0:
-            return k0, k1, 0.0, 0.0, 0.0
+            return k0, k1, 0.0, 0.0, 0.0, 0.0
         mean = q1 / q0
-        third, fourth = _tilted_central(a, w, lo, hi, z[g], mean)
+        third, fourth, plain = _tilted_central(a, w, lo, hi, z[g], mean)
         variance = q2 - mean * q1
         rate = r1 - mean * r0  # dQ / dl
         bend = r2 - 2.0 * mean * r1 + mean * mean * r0
@@ -242,16 +245,17 @@ def strata_tilt(a, first, total, l, z, w):
         k2 += variance - 0.5 * (curve / q0 - (rate / q0) ** 2)
         k3 += third
         k4 += fourth - 3.0 * bend * bend / q0
-    return k0, k1, k2, k3, k4
+        raw += plain
+    return k0, k1, k2, k3, k4, raw
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def strata_root(a, first, total, s, l, z, w, out):
-    """Solve K'(l) = s for s > 0, starting at l > 0; out (8,) and result as `bernoulli_root`."""
+    """Solve K'(l) = s for s > 0, starting at l > 0; out and result as `bernoulli_root`."""
     low = 0.0
     high = np.inf
     for passes in range(1, 60):
-        k0, k1, k2, k3, k4 = strata_tilt(a, first, total, l, z, w)
+        k0, k1, k2, k3, k4, raw = strata_tilt(a, first, total, l, z, w)
         if not (k2 > 1e-60 and np.isfinite(k0)):
             high = l
             l = 0.5 * (low + high)
@@ -259,21 +263,23 @@ def strata_root(a, first, total, s, l, z, w, out):
                 return -passes
             continue
         residual = s - k1
-        if residual > 0.0:
-            low = l
-        else:
-            high = l
         scaled = residual / np.sqrt(k2)
-        if abs(scaled) < 1e-4:
+        out[0] = l
+        if abs(scaled) < 1e-3:
             step = residual / k2
             out[0] = l + step
             out[1] = l * s - k0 + 0.5 * residual * residual / k2
             out[2] = k2 + step * k3
             out[3] = k3 + step * k4
             out[4] = k4
-            out[5] = 0.0
+            out[5] = raw
             out[6] = scaled
+            out[7] = passes
             return passes
+        if residual > 0.0:
+            low = l
+        else:
+            high = l
         if high - low <= 1e-13 * high:
             break
         l = step_to_root(l, low, high, residual, k2, k3)

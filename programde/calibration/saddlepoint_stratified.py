@@ -95,6 +95,35 @@ def most_extreme(a, first, total):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
+def _choose_contour(a, first, total, s, c, z, w):
+    """A contour near the saddlepoint (see `choose_contour`), and K'' there; fills z and w."""
+    low = 0.3
+    high = np.inf
+    k2 = 0.0
+    for _ in range(40):
+        k0, k1, k2, _, _, _ = strata_tilt(a, first, total, c, z, w)
+        usable = k2 > 1e-60 and np.isfinite(k0)
+        if usable and abs(k1 - s) < np.sqrt(k2):
+            break
+        if usable and k1 < s:
+            low = c
+        else:
+            high = c
+        if np.isinf(high):
+            if c >= 60.0:
+                break
+            c = min(2.0 * c, 60.0)
+            continue
+        if high - low < 0.1 * high:
+            if not usable:
+                c = low
+                _, _, k2, _, _, _ = strata_tilt(a, first, total, c, z, w)
+            break
+        c = 0.5 * (low + high)
+    return c, k2
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
 def invert_strata(a, first, total, s, l, tolerance, span):
     """log P(S >= s) by inversion; arguments and result as `invert_bernoulli`."""
     n = a.size
@@ -104,10 +133,9 @@ def invert_strata(a, first, total, s, l, tolerance, span):
         for i in range(n):
             hits += a[i] >= s - tolerance
         return (np.log(hits / n) if hits > 0 else -np.inf), 0.0, 0, 0
-    c = max(l, 0.7)
     z = np.full(G, 0.0)
     odds = np.empty(n)
-    _, _, k2, _, _ = strata_tilt(a, first, total, c, z, odds)
+    c, k2 = _choose_contour(a, first, total, s, max(l, 0.7), z, odds)
     kinds = np.empty(G, dtype=np.int64)
     log_front = -c * s
     second = 0.0
@@ -186,7 +214,7 @@ def cumulants_of_strata(Wt, tau, v, cells, first, size, total, flip, out):
 def solve_strata(Wt, tau, v, cells, first, size, total, flip, gap, cumulants, which, out):
     """Roots for the tests `which` (J,); gap (K,) = threshold - mean; out (J, 9).
 
-    The eight of `solve_bernoulli` (the first being (2 / d) sinh(l d / 2) on a lattice), then d.
+    As `solve_bernoulli`, but (2 / d) sinh(l d / 2) for l on a lattice of span d; d comes last.
     """
     a = np.empty(cells.size)
     w = np.empty(cells.size)

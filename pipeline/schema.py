@@ -130,6 +130,7 @@ class Analysis:
 @dataclass
 class Controls:
     group_size: int | None = number(minimum=1)
+    min_groups: int = number(minimum=1)
     n_partitions: int = number(minimum=1)
     n_bins: int = number(minimum=1)
 

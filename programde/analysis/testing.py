@@ -228,17 +228,23 @@ def ntc_units(
     ntc_labels: str | Sequence[str],
     *,
     group_size: int | None = None,
+    min_groups: int = 2,
     n_partitions: int = 10,
     n_bins: int = 20,
     seed: int = 0,
 ) -> tuple[list[Unit], list[dict[str, str]], int]:
-    """Distinct groups of non-targeting guides, the partitions by unit name, and the group size."""
+    """Distinct groups of non-targeting guides, the partitions by unit name, and the group size.
+
+    There is one partition into groups of one guide, however many are asked for.
+    """
     from programde.controls.groups import group_unit_name
 
     labels = check_ntc_labels(screen.guide_to_target, ntc_labels)
-    size = default_group_size(screen, labels) if group_size is None else group_size
-    if n_partitions < 1:
-        raise OptionError(f"n_partitions={n_partitions} must be at least 1")
+    for key, value in (("n_partitions", n_partitions), ("min_groups", min_groups)):
+        if value < 1:
+            raise OptionError(f"{key}={value} must be at least 1")
+    size = default_group_size(screen, labels, min_groups) if group_size is None else group_size
+    n_partitions = 1 if size == 1 else n_partitions
     partitions = group_ntc_guides(screen, labels, size, n_partitions, n_bins, seed)
     named = [{key: group_unit_name(g) for key, g in part.items()} for part in partitions]
     return group_units(screen, partitions), named, size
@@ -251,6 +257,7 @@ def run_ntc_groups(
     ntc_labels: str | Sequence[str],
     control: str = "complement",
     group_size: int | None = None,
+    min_groups: int = 2,
     n_partitions: int = 10,
     n_bins: int = 20,
     seed: int = 0,
@@ -263,7 +270,10 @@ def run_ntc_groups(
     Parameters
     ----------
     group_size
-        Guides per group; None for the median of the real targets.
+        Guides per group; None for the median of the real targets, or as many as leave
+        `min_groups` groups.
+    min_groups
+        Groups that a partition should have; fewer cannot be judged.
     n_partitions
         Random partitions of the guides into groups. A group that recurs is tested once.
     n_bins
@@ -275,6 +285,7 @@ def run_ntc_groups(
         screen,
         ntc_labels,
         group_size=group_size,
+        min_groups=min_groups,
         n_partitions=n_partitions,
         n_bins=n_bins,
         seed=seed,

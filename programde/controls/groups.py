@@ -337,13 +337,18 @@ def make_ntc_groups_matched_by_freq(
     )[0]
 
 
-def default_group_size(screen: Screen, ntc_labels: str | Iterable[str]) -> int:
-    """Median number of guides of real targets, small enough for two groups where possible."""
+def default_group_size(screen: Screen, ntc_labels: str | Iterable[str], min_groups: int = 2) -> int:
+    """Median number of guides of real targets, small enough for `min_groups` groups where possible.
+
+    A smaller group tells as much about guides that differ: the variance of a group's mean effect
+    is (spread between guides + sampling error of one) / guides, so their ratio is that of one
+    guide. Few groups on the other hand tell next to nothing.
+    """
     labels = set(as_labels(ntc_labels))
     n_ntc = len(ntc_columns(screen.guide_names, screen.guide_to_target, labels))
     sizes = [len(c) for target, c in screen.target_columns().items() if target not in labels]
     median = int(np.median(sizes)) if sizes else 1
-    return max(1, min(median, n_ntc // 2))
+    return max(1, min(median, n_ntc // min_groups))
 
 
 def group_ntc_guides(

@@ -173,6 +173,11 @@ def test_default_group_size_and_wrong_sizes(screen):
     assert ntc_units(screen, "NTC", n_partitions=1)[2] == 2  # as a target's two guides
     with pytest.raises(OptionError, match="n_partitions=0"):
         ntc_units(screen, "NTC", n_partitions=0)
+    # where few guides are left single ones are the groups, and all partitions are the same
+    units, partitions, size = ntc_units(screen, "NTC", min_groups=20, n_partitions=5)
+    assert size == 1
+    assert len(partitions) == 1
+    assert sorted(partitions[0].values()) == sorted(unit.name for unit in units)
     with pytest.raises(InputError, match="cannot fill one group of group_size=7"):
         ntc_units(screen, "NTC", group_size=7)
     with pytest.raises(InputError, match="T0"):

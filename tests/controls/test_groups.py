@@ -185,3 +185,5 @@ def test_default_group_size():
     assert g.default_group_size(toy_screen(toy_inputs()), LABELS) == 6
     assert g.default_group_size(toy_screen(toy_inputs(n_ntc=9)), LABELS) == 4
     assert g.default_group_size(toy_screen(toy_inputs(n_ntc=1)), "safe") == 1
+    assert g.default_group_size(toy_screen(toy_inputs(n_ntc=9)), LABELS, min_groups=3) == 3
+    assert g.default_group_size(toy_screen(toy_inputs(n_ntc=9)), LABELS, min_groups=20) == 1

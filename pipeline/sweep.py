@@ -225,7 +225,10 @@ def _conclude(
     if len(failed) < len(outcomes):
         from pipeline.ranking import rank
 
-        print(f"ranking: {rank(root, tracking, parent)}")
+        try:
+            print(f"ranking: {rank(root, tracking, parent)}")
+        except ProgramDEError as error:
+            _complain(f"the points were computed but could not be ranked: {error}")
     for outcome in failed:
         print(f"failed: {outcome.name}: {outcome.error}", file=sys.stderr)
     return 1 if failed else 0

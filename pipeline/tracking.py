@@ -151,6 +151,11 @@ class Tracking:
             conditions.append(f"tags.{DATASET_TAG} = '{dataset}'")
         return self._search(" and ".join(conditions))
 
+    def name_of(self, run: str) -> str:
+        """The name that a run has in the browser."""
+        with _quiet():
+            return str(self.client.get_run(run).info.run_name)
+
     def download(self, run: str, name: str) -> Path | None:
         """A file that is kept with a run; None where there is none."""
         with _quiet(), contextlib.suppress(Exception):
@@ -243,6 +248,7 @@ def _quiet() -> Iterator[None]:
 
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("DO_NOT_TRACK", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     loggers = [logging.getLogger(name) for name in ("mlflow", "alembic")]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():

@@ -27,7 +27,7 @@ fi
 
 echo "making .venv with $("$python" --version) (about 1 GB; once)" >&2
 "$python" -m venv --clear .venv
-pip() { .venv/bin/python -m pip --quiet --disable-pip-version-check --no-input "$@"; }
+pip() { .venv/bin/python -m pip --quiet --quiet --disable-pip-version-check --no-input "$@"; }
 pip install --require-hashes -r requirements.lock
 pip install --no-deps --no-build-isolation -e .
 printf '%s\n' "$want" > "$made"

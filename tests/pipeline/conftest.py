@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import yaml
 
+from pipeline.io import read_json
 from pipeline.stage import STAGE_LOG
 from pipeline.workspace import dvc_repository
+
+if TYPE_CHECKING:
+    from pipeline.sweep import Outcome
+    from pipeline.tracking import Tracking
 
 ROOT = Path(__file__).parents[2]
 
@@ -48,8 +57,25 @@ if __name__ == "__main__":
 """
 
 METRICS = {
-    "ntc": {"rate_05": 0.05, "rate_05_low": 0.04, "rate_05_high": 0.06},
+    "ntc": {
+        "n_tests": 3000,
+        "n_units": 150,
+        "n_independent": 15,
+        "n_partitions": 10,
+        **{
+            f"rate_{name}{end}": level * factor
+            for name, level in (("05", 0.05), ("01", 0.01), ("001", 0.001))
+            for end, factor in (("", 1.0), ("_low", 0.8), ("_high", 1.2))
+        },
+        "ks": 0.01,
+        "lambda": 1.0,
+        "lambda_low": 0.9,
+        "lambda_high": 1.1,
+        "lambda_tail": 1.0,
+        "discoveries_bh10": 0,
+    },
     "discoveries": {"bh10": 7},
+    "truth": {},
 }
 
 STAGES = {
@@ -77,6 +103,13 @@ STAGES = {
 }
 
 
+SHORT = {
+    "prepare": STAGES["prepare"],
+    "crt": STAGES["crt"],
+    "diagnostics": (["data/crt"], *STAGES["diagnostics"][1:]),
+}
+
+
 @pytest.fixture(autouse=True)
 def _private_dvc(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """DVC and MLflow leave nothing outside the test's folders and talk to nobody."""
@@ -84,6 +117,15 @@ def _private_dvc(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
     monkeypatch.setenv("DVC_NO_ANALYTICS", "1")
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
     monkeypatch.setenv("CI", "true")
+
+
+@dataclass
+class Sweep:
+    """How the driver left."""
+
+    status: int
+    out: str
+    err: str
 
 
 class Project:
@@ -129,6 +171,35 @@ class Project:
         names = [json.loads(line)["stage"] for line in lines]
         return sorted(names, key=["compose", *STAGES].index)
 
+    def sweep(self, *arguments: str) -> Sweep:
+        """Run the driver in this process, which saves importing MLflow again and again."""
+        from pipeline import sweep
+
+        out, err = io.StringIO(), io.StringIO()
+        with pytest.MonkeyPatch.context() as patch:
+            for key, value in self.environment.items():
+                patch.setenv(key, value)
+            patch.chdir(self.folder)
+            patch.setattr(sys, "argv", ["sweep", *arguments])
+            printed = contextlib.redirect_stdout(out), contextlib.redirect_stderr(err)
+            with printed[0], printed[1], pytest.raises(SystemExit) as left:
+                sweep.main()
+        return Sweep(int(left.value.code or 0), out.getvalue(), err.getvalue())
+
+    def outcomes(self) -> list[Outcome]:
+        """How the points of the newest sweep ended."""
+        from pipeline.sweep import Outcome
+
+        runs = (self.folder / "sweeps" / "runs").iterdir()
+        newest = max(runs, key=lambda path: (path / "sweep.json").stat().st_mtime_ns)
+        return [Outcome(**read_json(path)) for path in sorted(newest.glob("*.outcome.json"))]
+
+    def tracking(self) -> Tracking:
+        """The record of the points."""
+        from pipeline.tracking import Tracking
+
+        return Tracking(self.folder, "sqlite:///mlflow.db", "programDE")
+
     def edit(self, file: str, old: str, new: str) -> None:
         path = self.folder / file
         text = path.read_text()
@@ -136,10 +207,8 @@ class Project:
         path.write_text(text.replace(old, new))
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    """A fresh fake project, under DVC without git."""
-    folder = tmp_path / "project"
+def build(folder: Path, stages: dict[str, tuple[list[str], list[str], list[str]]]) -> Project:
+    """A fake project, under DVC without git."""
     folder.mkdir()
     shutil.copytree(ROOT / "conf", folder / "conf")
     shutil.copy(ROOT / ".dvcignore", folder)
@@ -148,7 +217,7 @@ def project(tmp_path: Path) -> Project:
     fake = folder / "fake"
     fake.mkdir()
     (fake / "__init__.py").touch()
-    stages = {
+    entries: dict[str, dict] = {
         "compose": {
             "cmd": "python -m pipeline.compose",
             "deps": ["conf"],
@@ -158,10 +227,10 @@ def project(tmp_path: Path) -> Project:
             ],
         }
     }
-    for name, (reads, writes, params) in STAGES.items():
+    for name, (reads, writes, params) in stages.items():
         code = FAKE_STAGE.format(name=name, reads=reads, writes=writes, metrics=METRICS)
         (fake / f"{name}.py").write_text(code)
-        stages[name] = {
+        entries[name] = {
             "cmd": f"python -m fake.{name} --config-name repro",
             "deps": [*reads, f"fake/{name}.py"],
             "params": params,
@@ -169,6 +238,31 @@ def project(tmp_path: Path) -> Project:
         }
         metrics = [path for path in writes if path.endswith(".json")]
         if metrics:
-            stages[name]["metrics"] = metrics
-    (folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}, sort_keys=False))
+            entries[name]["metrics"] = metrics
+    (folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": entries}, sort_keys=False))
     return Project(folder)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """A fake project with all stages."""
+    return build(tmp_path / "project", STAGES)
+
+
+@pytest.fixture(scope="session")
+def empty_record(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty MLflow database; making one takes seconds."""
+    from pipeline.tracking import Tracking
+
+    folder = tmp_path_factory.mktemp("record")
+    tracking = Tracking(folder, "sqlite:///mlflow.db", "other")
+    tracking.client.delete_experiment(tracking.experiment)
+    return folder / "mlflow.db"
+
+
+@pytest.fixture
+def swept(tmp_path: Path, empty_record: Path) -> Project:
+    """A fake project with three stages, for speed, and an empty record."""
+    project = build(tmp_path / "project", SHORT)
+    shutil.copy(empty_record, project.folder)
+    return project

@@ -1,0 +1,186 @@
+"""The page of a sweep: the table of settings, their control QQ plots, each metric by each axis."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from pipeline.io import write_text
+from pipeline.ranking import ORDER, PAGE, Ranking
+from programde.diagnostics import plots
+from programde.diagnostics.blocks import Block, Picture, Table
+from programde.diagnostics.page import Section, render_page
+from programde.diagnostics.style import display_name, new_figure, styled
+from programde.diagnostics.verdict import Verdict
+
+#: Metrics of the pictures: name, what people read, the right value (None: the more the better).
+SHOWN = (
+    ("ntc/rate_05", "controls at p ≤ 0.05", 0.05),
+    ("ntc/rate_01", "controls at p ≤ 0.01", 0.01),
+    ("ntc/lambda", "inflation λ", 1.0),
+    ("ntc/lambda_tail", "inflation λ, 1 % tail", 1.0),
+    ("ntc/ks", "distance from uniform (KS)", 0.0),
+    ("discoveries/bh10", "discoveries at BH 10 %", None),
+    ("truth/power_bh10", "power at BH 10 %", None),
+    ("truth/fdr_bh10", "false among them", 0.10),
+)
+COLUMNS = (
+    "ntc/rate_05",
+    "ntc/rate_05_low",
+    "ntc/rate_05_high",
+    "ntc/rate_01",
+    "ntc/lambda",
+    "ntc/lambda_tail",
+    "ntc/ks",
+    "ntc/discoveries_bh10",
+    "discoveries/bh10",
+    "truth/power_bh10",
+    "truth/fdr_bh10",
+    "seconds/total",
+)
+LABELS = {name: label for name, label, _ in SHOWN} | {
+    "ntc/rate_05_low": "from",
+    "ntc/rate_05_high": "to",
+    "ntc/discoveries_bh10": "control hits",
+    "seconds/total": "seconds",
+}
+COLOURS = {
+    "calibrated": "#009E73",
+    "too few controls to tell": "#E69F00",
+    "conservative": "#0072B2",
+    "inflated": "#D55E00",
+}
+MARKS = {"calibrated": "o", "too few controls to tell": "D", "conservative": "v", "inflated": "^"}
+
+
+def write_page(ranking: Ranking, folder: Path) -> None:
+    """Write the page and its pictures into `folder`."""
+    sections = [_table(ranking)]
+    if ranking.axes:
+        figure = metrics_by_axis(ranking)
+        plots.save_png(figure, folder / "metrics.png")
+        how = "Each point is one setting; the line is the right value; the bar joins the medians."
+        picture = Picture("Each metric by each choice", figure, how)
+        sections.append(Section("What matters", [picture], anchor="axes"))
+    panels = _panels(ranking)
+    if panels:
+        notes = dict(zip(panels, ranking.table["verdict"], strict=False))
+        figure = plots.qq_small_multiples(panels, notes=notes)
+        plots.save_png(figure, folder / "qq.png")
+        how = "Best setting first. Calibrated control p-values follow the diagonal."
+        picture = Picture("Control groups, setting by setting", figure, how)
+        sections.append(Section("Why to believe it", [picture], anchor="qq"))
+    facts = {"settings": str(len(ranking.table))}
+    facts |= {word: str((ranking.table["verdict"] == word).sum()) for word in ORDER}
+    page = render_page(
+        "Which setting is calibrated?",
+        ranking.title,
+        _verdict(ranking),
+        facts,
+        sections,
+        footer="Made by programDE from the record in MLflow.",
+    )
+    write_text(folder / PAGE, page)
+
+
+def _verdict(ranking: Ranking) -> Verdict:
+    best = ranking.table.iloc[0]
+    name = name_of(best, ranking.axes) or "the one setting"
+    n = int((ranking.table["verdict"] == "calibrated").sum())
+    sentence = f"{n} of {len(ranking.table)} settings are calibrated on their control groups. "
+    sentence += f"First: {name}"
+    if "truth/power_bh10" in best and not math.isnan(best["truth/power_bh10"]):
+        sentence += f", which finds {100 * best['truth/power_bh10']:.0f} % of the true effects"
+    elif "discoveries/bh10" in best:
+        sentence += f", with {best['discoveries/bh10']:.0f} discoveries at BH 10 %"
+    return Verdict(best["verdict"], f"{sentence}.")
+
+
+def name_of(row: Any, axes: list[str]) -> str:
+    """A setting in a few words."""
+    return ", ".join(str(row[axis]) for axis in axes)
+
+
+def _table(ranking: Ranking) -> Section:
+    columns = ["rank", *ranking.axes, "verdict", *(c for c in COLUMNS if c in ranking.table)]
+    shown = ranking.table[columns]
+    lead = (
+        "Settings whose controls are calibrated come first; among them those that find more. "
+        "Do not pick a setting by its discoveries alone: an inflated one finds more as well."
+    )
+    formats = {"ntc/rate_05": "percent", "ntc/rate_05_low": "percent"}
+    formats |= {"ntc/rate_05_high": "percent", "ntc/rate_01": "percent"}
+    formats |= {"ntc/lambda": "fixed", "ntc/lambda_tail": "fixed", "ntc/ks": "fixed"}
+    formats |= {"truth/power_bh10": "percent", "truth/fdr_bh10": "percent"}
+    labels = {**LABELS, **{axis: axis for axis in ranking.axes}}
+    blocks: list[Block] = [Table(shown, "Settings, best first", "", labels, formats, limit=60)]
+    return Section("The settings", blocks, lead, "settings")
+
+
+def _panels(ranking: Ranking) -> dict[str, dict[str, object]]:
+    """Control p-values of every setting, kind by kind."""
+    panels: dict[str, dict[str, object]] = {}
+    beside = ("partition", "condition", "group", "program")
+    for _, row in ranking.table.iterrows():
+        table = ranking.controls.get(row["run"])
+        if table is None:
+            continue
+        kinds = [column for column in table.columns if column not in beside]
+        name = f"{row['rank']}. {name_of(row, ranking.axes)}"
+        panels[name] = {display_name(kind): table[kind].dropna() for kind in kinds}
+    return panels
+
+
+@styled
+def metrics_by_axis(ranking: Ranking) -> Figure:
+    """Small panels: rows are metrics, columns the axes of the sweep, a point per setting."""
+    table, axes = ranking.table, ranking.axes[:6]
+    shown = [(key, label, right) for key, label, right in SHOWN if key in table]
+    figure = new_figure(2.2 + 2.3 * len(axes), 0.8 + 1.75 * len(shown))
+    grid = figure.subplots(len(shown), len(axes), squeeze=False, sharey="row", sharex="col")
+    for row, (key, label, right) in enumerate(shown):
+        for column, axis in enumerate(axes):
+            ax = grid[row][column]
+            levels = sorted(table[axis].astype(str).unique(), key=_natural)
+            place = table[axis].astype(str).map(levels.index)
+            if right is not None:
+                ax.axhline(right, color="#767676", linewidth=0.9)
+            medians = [table.loc[place == i, key].median() for i in range(len(levels))]
+            ax.plot(range(len(levels)), medians, color="#BBBBBB", linewidth=1.2, zorder=1)
+            for word in ORDER:
+                chosen = table["verdict"] == word
+                shift = (pd.Series(range(len(table))) / max(1, len(table) - 1) - 0.5) * 0.3
+                ax.scatter(
+                    (place + shift)[chosen],
+                    table.loc[chosen, key],
+                    s=22,
+                    marker=MARKS[word],
+                    color=COLOURS[word],
+                    linewidths=0,
+                    label=word,
+                )
+            ax.set_xlim(-0.5, len(levels) - 0.5)
+            ax.set_xticks(range(len(levels)), levels, rotation=30, ha="right")
+            if column == 0:
+                ax.set_ylabel(label, fontsize=8.5)
+            if row == 0:
+                ax.set_title(axis)
+    words = [word for word in ORDER if (table["verdict"] == word).any()]
+    handles = [
+        grid[0][0].scatter([], [], marker=MARKS[word], color=COLOURS[word], label=word)
+        for word in words
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    return figure
+
+
+def _natural(text: str) -> tuple[int, float, str]:
+    """Numbers by size, before words."""
+    try:
+        return (0, float(text), "")
+    except ValueError:
+        return (1, 0.0, text)

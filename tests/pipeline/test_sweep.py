@@ -1,0 +1,154 @@
+"""The driver: points share what they can, are recorded, and fail alone."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pipeline.tracking import PARENT_TAG
+
+from .conftest import SHORT, Project
+
+ALL = list(SHORT)
+AFTER_PREPARE = ALL[1:]
+
+
+def executions(project: Project) -> list[str]:
+    return [stage for outcome in project.outcomes() for stage in outcome.executed]
+
+
+@pytest.mark.slow
+def test_one_point(swept: Project) -> None:
+    """What `dvc repro` computed is restored; a second time nothing is done at all."""
+    swept.repro()
+    done = swept.sweep()
+    assert done.status == 0
+    assert "restored from the cache" in done.out
+    report = Path(done.out.split("report: ")[1].strip())
+    assert report.is_file()
+    assert executions(swept) == []
+    assert "finished before" in swept.sweep().out
+
+    done = swept.sweep("report.seed=8")
+    assert "ran diagnostics" in done.out
+    (newest, oldest) = swept.tracking().points()
+    assert newest.data.params["report.seed"] == "8"
+    assert oldest.data.params["report.seed"] == "7"
+    assert PARENT_TAG not in newest.data.tags
+
+
+@pytest.mark.slow
+def test_grid_with_an_impossible_value(swept: Project) -> None:
+    done = swept.sweep("-m", "usage.eps_quantile=1e-4,7", "sampler=bernoulli,stratified")
+    assert done.status == 1
+    assert executions(swept) == ALL + AFTER_PREPARE  # prepare is shared
+    assert "[4/4]" in done.out
+    assert "4 points" in done.out
+    assert "2 failed" in done.out
+    lines = done.err.strip().splitlines()
+    assert len(lines) == 2
+    for line in lines:
+        assert line.startswith("failed: usage.eps_quantile=7 sampler=")
+        assert "usage.eps_quantile=7.0 is out of range: must be >= 0 and < 1" in line
+
+    tracking = swept.tracking()
+    runs = tracking.client.search_runs([tracking.experiment])
+    children = [run for run in runs if PARENT_TAG in run.data.tags]
+    (parent,) = [run for run in runs if PARENT_TAG not in run.data.tags]
+    assert {run.data.tags[PARENT_TAG] for run in children} == {parent.info.run_id}
+    assert sorted(run.info.status for run in children) == ["FAILED"] * 2 + ["FINISHED"] * 2
+    assert parent.info.status == "FAILED"
+    good = next(run for run in children if run.info.status == "FINISHED")
+    assert good.data.params["usage"] == "quantile"
+    assert good.data.params["usage.eps_quantile"] == "0.0001"
+    assert good.data.metrics["ntc/rate_05"] == 0.05
+    assert good.data.metrics["discoveries/bh10"] == 7
+    assert set(good.data.metrics) >= {f"seconds/{s}" for s in ALL} | {f"executed/{s}" for s in ALL}
+    kept = {item.path for item in tracking.client.list_artifacts(good.info.run_id)}
+    assert kept >= {"reports", "params.yaml", "dvc.lock"}
+    bad = next(run for run in children if run.info.status == "FAILED")
+    assert "out of range" in bad.data.tags["programde.error"]
+
+    # The same words again: what is finished is not repeated, what failed is tried again.
+    again = swept.sweep("-m", "usage.eps_quantile=1e-4,7", "sampler=bernoulli,stratified")
+    assert again.status == 1
+    assert again.out.count("finished before") == 2
+    assert executions(swept) == []
+    assert len(tracking.client.search_runs([tracking.experiment])) == 5
+
+
+@pytest.mark.slow
+def test_a_stage_that_fails(swept: Project) -> None:
+    done = swept.sweep("-m", "seed=1,666")
+    assert done.status == 1
+    assert [outcome.state for outcome in swept.outcomes()] == ["computed", "failed"]
+    assert done.err == "failed: seed=666: stage crt: the number of the beast is no seed\n"
+
+
+def started(project: Project, *words: str) -> subprocess.Popen[str]:
+    """A driver in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "pipeline.sweep", *words],
+        cwd=project.folder,
+        env={**os.environ, **project.environment},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.slow
+def test_killed_and_started_again_twice_at_once(swept: Project) -> None:
+    words = ["-m", "report.seed=1,2,3"]
+    driver = started(swept, *words)
+    deadline = time.monotonic() + 200
+    while not list(swept.folder.glob("sweeps/runs/*/0000.outcome.json")):
+        assert time.monotonic() < deadline
+        assert driver.poll() is None, driver.communicate()
+        time.sleep(0.05)
+    driver.kill()
+    driver.communicate()
+    other = started(swept, *words)
+    done = swept.sweep(*words)
+    out, err = other.communicate(timeout=300)
+    assert done.status == 0, done.err
+    assert other.returncode == 0, out + err
+    assert "report.seed=1: finished before" in done.out
+    tracking = swept.tracking()
+    assert len(tracking.points()) == 3
+    assert len(tracking.client.search_runs([tracking.experiment])) == 4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "launcher",
+    [
+        ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"],
+        ["hydra/launcher=submitit_local", "hydra.launcher.timeout_min=5"],
+    ],
+)
+def test_points_side_by_side_compute_nothing_twice(swept: Project, launcher: list[str]) -> None:
+    done = swept.sweep("-m", "report.seed=1,2", *launcher)
+    assert done.status == 0, done.err
+    assert sorted(executions(swept)) == sorted([*ALL, "diagnostics"])
+    assert len(swept.tracking().points()) == 2
+
+
+def test_what_the_driver_refuses(swept: Project) -> None:
+    for words, said in (
+        (["report.seed=1,2"], "report.seed has several values: add -m to sweep"),
+        (["--nonsense"], "--nonsense is not an option"),
+        (["seed=[1"], "cannot be read"),
+        (["sampler=bernuli"], "did you mean 'bernoulli'"),
+        (["experiment=calibration_gird"], "did you mean 'calibration_grid'"),
+    ):
+        done = swept.sweep(*words)
+        assert done.status == 1
+        assert said in done.err
+        assert done.err.count("\n") == 1

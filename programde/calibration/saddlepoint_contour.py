@@ -11,16 +11,17 @@ poor: few treated cells, or sums in which a few large summands dominate.
 phi is a product over groups of cells. With tilted odds o_i = odds(p_i) e^(c a_i) and
 b_i = o_i e^(i y a_i), a group is
 * free (Bernoulli draws): prod (1 + b_i) / prod (1 + o_i);
-* of fixed total m (draws without replacement): e_m(b) / e_m(o), elementary symmetric polynomials.
-  For m <= 4 exactly, by Newton's identities from the power sums F_j = sum b_i^j, and in small
-  groups exactly by the recurrence over cells; otherwise by Cauchy's formula, whose own
-  saddlepoint z (sum z b_i / (1 + z b_i) = m) gives prod (1 + z b_i) z^-m / sqrt(Q) with
+* of fixed total m (draws without replacement): e_m(b) / e_m(o), elementary symmetric polynomials:
+  the coefficient of z^m in prod (1 + z b_i), from its power series. Where that is too much work
+  (many treated cells in a stratum), by Cauchy's formula, whose own saddlepoint z
+  (sum z b_i / (1 + z b_i) = m) gives prod (1 + z b_i) z^-m / sqrt(Q) with
   Q = sum z b_i / (1 + z b_i)^2. The error of that Laplace approximation is the same at y and at
   0 to leading order, and cancels in the ratio.
+Cells with small odds enter only through the power sums F_j = sum b_i^j, j = 1 .. 4 (log(1 + z b)
+= z b - z^2 b^2 / 2 + ..., odds <= 0.1), so they may be gathered on a grid of summand values
+first; the others enter one by one.
 Sums on a lattice of span d (ranks, counts) are integrated over one period, |y| <= pi / d, with
 d / 2 / sinh(z d / 2) in the place of 1 / z and s - d / 2 in the place of s: exact for P(S >= s).
-Cells with small odds enter only through F_1 .. F_4 (log(1 + b) = b - b^2/2 + b^3/3 - b^4/4, odds
-<= 0.1), so they may be gathered on a grid of summand values first; the others one by one.
 
 Source: Daniels 1954, Annals of Mathematical Statistics 25:631; Strawderman 2004 (Poisson summation
 for the inversion of tilted laws), Journal of Statistical Planning and Inference 124:101.
@@ -31,17 +32,11 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from .saddlepoint_items import (
-    FREE,
-    LAPLACE,
-    POWER_SUMS,
-    RECURRENCE,
-    SMALL_GROUP,
-    make_items,
-)
+from .saddlepoint_items import FREE, LAPLACE, LONGEST_SERIES, SERIES
 from .saddlepoint_kernels import FAST
 
-LEAST_CAP, MOST_CAP = 2000, 20000  # nodes at which an integral is closed by blurring
+LEAST_CAP, MOST_CAP = 2_000, 40_000  # nodes at which an integral is closed by blurring
+FREE_WORK = 2_000_000  # items times nodes that are not worth saving
 
 
 @njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
@@ -110,28 +105,25 @@ def _heavy_sum(now, odds, first, last):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def symmetric_polynomial(f, m):
-    """e_m from power sums f (4,), m <= 4 (Newton's identities)."""
-    if m == 1:
-        return f[0]
-    if m == 2:
-        return 0.5 * (f[0] * f[0] - f[1])
-    if m == 3:
-        return (f[0] ** 3 - 3.0 * f[0] * f[1] + 2.0 * f[2]) / 6.0
-    return (
-        f[0] ** 4 - 6.0 * f[0] * f[0] * f[1] + 3.0 * f[1] * f[1] + 8.0 * f[0] * f[2] - 6.0 * f[3]
-    ) / 24.0
+def series_coefficient(f, now, odds, first, last, m, e):
+    """Coefficient of z^m in exp(z F_1 - z^2 F_2 / 2 + ...) prod over heavy items of (1 + z b).
 
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def small_symmetric(now, odds, first, last, m, e):
-    """e_m of b_i = odds_i now_i by e_j <- e_j + b e_(j-1) over cells; e (> m,) is scratch."""
-    e[: m + 1] = 0.0
+    From g' = g (F_1 - z F_2 + ...) for the first factor; e (m + 1,) is scratch.
+    """
     e[0] = 1.0
+    for k in range(1, m + 1):
+        term = f[0] * e[k - 1]
+        if k > 1:
+            term -= f[1] * e[k - 2]
+        if k > 2:
+            term += f[2] * e[k - 3]
+        if k > 3:
+            term -= f[3] * e[k - 4]
+        e[k] = term / k
     for i in range(first, last):
         b = odds[i] * now[i]
-        for j in range(min(m, i - first + 1), 0, -1):
-            e[j] += b * e[j - 1]
+        for k in range(m, 0, -1):
+            e[k] += b * e[k - 1]
     return e[m]
 
 
@@ -165,6 +157,16 @@ def _fixed_total(f, now, odds, first, last, m, z):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
+def light_sums(weights, first, last, out):
+    """F_1 .. F_4 at y = 0 into out (4,)."""
+    for j in range(4):
+        total = 0.0
+        for i in range(first, last):
+            total += weights[j, i]
+        out[j] = total
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
 def _phase(values, node, h, s):
     """Real part of a stored node times e^(-i y s)."""
     y = node * h
@@ -176,10 +178,10 @@ def blurred_sum(values, c, s, h, cap):
     """The trapezoid sums where phi has not died away at the cap: atoms in the law.
 
     The law is blurred by a normal whose factor e^(-(width y)^2 / 2) closes the integral, and the
-    threshold lowered by three of its widths, so that an atom at s is counted in full.
+    threshold lowered by 2.5 of its widths, so that an atom at s is counted.
     """
-    width = 5.0 / (h * cap)
-    lowered = s - 3.0 * width
+    width = 4.0 / (h * cap)
+    lowered = s - 2.5 * width
     tail = 0.5 * values[0].real
     coarse = tail
     for node in range(1, cap + 1):
@@ -187,7 +189,7 @@ def blurred_sum(values, c, s, h, cap):
         tail += term
         if node % 2 == 0:
             coarse += term
-    factor = np.exp(3.0 * c * width) * h / np.pi
+    factor = np.exp(2.5 * c * width) * h / np.pi
     return factor * tail, 2.0 * factor * coarse
 
 
@@ -205,7 +207,7 @@ def contour_tail(
     totals : (G,) int64
         Treated cells of the group, or -1 for a free one.
     kinds : (G,) int64
-        `group_kind` of each group. With POWER_SUMS all items are light, with RECURRENCE heavy.
+        FREE, SERIES or LAPLACE (`group_rule`).
     c, s, h : float
         Contour, threshold (moved by half a span on a lattice), step.
     y_min : float
@@ -239,18 +241,12 @@ def contour_tail(
     q0 = np.ones(G, dtype=np.complex128)
     root = np.ones(G, dtype=np.complex128)
     at_zero = np.ones(G, dtype=np.complex128)
-    scratch = np.empty(SMALL_GROUP + 2, dtype=np.complex128)
+    scratch = np.empty(LONGEST_SERIES + 1, dtype=np.complex128)
     for g in range(G):
         lo, hi = heavy_start[g], heavy_start[g + 1]
-        for j in range(4):
-            total = 0.0
-            for i in range(light_start[g], light_start[g + 1]):
-                total += weights[j, i]
-            f0[g, j] = total
-        if kinds[g] == POWER_SUMS:
-            at_zero[g] = symmetric_polynomial(f0[g], totals[g])
-        elif kinds[g] == RECURRENCE:
-            at_zero[g] = small_symmetric(now, odds, lo, hi, totals[g], scratch)
+        light_sums(weights, light_start[g], light_start[g + 1], f0[g])
+        if kinds[g] == SERIES:
+            at_zero[g] = series_coefficient(f0[g], now, odds, lo, hi, totals[g], scratch)
         elif kinds[g] == LAPLACE:
             z[g], at_zero[g], q0[g], _ = _fixed_total(f0[g], now, odds, lo, hi, totals[g], z[g])
             at_zero[g] *= z[g] ** (-float(totals[g]))
@@ -280,10 +276,9 @@ def contour_tail(
                 phi *= _heavy_product(now, tilted, lo, hi)
                 if split:
                     first += f[0] + _heavy_sum(now, odds, lo, hi)
-            elif kinds[g] == POWER_SUMS:
-                phi *= symmetric_polynomial(f, totals[g]) / at_zero[g]
-            elif kinds[g] == RECURRENCE:
-                phi *= small_symmetric(now, odds, lo, hi, totals[g], scratch) / at_zero[g]
+            elif kinds[g] == SERIES:
+                term = series_coefficient(f, now, odds, lo, hi, totals[g], scratch)
+                phi *= term / at_zero[g]
             else:
                 z[g], product, q, ok = _fixed_total(f, now, odds, lo, hi, totals[g], z[g])
                 if not ok:
@@ -304,10 +299,10 @@ def contour_tail(
         else:
             values[node] = phi / complex(c, y)
         ends = node == 0 or (span > 0.0 and node == cap)
-        term = _phase(values, node, h, s) * (0.5 if ends else 1.0)
-        tail += term
+        part = _phase(values, node, h, s) * (0.5 if ends else 1.0)
+        tail += part
         if node % 2 == 0:
-            coarse += term
+            coarse += part
         # what is left out is phi / pi at most, less by the root of the nodes where phases differ
         left = abs(values[node]) * y / np.pi
         if left > 1e-2 * scale or left > 3e-4 * scale * np.sqrt(node):
@@ -319,15 +314,12 @@ def contour_tail(
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def log_tail(
-    a, odds, first, totals, kinds, c, s, sd, dominant, log_front, log_rest, alone, span,
-    gather_above,
-):  # fmt: skip
+def log_tail(items, totals, kinds, c, s, sd, dominant, log_front, log_rest, alone, span):
     """log P(S >= s) from tilted odds: chooses step and length, checks, repeats where needed.
 
     Parameters
     ----------
-    a, odds, first, totals, kinds
+    items, totals, kinds
         As in `make_items` and `contour_tail`.
     c, s
         Contour and threshold.
@@ -339,16 +331,12 @@ def log_tail(
         See `contour_tail`; the probability of what was taken out and counted elsewhere.
     span
         Lattice span or 0; then s lies half a span below a point of the lattice.
-    gather_above
-        See `make_items`.
 
     Returns
     -------
     (log p, relative difference from every second node, nodes (negative: blurred), failed)
     """
-    light_start, grid_start, angle, weights, heavy_start, heavy_angle, heavy_odds, reach = (
-        make_items(a, odds, first, kinds, gather_above)
-    )
+    light_start, grid_start, angle, weights, heavy_start, heavy_angle, heavy_odds, reach = items
     scale = 1.0 / (1.0 + 2.5 * c * sd)
     loss = max(-log_front, 0.0) + np.log1p(2.5 * c * sd)
     # aliases: the tilted law beyond s + window / 2, and e^(-c window / 2) of the whole law
@@ -365,9 +353,9 @@ def log_tail(
             if cap > 10 * MOST_CAP:
                 break
         else:
-            # a blur of 5 / y moves the tail by less than a factor e^(15 c / y) = 1.05
-            cap = 2 * int(150.0 * c * window / (2.0 * np.pi))
-            cap = min(max(cap, LEAST_CAP), MOST_CAP)
+            # a blur of 4 / y moves the tail by less than a factor e^(10 c / y) = 1.05
+            cap = 2 * int(100.0 * c * window / (2.0 * np.pi))
+            cap = min(max(cap, LEAST_CAP, FREE_WORK // (angle.size + heavy_odds.size)), MOST_CAP)
         step = 2.0 * np.pi / window
         tail, coarse, nodes, failed = contour_tail(
             light_start, grid_start, angle, weights, heavy_start, heavy_angle, heavy_odds,

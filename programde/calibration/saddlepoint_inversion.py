@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 
 from .saddlepoint_contour import log_tail
-from .saddlepoint_items import FREE
+from .saddlepoint_items import FREE, LIGHT_ODDS, make_items
 from .saddlepoint_kernels import FAST, exponential, tilted_slopes, tilted_sums
 
 _ALL_CELLS = 3000  # no more light cells than this are taken one by one
@@ -153,8 +153,8 @@ def invert_bernoulli(a, p, s, l, log_none, tolerance, g, B, square, cross, const
     sd = np.sqrt(max(k2, 2.0 * second / max(mass, 1e-300)))
     if not (sd > 0.0 and fourth > 0.0):
         return (np.log(alone) if alone > 0.0 else -np.inf), 0.0, 0, 0 if alone > 0.0 else 1
+    items = make_items(a, odds, np.array([0, n]), np.array([LIGHT_ODDS]), _ALL_CELLS)
     return log_tail(
-        a, odds, np.array([0, n]), np.array([-1]), np.array([FREE]), c, s - tolerance, sd,
-        np.sqrt(fourth / second), k0 - c * (s - tolerance), log_rest if split else np.inf,
-        alone, 0.0, _ALL_CELLS,
+        items, np.array([-1]), np.array([FREE]), c, s - tolerance, sd, np.sqrt(fourth / second),
+        k0 - c * (s - tolerance), log_rest if split else np.inf, alone, 0.0,
     )  # fmt: skip

@@ -17,34 +17,43 @@ import numpy as np
 from numba import njit
 
 # how a group's factor of the integrand is computed
-FREE, POWER_SUMS, RECURRENCE, LAPLACE = 0, 1, 2, 3
+FREE, SERIES, LAPLACE = 0, 1, 2
 
 LIGHT_ODDS = 0.1  # cells up to these tilted odds enter through four powers of them
-EXACT_TOTAL = 4
-SMALL_GROUP = 512  # cells times total, up to which e_m is summed by its recurrence
+LONGEST_SERIES = 300  # totals above this overflow
+_SERIES_WORK = 20_000  # most products per node of one group
 
 GRID_REACH = 2.0
 _NOTHING = 1e-60  # tilted odds below this are 0, and no power of the others is denormal
 _GRID = 4096  # most grid points of one group
-_STEPS = 32  # grid points per mean absolute deviation of the tilted summands
+_STEPS = 16  # grid points per mean absolute deviation of the tilted summands
 _FAR_CELLS = 1000  # most cells left off the grid because they lie far out
 _TIED_SHARE = 0.01  # share of a group's odds from which a tie at its end is an item
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def group_kind(cells, total):
-    """How a group's factor is computed, from its number of cells and its total (-1: free)."""
+def group_rule(odds, lo, hi, total):
+    """(kind, odds up to which cells are light) of a group drawing `total` cells (-1: free).
+
+    Totals up to 4 need no more than four power sums whatever the odds; small groups go cell by
+    cell; larger ones are split at `LIGHT_ODDS`, with Laplace's formula for the heaviest work.
+    """
     if total < 0:
-        return FREE
-    if cells * total <= SMALL_GROUP:
-        return RECURRENCE
-    if total <= EXACT_TOTAL:
-        return POWER_SUMS
-    return LAPLACE
+        return FREE, LIGHT_ODDS
+    if (hi - lo) * total <= 512:
+        return SERIES, 0.0
+    if total <= 4:
+        return SERIES, np.inf
+    heavy = 0
+    for i in range(lo, hi):
+        heavy += odds[i] > LIGHT_ODDS
+    if total <= LONGEST_SERIES and total * (heavy + 4) <= _SERIES_WORK:
+        return SERIES, LIGHT_ODDS
+    return LAPLACE, LIGHT_ODDS
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _grid_of(a, odds, light, lo, hi, far_allowed):
+def _grid_of(a, odds, light, lo, hi):
     """(lowest value, highest value, pitch) of a grid for the light cells of one group."""
     total = 0.0
     mean = 0.0
@@ -69,7 +78,7 @@ def _grid_of(a, odds, light, lo, hi, far_allowed):
         for i in range(lo, hi):
             if light[i] and not (bottom < a[i] < top):
                 far += 1
-        if far <= far_allowed:
+        if far <= _FAR_CELLS:
             return max(low, bottom), min(high, top), pitch
         pitch *= 2.0
     return low, high, pitch
@@ -137,7 +146,7 @@ def _ties(a, odds, light, lo, hi, weights, angle, used):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def make_items(a, odds, first, kinds, gather_above):
+def make_items(a, odds, first, limit, gather_above):
     """Items of all groups.
 
     Parameters
@@ -146,8 +155,8 @@ def make_items(a, odds, first, kinds, gather_above):
         Summands and tilted odds, group after group.
     first : (G + 1,) int64
         Group g holds cells first[g] : first[g + 1].
-    kinds : (G,) int64
-        FREE, POWER_SUMS, RECURRENCE or LAPLACE.
+    limit : (G,)
+        Cells are light up to these odds (`group_rule`).
     gather_above : int
         Groups of more light cells than this go on a grid.
 
@@ -159,7 +168,7 @@ def make_items(a, odds, first, kinds, gather_above):
     reach: the frequency up to which all grids hold (infinity without a grid).
     """
     n = a.size
-    G = kinds.size
+    G = limit.size
     light = np.empty(n, dtype=np.bool_)
     single = np.zeros(n, dtype=np.bool_)
     counts = np.zeros(G, dtype=np.int64)
@@ -167,7 +176,7 @@ def make_items(a, odds, first, kinds, gather_above):
     odds = np.where(odds > _NOTHING, odds, 0.0)
     for g in range(G):
         for i in range(first[g], first[g + 1]):
-            light[i] = kinds[g] == POWER_SUMS or (kinds[g] != RECURRENCE and odds[i] <= LIGHT_ODDS)
+            light[i] = limit[g] > 0.0 and odds[i] <= limit[g]
             counts[g] += light[i]
         room += counts[g] if counts[g] <= gather_above else _GRID + 8
     weights = np.empty((4, room))
@@ -187,8 +196,7 @@ def make_items(a, odds, first, kinds, gather_above):
             for i in range(lo, hi):
                 left = left or light[i]
             if left:
-                far = 0 if kinds[g] == POWER_SUMS else _FAR_CELLS
-                low, high, pitch = _grid_of(a, odds, light, lo, hi, far)
+                low, high, pitch = _grid_of(a, odds, light, lo, hi)
                 widest = max(widest, pitch)
                 for i in range(lo, hi):
                     if light[i] and (a[i] < low or a[i] > high):

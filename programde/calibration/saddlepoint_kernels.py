@@ -268,7 +268,7 @@ def bernoulli_root(a, p, s, l, out):
         near = abs(residual) < 0.05 * np.sqrt(k2)
         l = step_to_root(l, low, high, residual, k2, k3)
         if not near:
-            if high - low <= 1e-14 * high:
+            if np.isfinite(high) and high - low <= 1e-14 * high:
                 return -passes
             continue
         k0, k1, k2, k3, k4, fourth, moved = tilted_sums(a, p, l)

@@ -259,7 +259,7 @@ def strata_root(a, first, total, s, l, z, w, out):
         if not (k2 > 1e-60 and np.isfinite(k0)):
             high = l
             l = 0.5 * (low + high)
-            if high - low <= 1e-12 * high:
+            if np.isfinite(high) and high - low <= 1e-12 * high:
                 return -passes
             continue
         residual = s - k1
@@ -280,7 +280,7 @@ def strata_root(a, first, total, s, l, z, w, out):
             low = l
         else:
             high = l
-        if high - low <= 1e-13 * high:
+        if np.isfinite(high) and high - low <= 1e-13 * high:
             break
         l = step_to_root(l, low, high, residual, k2, k3)
     return -passes

@@ -13,11 +13,11 @@ from functools import cached_property
 import numpy as np
 from numba import njit
 
-from .saddlepoint_contour import log_tail
-from .saddlepoint_items import LAPLACE, RECURRENCE, group_kind
+from .saddlepoint_contour import light_sums, log_tail, series_coefficient
+from .saddlepoint_items import LAPLACE, LONGEST_SERIES, group_rule, make_items
 from .saddlepoint_strata import fill_strata, strata_cumulants, strata_root, strata_tilt
 
-_GATHER_ABOVE = 1000  # strata of more light cells than this go on a grid
+_GATHER_ABOVE = 400  # strata of more light cells than this go on a grid
 _SPAN_SEEN = 1e-4  # a lattice finer than this many standard deviations is none
 
 
@@ -137,68 +137,57 @@ def invert_strata(a, first, total, s, l, tolerance, span):
     odds = np.empty(n)
     c, k2 = _choose_contour(a, first, total, s, max(l, 0.7), z, odds)
     kinds = np.empty(G, dtype=np.int64)
-    log_front = -c * s
+    limit = np.empty(G)
     second = 0.0
     fourth = 0.0
     for g in range(G):
         lo, hi = first[g], first[g + 1]
-        m = total[g]
-        kinds[g] = group_kind(hi - lo, m)
         for i in range(lo, hi):
             odds[i] *= z[g]
             q = odds[i] / (1.0 + odds[i]) ** 2
             second += q * a[i] * a[i]
             fourth += q * a[i] ** 4
-        log_front += _log_ratio(odds, lo, hi, m, z[g], kinds[g])
+        kinds[g], limit[g] = group_rule(odds, lo, hi, total[g])
+    items = make_items(a, odds, first, limit, _GATHER_ABOVE)
+    if span == 0.0:
+        s -= tolerance
+    log_front = _log_mgf(items, odds, first, total, kinds, z) - c * s
     sd = np.sqrt(max(k2, 0.0))
     if not (sd > 0.0 and fourth > 0.0 and np.isfinite(log_front)):
         return -np.inf, 1.0, 0, 1
     return log_tail(
-        a, odds, first, total, kinds, c, s if span > 0.0 else s - tolerance, sd,
-        np.sqrt(fourth / second), log_front if span > 0.0 else log_front + c * tolerance,
-        np.inf, 0.0, span, _GATHER_ABOVE,
-    )  # fmt: skip
+        items, total, kinds, c, s, sd, np.sqrt(fourth / second), log_front, np.inf, 0.0, span
+    )
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _log_ratio(odds, lo, hi, m, z, kind):
-    """log [ e_m(odds / z) / e_m(1) ] of one stratum, as `contour_tail` computes it elsewhere."""
-    n = hi - lo
-    if kind == LAPLACE:
-        q = 0.0
-        total = 0.0
-        for i in range(lo, hi):
-            q += odds[i] / (1.0 + odds[i]) ** 2
-            total += np.log1p(odds[i])
-        start = m / (n - m)
-        total -= m * np.log(z) + 0.5 * np.log(q)
-        return total - n * np.log1p(start) + m * np.log(start) + 0.5 * np.log(m * (n - m) / n)
-    log_choices = 0.0
-    for j in range(m):
-        log_choices += np.log((n - j) / (j + 1.0))
-    if kind == RECURRENCE:
-        e = np.zeros(m + 1)
-        e[0] = 1.0
-        for i in range(lo, hi):
-            for j in range(min(m, i - lo + 1), 0, -1):
-                e[j] += odds[i] * e[j - 1]
-        return np.log(e[m]) - m * np.log(z) - log_choices
-    f1 = f2 = f3 = f4 = 0.0
-    for i in range(lo, hi):
-        o = odds[i]
-        f1 += o
-        f2 += o * o
-        f3 += o * o * o
-        f4 += o * o * o * o
-    if m == 1:
-        e_m = f1
-    elif m == 2:
-        e_m = 0.5 * (f1 * f1 - f2)
-    elif m == 3:
-        e_m = (f1**3 - 3.0 * f1 * f2 + 2.0 * f3) / 6.0
-    else:
-        e_m = (f1**4 - 6.0 * f1 * f1 * f2 + 3.0 * f2 * f2 + 8.0 * f1 * f3 - 6.0 * f4) / 24.0
-    return np.log(e_m) - m * np.log(z) - log_choices
+def _log_mgf(items, odds, first, total, kinds, z):
+    """K(c) = sum over strata of log [ e_m(odds / z) / e_m(1) ], by the contour's own formulas."""
+    light_start, _, _, weights, heavy_start, heavy_angle, heavy_odds, _ = items
+    now = np.ones(heavy_angle.size, dtype=np.complex128)
+    f = np.empty(4, dtype=np.complex128)
+    scratch = np.empty(LONGEST_SERIES + 1, dtype=np.complex128)
+    result = 0.0
+    for g in range(total.size):
+        lo, hi = first[g], first[g + 1]
+        n = hi - lo
+        m = total[g]
+        result -= m * np.log(z[g])
+        if kinds[g] == LAPLACE:
+            q = 0.0
+            for i in range(lo, hi):
+                q += odds[i] / (1.0 + odds[i]) ** 2
+                result += np.log1p(odds[i])
+            start = m / (n - m)
+            result -= 0.5 * np.log(q)
+            result -= n * np.log1p(start) - m * np.log(start) - 0.5 * np.log(m * (n - m) / n)
+            continue
+        light_sums(weights, light_start[g], light_start[g + 1], f)
+        e_m = series_coefficient(f, now, heavy_odds, heavy_start[g], heavy_start[g + 1], m, scratch)
+        result += np.log(e_m.real)
+        for j in range(m):
+            result -= np.log((n - j) / (j + 1.0))
+    return result
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

@@ -19,7 +19,8 @@ from __future__ import annotations
 from functools import cached_property
 
 import numpy as np
-from numba import njit
+
+from programde.compiled import njit
 
 from .saddlepoint_inversion import curvature_shift, invert_bernoulli
 from .saddlepoint_kernels import FAST, bernoulli_cumulants_kernel, bernoulli_root

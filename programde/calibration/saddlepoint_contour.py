@@ -30,7 +30,8 @@ for the inversion of tilted laws), Journal of Statistical Planning and Inference
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from programde.compiled import njit
 
 from .saddlepoint_items import FREE, LAPLACE, LONGEST_SERIES, SERIES
 from .saddlepoint_kernels import FAST
@@ -104,13 +105,15 @@ def _heavy_sum(now, odds, first, last):
     return complex(x, y)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
-def series_coefficient(f, now, odds, first, last, m, e):
-    """Coefficient of z^m in exp(z F_1 - z^2 F_2 / 2 + ...) prod over heavy items of (1 + z b).
+@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
+def series_coefficient(f, start, now, tilted, first, last, m, e):
+    """Coefficient of z^m in start exp(z F_1 - z^2 F_2 / 2 + ...) prod (1 - t + t z now).
 
-    From g' = g (F_1 - z F_2 + ...) for the first factor; e (m + 1,) is scratch.
+    The first factor by g' = g (F_1 - z F_2 + ...); the product over heavy items, t their tilted
+    probabilities. With start = `series_start` it is of the size of a probability. e (m + 1,) is
+    scratch.
     """
-    e[0] = 1.0
+    e[0] = start
     for k in range(1, m + 1):
         term = f[0] * e[k - 1]
         if k > 1:
@@ -121,10 +124,26 @@ def series_coefficient(f, now, odds, first, last, m, e):
             term -= f[3] * e[k - 4]
         e[k] = term / k
     for i in range(first, last):
-        b = odds[i] * now[i]
+        stay = 1.0 - tilted[i]
+        x = tilted[i] * now[i].real
+        y = tilted[i] * now[i].imag
         for k in range(m, 0, -1):
-            e[k] += b * e[k - 1]
+            low = e[k - 1]
+            e[k] = complex(
+                stay * e[k].real + x * low.real - y * low.imag,
+                stay * e[k].imag + x * low.imag + y * low.real,
+            )
+        e[0] *= stay
     return e[m]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def series_start(f0, m):
+    """exp(-(F_1 - F_2 / 2 + ...)) at y = 0, the probability of no light cell; 1 for m <= 4,
+    where all cells may be light and the odds of any size."""
+    if m <= 4:
+        return 1.0
+    return np.exp(-(f0[0] - f0[1] / 2.0 + f0[2] / 3.0 - f0[3] / 4.0).real)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -241,12 +260,16 @@ def contour_tail(
     q0 = np.ones(G, dtype=np.complex128)
     root = np.ones(G, dtype=np.complex128)
     at_zero = np.ones(G, dtype=np.complex128)
+    start = np.ones(G)
     scratch = np.empty(LONGEST_SERIES + 1, dtype=np.complex128)
     for g in range(G):
         lo, hi = heavy_start[g], heavy_start[g + 1]
         light_sums(weights, light_start[g], light_start[g + 1], f0[g])
         if kinds[g] == SERIES:
-            at_zero[g] = series_coefficient(f0[g], now, odds, lo, hi, totals[g], scratch)
+            start[g] = series_start(f0[g], totals[g])
+            at_zero[g] = series_coefficient(
+                f0[g], start[g], now, tilted, lo, hi, totals[g], scratch
+            )
         elif kinds[g] == LAPLACE:
             z[g], at_zero[g], q0[g], _ = _fixed_total(f0[g], now, odds, lo, hi, totals[g], z[g])
             at_zero[g] *= z[g] ** (-float(totals[g]))
@@ -277,7 +300,7 @@ def contour_tail(
                 if split:
                     first += f[0] + _heavy_sum(now, odds, lo, hi)
             elif kinds[g] == SERIES:
-                term = series_coefficient(f, now, odds, lo, hi, totals[g], scratch)
+                term = series_coefficient(f, start[g], now, tilted, lo, hi, totals[g], scratch)
                 phi *= term / at_zero[g]
             else:
                 z[g], product, q, ok = _fixed_total(f, now, odds, lo, hi, totals[g], z[g])

@@ -9,7 +9,8 @@ not quite linear (see `saddlepoint_bernoulli`).
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from programde.compiled import njit
 
 from .saddlepoint_contour import log_tail
 from .saddlepoint_items import FREE, LIGHT_ODDS, make_items

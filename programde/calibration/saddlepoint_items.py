@@ -14,14 +14,15 @@ a smooth part, and stay a single exact item.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from programde.compiled import njit
 
 # how a group's factor of the integrand is computed
 FREE, SERIES, LAPLACE = 0, 1, 2
 
 LIGHT_ODDS = 0.1  # cells up to these tilted odds enter through four powers of them
-LONGEST_SERIES = 300  # totals above this overflow
-_SERIES_WORK = 20_000  # most products per node of one group
+LONGEST_SERIES = 600  # totals above this underflow
+_SERIES_WORK = 600_000  # most products per node of one group
 
 GRID_REACH = 2.0
 _NOTHING = 1e-60  # tilted odds below this are 0, and no power of the others is denormal

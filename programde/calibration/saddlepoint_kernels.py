@@ -18,7 +18,8 @@ place. Summation order inside a loop is free (`reassoc`), never across programs 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from programde.compiled import njit
 
 FAST = {"reassoc", "contract", "nsz", "arcp"}
 # 1.5 * 2^52: adding it rounds to the nearest integer, whose bits are then the low bits of the sum

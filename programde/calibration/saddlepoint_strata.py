@@ -22,7 +22,8 @@ Fraser, Reid & Wong 1991, Canadian Journal of Statistics 19:317).
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from programde.compiled import njit
 
 from .saddlepoint_kernels import FAST, exponential, logarithm, step_to_root
 

@@ -11,9 +11,10 @@ from __future__ import annotations
 from functools import cached_property
 
 import numpy as np
-from numba import njit
 
-from .saddlepoint_contour import light_sums, log_tail, series_coefficient
+from programde.compiled import njit
+
+from .saddlepoint_contour import light_sums, log_tail, series_coefficient, series_start
 from .saddlepoint_items import LAPLACE, LONGEST_SERIES, group_rule, make_items
 from .saddlepoint_strata import fill_strata, strata_cumulants, strata_root, strata_tilt
 
@@ -167,6 +168,7 @@ def _log_mgf(items, odds, first, total, kinds, z):
     now = np.ones(heavy_angle.size, dtype=np.complex128)
     f = np.empty(4, dtype=np.complex128)
     scratch = np.empty(LONGEST_SERIES + 1, dtype=np.complex128)
+    tilted = heavy_odds / (1.0 + heavy_odds)
     result = 0.0
     for g in range(total.size):
         lo, hi = first[g], first[g + 1]
@@ -183,8 +185,13 @@ def _log_mgf(items, odds, first, total, kinds, z):
             result -= n * np.log1p(start) - m * np.log(start) - 0.5 * np.log(m * (n - m) / n)
             continue
         light_sums(weights, light_start[g], light_start[g + 1], f)
-        e_m = series_coefficient(f, now, heavy_odds, heavy_start[g], heavy_start[g + 1], m, scratch)
-        result += np.log(e_m.real)
+        none = series_start(f, m)
+        e_m = series_coefficient(
+            f, none, now, tilted, heavy_start[g], heavy_start[g + 1], m, scratch
+        )
+        result += np.log(e_m.real) - np.log(none)
+        for i in range(heavy_start[g], heavy_start[g + 1]):
+            result += np.log1p(heavy_odds[i])
         for j in range(m):
             result -= np.log((n - j) / (j + 1.0))
     return result

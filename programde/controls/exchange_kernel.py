@@ -7,7 +7,8 @@ plain-numpy twin.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from programde.compiled import njit
 
 #: Two values are tied when their squares differ by less than this, relatively.
 TIE = 1e-9

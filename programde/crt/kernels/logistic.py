@@ -10,7 +10,8 @@ unit's arithmetic is the same whatever block it comes in, so that results cannot
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from programde.compiled import njit
 
 CHUNK = 512
 LOG2E = 1.4426950408889634

@@ -14,8 +14,8 @@ The `*_indices` twins make the same draws and list them instead.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from programde.compiled import njit
 from programde.crt.kernels.random_numbers import fill_swaps, new_stream, resamples_holding
 from programde.crt.kernels.rows import CACHE_LINE, LANES, add_vector
 

@@ -146,14 +146,21 @@ def lay_out(plan: Plan, params: dict[str, Any], point: str) -> Path:
         )
         if (plan.root / ".dvcignore").is_file():
             shutil.copy2(plan.root / ".dvcignore", temporary)
-        (temporary / ".dvc").mkdir()
-        (temporary / ".dvc" / "config").write_text(
-            "[core]\n    no_scm = true\n    analytics = false\n    check_update = false\n"
-            f"    site_cache_dir = {plan.root / SWEEPS / 'site'}\n"
-            f"[cache]\n    dir = {_cache_dir(plan.root)}\n    type = reflink,hardlink,copy\n"
-        )
+        _configure(plan.root, temporary / ".dvc")
         write_params(params, temporary / PARAMS)
     return target
+
+
+def _configure(root: Path, folder: Path) -> None:
+    """DVC's settings of a point: the project's (its remote), the shared cache, no git."""
+    folder.mkdir()
+    if (root / ".dvc" / "config").is_file():
+        shutil.copy2(root / ".dvc" / "config", folder)
+    (folder / "config.local").write_text(
+        "[core]\n    no_scm = true\n    analytics = false\n    check_update = false\n"
+        f"    site_cache_dir = {root / SWEEPS / 'site'}\n"
+        f"[cache]\n    dir = {_cache_dir(root)}\n    type = reflink,hardlink,copy\n"
+    )
 
 
 def compute(plan: Plan, params: dict[str, Any], workspace: Path) -> list[StageRun]:
@@ -180,7 +187,8 @@ def compute(plan: Plan, params: dict[str, Any], workspace: Path) -> list[StageRu
                 started = time.monotonic()
                 try:
                     with dvc_repository(workspace) as repo:
-                        repo.reproduce([stage], single_item=True)
+                        shared = bool(repo.config["core"].get("remote"))
+                        repo.reproduce([stage], single_item=True, pull=shared)
                 except DvcException as error:
                     raise PointError(_reason(stage, log, error)) from None
                 seconds = time.monotonic() - started

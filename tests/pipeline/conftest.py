@@ -155,14 +155,14 @@ class Project:
             assert done.returncode == 0, done.stdout + done.stderr
         return done
 
-    def repro(self) -> list[str]:
+    def repro(self, **options: bool) -> list[str]:
         """What `dvc repro` does, without starting a process for DVC; the stages it executed."""
         self.log.unlink(missing_ok=True)
         with pytest.MonkeyPatch.context() as patch:
             for key, value in self.environment.items():
                 patch.setenv(key, value)
             with dvc_repository(self.folder) as repo:
-                repo.reproduce()
+                repo.reproduce(**options)
         return self.executed()
 
     def executed(self) -> list[str]:

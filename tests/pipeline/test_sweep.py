@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from pipeline.tracking import PARENT_TAG
@@ -74,6 +75,12 @@ def test_grid_with_an_impossible_value(swept: Project) -> None:
     bad = next(run for run in children if run.info.status == "FAILED")
     assert "out of range" in bad.data.tags["programde.error"]
 
+    table = pd.read_csv(swept.folder / "reports/sweep/ranking.csv")
+    assert list(table["sampler"]) == ["bernoulli", "stratified"]
+    assert list(table["verdict"]) == ["calibrated"] * 2
+    page = (swept.folder / "reports/sweep/index.html").read_text()
+    assert "2 of 2 settings are calibrated" in page
+
     # The same words again: what is finished is not repeated, what failed is tried again.
     again = swept.sweep("-m", "usage.eps_quantile=1e-4,7", "sampler=bernoulli,stratified")
     assert again.status == 1
@@ -126,18 +133,20 @@ def test_killed_and_started_again_twice_at_once(swept: Project) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "launcher",
-    [
-        ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"],
-        ["hydra/launcher=submitit_local", "hydra.launcher.timeout_min=5"],
-    ],
-)
-def test_points_side_by_side_compute_nothing_twice(swept: Project, launcher: list[str]) -> None:
+def test_points_side_by_side_compute_nothing_twice(swept: Project) -> None:
+    launcher = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
     done = swept.sweep("-m", "report.seed=1,2", *launcher)
     assert done.status == 0, done.err
     assert sorted(executions(swept)) == sorted([*ALL, "diagnostics"])
     assert len(swept.tracking().points()) == 2
+
+
+@pytest.mark.slow
+def test_points_as_jobs_of_a_scheduler(swept: Project) -> None:
+    launcher = ["hydra/launcher=submitit_local", "hydra.launcher.timeout_min=5"]
+    done = swept.sweep("-m", "report.seed=1", *launcher)
+    assert done.status == 0, done.err
+    assert executions(swept) == ALL
 
 
 def test_what_the_driver_refuses(swept: Project) -> None:

@@ -1,0 +1,116 @@
+"""Workspaces: what identifies a computation, freeing space, sharing by a remote."""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pipeline.config import resolve
+from pipeline.explain import compose_config
+from pipeline.schema import register
+from pipeline.workspace import Plan, clean, dvc_repository, lay_out, locked, snapshot
+
+from .conftest import STAGES, Project
+
+register()
+
+
+def params(project: Project, *overrides: str) -> dict:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(project.folder)
+        return resolve(compose_config(project.folder / "conf", overrides))
+
+
+def test_a_computation_is_its_code_keys_and_sources(project: Project) -> None:
+    plan = Plan(project.folder)
+    assert plan.order == list(STAGES)
+    default = params(project)
+    ids = {stage: plan.computation(stage, default) for stage in plan.order}
+
+    def changed(*overrides: str) -> list[str]:
+        other = params(project, *overrides)
+        return [stage for stage in plan.order if plan.computation(stage, other) != ids[stage]]
+
+    assert changed("compute.n_jobs=1", "tracking.experiment=x") == []
+    assert changed("report.seed=8") == ["diagnostics"]
+    assert changed("controls.n_bins=3") == ["ntc_null", "calibrate", "diagnostics"]
+    assert changed("data.N=99") == list(STAGES)
+    project.edit("fake/calibrate.py", "import json", "import  json")
+    edited = Plan(project.folder)
+    differ = [s for s in plan.order if edited.computation(s, default) != ids[s]]
+    assert differ == ["calibrate", "diagnostics"]
+    assert edited.point_id(default) != plan.point_id(default)
+
+
+def test_edits_do_not_reach_a_sweep(project: Project) -> None:
+    plan = snapshot(project.folder)
+    point = lay_out(plan, params(project), "point")
+    project.edit("fake/crt.py", "import json", "import  json")
+    assert "import  json" not in (plan.source / "fake/crt.py").read_text()
+    assert "import  json" not in (point / "fake/crt.py").read_text()
+    assert "compose" not in (point / "dvc.yaml").read_text()
+    assert snapshot(project.folder).source != plan.source
+
+
+def test_a_half_made_workspace_is_made_again(project: Project) -> None:
+    plan = snapshot(project.folder)
+    half = project.folder / "sweeps/points/point"
+    half.mkdir(parents=True)
+    (half / "dvc.yaml").write_text("half")
+    lay_out(plan, params(project), "point")
+    assert (half / "params.yaml").is_file()
+    assert (half / "dvc.yaml").read_text() != "half"
+
+
+def test_clean_leaves_what_is_in_use(project: Project) -> None:
+    plan = snapshot(project.folder)
+    for name in ("done", "busy"):
+        lay_out(plan, params(project), name)
+    with locked("point-busy", project.folder):
+        line = clean(project.folder)
+    assert "1 workspaces deleted, 1 in use were left" in line
+    assert [p.name for p in (project.folder / "sweeps/points").iterdir()] == ["busy"]
+    assert plan.source.is_dir()
+    assert "1 workspaces deleted, 0" in clean(project.folder)
+    assert not plan.source.exists()
+
+
+def test_a_lock_keeps_others_out(project: Project) -> None:
+    file = project.folder / "sweeps/locks/x.lock"
+    with locked("x", project.folder), file.open() as other, pytest.raises(BlockingIOError):
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@pytest.mark.slow
+def test_a_remote_spares_others_the_work(swept: Project, tmp_path: Path) -> None:
+    """Push from one copy, pull into another: nothing runs there."""
+    project = swept
+    project.repro()
+    remote = tmp_path / "remote"
+    config = (project.folder / ".dvc/config").read_text()
+    (project.folder / ".dvc/config").write_text(
+        f"{config}    remote = shared\n['remote \"shared\"']\n    url = {remote}\n"
+    )
+    with dvc_repository(project.folder) as repo:
+        assert repo.push(run_cache=True) > 0
+    other = Project(tmp_path / "other")
+    shutil.copytree(project.folder, other.folder)
+    for name in (".dvc/cache", ".dvc/tmp", "data", "reports"):
+        shutil.rmtree(other.folder / name)
+    (other.folder / "params.yaml").unlink()
+    with dvc_repository(other.folder) as repo:
+        repo.pull(["diagnostics"], with_deps=True)
+    assert other.repro() == ["compose"]
+    assert (other.folder / "reports/index.html").is_file()
+
+    # What a colleague's sweep computed and no dvc.lock names is asked for as it is needed.
+    for name in (".dvc/cache", "data", "reports"):
+        shutil.rmtree(other.folder / name)
+    (other.folder / "dvc.lock").unlink()
+    with dvc_repository(other.folder) as repo:
+        repo.fetch(run_cache=True)
+    done = other.sweep()
+    assert "restored from the cache" in done.out

@@ -6,7 +6,7 @@ B x D accumulators stay in the L2 cache and each row is read from memory once.
 
 `stratified_sums` goes stratum by stratum: for each resample a partial Fisher-Yates shuffle of the
 stratum draws exactly m_s of its n_s cells (a shuffle may go on from any permutation), whose rows
-are added to that resample's accumulator. Work is proportional to B * n1.
+are added up in registers and then to that resample's accumulator. Work is proportional to B * n1.
 
 The `*_indices` twins make the same draws and list them instead.
 """
@@ -17,7 +17,7 @@ import numpy as np
 
 from programde.compiled import njit
 from programde.crt.kernels.random_numbers import fill_swaps, new_stream, resamples_holding
-from programde.crt.kernels.rows import CACHE_LINE, LANES, add_vector
+from programde.crt.kernels.rows import CACHE_LINE, LANES, add_rows, add_vector
 
 OPTIONS = {"nogil": True, "cache": True, "error_model": "numpy"}
 
@@ -99,11 +99,7 @@ def stratified_sums(order, starts, totals, rows, n_draws, key, sums):  # pragma:
             cells[k] = k * width
         for b in range(n_draws):
             shuffle(cells, size, m, counter, swaps)
-            at = b * width
-            for j in range(m):
-                start = cells[j]
-                for d in range(0, width, LANES):
-                    add_vector(total, at + d, flat, start + d)
+            add_rows(total, b * width, flat, cells, m, width)
 
 
 @njit(**OPTIONS)

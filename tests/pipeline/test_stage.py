@@ -72,10 +72,10 @@ def test_tables_and_json(tmp_path: Path) -> None:
 
 def test_stage_by_hand(project: Project) -> None:
     """`python -m STAGE key=value` is configured by conf/ and the command line."""
-    done = project.run("fake.prepare", "data.n_cells=777")
+    done = project.run("fake.prepare", "data.N=777")
     assert done.stderr == ""
     text = (project.folder / "data/screen").read_text()
-    assert '"n_cells": 777' in text
+    assert '"N": 777' in text
     assert "sampler" not in text
     assert sorted(p.name for p in project.folder.iterdir() if p.is_dir()) == [
         ".dvc",
@@ -91,6 +91,9 @@ def test_stage_error_is_one_line(project: Project) -> None:
     assert done.returncode == 1
     assert done.stderr == "crt: the number of the beast is no seed\n"
     assert not (project.folder / "data/crt").exists()
+    done = project.run("fake.crt", "seed=28", check=False)
+    assert done.returncode == 1
+    assert done.stderr == "crt: data/crt: No space left on device\n"
     done = project.run("fake.crt", "sampler=bernuli", check=False)
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
@@ -105,6 +106,22 @@ def test_one_line_names_key_value_and_cure(overrides: list[str], said: list[str]
     assert "\n" not in line
     for words in said:
         assert words in line
+
+
+@pytest.mark.parametrize("launcher", ["basic", "joblib", "slurm", "submitit_slurm"])
+def test_launchers_compose(launcher: str) -> None:
+    with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
+        config = compose(
+            "config", overrides=[f"hydra/launcher={launcher}"], return_hydra_config=True
+        )
+    name = launcher.removeprefix("submitit_").capitalize() + "Launcher"
+    assert config.hydra.launcher._target_.endswith(name)
+
+
+def test_params_are_those_of_conf() -> None:
+    """The params.yaml in the repository is the one that `dvc repro` would write."""
+    params = resolve(compose_config(CONF, []))
+    assert yaml.safe_load((ROOT / "params.yaml").read_text()) == params
 
 
 def test_conf_alone_has_defaults() -> None:

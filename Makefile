@@ -33,7 +33,7 @@ data: env  ## the first stages only: read, check and transform the screen
 	@dvc repro --quiet prepare
 
 test: env  ## the test suite
-	@$(PYTHON) -m pytest -q
+	@$(PYTHON) -m pytest -q -n auto --maxprocesses 8
 
 lint: env  ## style and types
 	@ruff check $(wildcard $(CODE))

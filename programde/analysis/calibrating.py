@@ -37,6 +37,8 @@ class Calibrated:
         NaN where a test could not be done.
     fallback : (G, K) object
         Empty where the calibration holds; else what was used in its place, and why.
+    branch : (G, K) object or None
+        By which of its ways a calibration that has several got each p-value.
     evidence
         What the calibration has to show beside p-values (`controls.results.EmpiricalNull` with
         its cross-fit, for instance); None where nothing.
@@ -45,6 +47,7 @@ class Calibrated:
     method: str
     p_value: np.ndarray
     fallback: np.ndarray
+    branch: np.ndarray | None = None
     evidence: Any = None
 
 
@@ -148,11 +151,9 @@ def exact_tail(question: Question) -> Calibrated:
         p[row], branch[row] = tails.p_value, tails.branch
 
     question.revisit(visit)
-    names = np.array([*BRANCHES, "not tested"], dtype=object)
+    names = np.array([*BRANCHES, ""], dtype=object)  # branch -1, the last: not tested
     why = np.array([*FALLBACK, ""], dtype=object)
-    counts = {str(name): int((branch == i).sum()) for i, name in enumerate(BRANCHES)}
-    fallback = why[np.where(branch < 0, len(names) - 1, branch)]
-    return Calibrated("saddlepoint", p, fallback, evidence={"branches": counts})
+    return Calibrated("saddlepoint", p, why[branch], names[branch])
 
 
 def tails_of(bench: Bench, law: Any, effect: np.ndarray, side: str) -> Tails:

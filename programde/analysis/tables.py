@@ -51,7 +51,8 @@ def results_table(
     DataFrame
         gene, program, effect, effect_se (HC3 for OLS, see `crt.statistics.ols`; NaN for ranks),
         p_raw, p_value, q_value, n_treated, n_control, null_mean, null_sd, calibration, fallback,
-        reason (why a test could not be done; its p-values are NaN). Where the analysis was
+        reason (why a test could not be done; its p-values are NaN). Where the calibration has
+        several ways, `branch` after `calibration` names the one taken. Where the analysis was
         repeated by condition, the first column is `condition` and after q_value (over all rows)
         comes q_value_within (over the rows of the condition).
     """
@@ -80,6 +81,9 @@ def results_table(
         "reason": np.where(blank, reasons[:, None], "").ravel(),
     }
     frame = pd.DataFrame(table)
+    if calibrated.branch is not None:
+        branch = np.where(blank, "", calibrated.branch).ravel()
+        frame.insert(list(frame.columns).index("calibration") + 1, "branch", branch)
     return _by_condition(frame, np.repeat(result.condition, n_programs), "p_value", adjust)
 
 

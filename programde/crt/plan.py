@@ -25,6 +25,11 @@ from programde.screen.screen import Screen, Unit
 
 CONTROLS = ("complement", "nt_cells", "auto")
 
+ONE_GUIDE = (
+    "with one guide per cell all other cells are perturbed cells and show no chance: p-values come "
+    "out too small; compare with cells of non-targeting guides (control nt_cells)"
+)
+
 
 @dataclass(frozen=True)
 class ControlGroup:
@@ -38,11 +43,14 @@ class ControlGroup:
         One sentence: why this one.
     nt_only : (N,) bool or None
         Cells whose guides are all non-targeting; None for the complement.
+    warning
+        What speaks against this control group; empty where nothing does.
     """
 
     kind: str
     reason: str
     nt_only: np.ndarray | None
+    warning: str = ""
 
 
 def guides_per_cell(screen: Screen) -> np.ndarray:
@@ -79,12 +87,14 @@ def choose_control(screen: Screen, control: str, ntc_labels: Sequence[str]) -> C
     if control == "auto":
         kind = "nt_cells" if typical <= 1 and ntc_labels else "complement"
         reason = f"chosen because {says}"
+    warning = ONE_GUIDE if typical <= 1 else ""
     if kind == "complement":
-        return ControlGroup("complement", reason, None)
+        return ControlGroup("complement", reason, None, warning)
     nt_only = nt_only_cells(screen, ntc_labels)
     if not nt_only.any():
         if control == "auto":
-            return ControlGroup("complement", "no cell holds only non-targeting guides", None)
+            reason = "no cell holds only non-targeting guides"
+            return ControlGroup("complement", reason, None, warning)
         raise InputError(
             f"control=nt_cells: none of {screen.n_cells} cells holds only guides of "
             f"{', '.join(ntc_labels) or '(no label given)'}; use control=complement"

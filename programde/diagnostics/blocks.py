@@ -19,7 +19,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..errors import InputError
-from .style import png_bytes
+from .style import DPI, png_bytes
 
 KINDS = ("text", "number", "fixed", "count", "p", "percent", "signed")
 
@@ -100,7 +100,9 @@ def render_picture(picture: Picture) -> str:
         content = image if isinstance(image, bytes) else Path(image).read_bytes()
     if not content.startswith(b"\x89PNG\r\n\x1a\n"):
         raise InputError(f"picture {picture.title!r} is no PNG; pass PNG bytes, a path or a figure")
-    width, height = (int.from_bytes(content[at : at + 4], "big") for at in (16, 20))
+    # at this width its letters are as large as those of the page, where the page is wide enough
+    pixels = [int.from_bytes(content[at : at + 4], "big") for at in (16, 20)]
+    width, height = (round(n * 96 / DPI) for n in pixels)
     data = base64.b64encode(content).decode("ascii")
     kind = ' class="narrow"' if picture.narrow else ""
     return (

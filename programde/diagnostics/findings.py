@@ -55,6 +55,42 @@ def discovery_counts(results: pd.DataFrame) -> Metrics:
     return counts
 
 
+def carried_by_one_guide(
+    results: pd.DataFrame, concordance: pd.DataFrame, *, level: float = 0.1, least: float = 1.0
+) -> pd.DataFrame:
+    """Hits that rest on one guide: without it the others show next to nothing.
+
+    Parameters
+    ----------
+    results
+        One row per gene x program (x condition): `gene, program, q_value`.
+    concordance
+        What `controls.concordance.guide_concordance` returned.
+    level
+        A hit has q <= `level`.
+    least
+        The other guides together are expected to show at least so many standard errors in the
+        direction of all.
+
+    Returns
+    -------
+    DataFrame
+        Rows of `concordance`, the clearest case first: those of hits with one guide alone, and
+        those whose `z_without_leading`, in the direction of `z`, is below `least`.
+    """
+    need_columns(results, ("gene", "program", "q_value"), "results table")
+    need_columns(
+        concordance, ("target", "program", "n_guides", "z", "z_without_leading"), "concordance"
+    )
+    hits = results.loc[(results["q_value"] <= level).to_numpy(), ["gene", "program"]]
+    hits = hits.drop_duplicates().rename(columns={"gene": "target"})
+    rows = concordance.merge(hits, on=["target", "program"])
+    left = (rows["z_without_leading"] * np.sign(rows["z"])).where(rows["n_guides"] > 1, -np.inf)
+    rows = rows.assign(left=left)[(left < least).to_numpy()]
+    ordered = rows.sort_values(["left", "target"], kind="stable").drop(columns="left")
+    return ordered.reset_index(drop=True)
+
+
 def truth_metrics(
     results: pd.DataFrame, truth: pd.DataFrame, *, min_effect: float = 0.0
 ) -> Metrics:

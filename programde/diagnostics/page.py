@@ -35,6 +35,7 @@ section>.lead{color:var(--soft);margin-top:0}
 sup{line-height:0}
 .calibrated{--state:#009e73;--tint:#eef8f4}.inflated{--state:#d55e00;--tint:#fdf2ea}
 .conservative{--state:#0072b2;--tint:#eef5fb}.few{--state:#b07c00;--tint:#fcf7e8}
+.alert{border-left:8px solid #d55e00;background:#fdf2ea}.alert p{margin:0;font-weight:600}
 .facts{display:grid;grid-template-columns:repeat(auto-fill,minmax(118px,1fr));gap:10px;
 margin:18px 0 0}
 .facts div{background:var(--paper);border:1px solid var(--line);border-radius:10px;
@@ -122,9 +123,10 @@ def render_page(
     sections: Sequence[Section],
     *,
     picture: Picture | None = None,
+    warnings: Sequence[str] = (),
     footer: str = "",
 ) -> str:
-    """The whole page as HTML text; `picture` stands beside the verdict."""
+    """The whole page as HTML text; `picture` stands beside the verdict, `warnings` above it."""
     anchors = [section.anchor or f"part-{i}" for i, section in enumerate(sections, 1)]
     links = "".join(
         f'<a href="#{escape(anchor)}">{escape(section.title)}</a>'
@@ -147,10 +149,17 @@ def render_page(
         f"<title>{escape(title)}</title><style>{CSS}</style></head>\n<body><main>\n"
         f"<header><h1>{escape(title)}</h1>"
         + (f"<p>{escape(subtitle)}</p>" if subtitle else "")
-        + f"</header>\n{_banner(verdict, picture, cards)}\n"
+        + f"</header>\n{_alerts(warnings)}{_banner(verdict, picture, cards)}\n"
         f"<nav>{links}</nav>\n{body}"
         + (f"<footer>{escape(footer)}</footer>\n" if footer else "")
         + "</main></body></html>\n"
+    )
+
+
+def _alerts(warnings: Sequence[str]) -> str:
+    return "".join(
+        f'<section class="alert" role="alert"><p>{escape(text)}</p></section>\n'
+        for text in warnings
     )
 
 

@@ -7,13 +7,14 @@ Each answers one question. Functions that draw one panel return its Axes, the ot
 from __future__ import annotations
 
 from .effect_plots import effect_heatmap, volcano
-from .ntc_plots import make_ntc_empirical_qq_plots, qq_plot_ntc_pvals
+from .ntc_plots import file_names, make_ntc_empirical_qq_plots, qq_plot_ntc_pvals
 from .qq_plots import qq_panel, qq_small_multiples
 from .style import png_bytes, save_png
 from .summary_plots import input_figure, rates_figure, truth_figure
 
 __all__ = [
     "effect_heatmap",
+    "file_names",
     "input_figure",
     "make_ntc_empirical_qq_plots",
     "png_bytes",

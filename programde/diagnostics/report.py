@@ -29,12 +29,16 @@ _LABELS = {
     "p_value": "p",
     "p_raw": "p, raw",
     "q_value": "q",
+    "q_value_within": "q, within",
     "n_treated": "treated cells",
     "n_control": "control cells",
     "p_max": "p, largest shift",
     "q_max": "q, largest shift",
     "p_acat": "p, combined",
     "q_acat": "q, combined",
+    "q_acat_within": "q, combined, within",
+    "top_program": "strongest in",
+    "top_effect": "effect there",
 }
 
 __all__ = ["Picture", "Report", "Section", "Settings", "Table", "write_report"]
@@ -62,6 +66,8 @@ class Report:
         The picture beside the verdict: the QQ plot of the control units.
     subtitle
         One line under the title.
+    warnings
+        What makes the whole run doubtful, one sentence each; shown first.
     facts
         Headline numbers beside those of the results, name -> text or number (cells, programs).
     omnibus : DataFrame, optional
@@ -90,6 +96,7 @@ class Report:
     judgement: Verdict | None = None
     picture: Picture | None = None
     subtitle: str = ""
+    warnings: Sequence[str] = ()
     facts: Mapping[str, object] = field(default_factory=dict)
     omnibus: pd.DataFrame | None = None
     evidence: Sequence[Block] = ()
@@ -148,6 +155,7 @@ def write_report(path: str | os.PathLike[str], report: Report) -> Path:
         _facts(report),
         sections,
         picture=report.picture,
+        warnings=report.warnings,
         footer="Made by programDE. This page holds everything it shows and needs no network.",
     )
     return write_atomically(path, page.encode("utf-8"))
@@ -188,8 +196,8 @@ def _found(report: Report) -> Section:
 
 
 def _hit_table(rows: pd.DataFrame, title: str) -> Table:
-    columns = ["condition", "gene", "program", "effect", "effect_se", "p_value", "q_value"]
-    columns += ["n_treated", "calibration", "fallback"]
+    columns = ["condition", "gene", "target", "program", "effect", "effect_se", "p_value"]
+    columns += ["q_value", "q_value_within", "n_treated", "calibration", "fallback"]
     shown = rows[[c for c in columns if c in rows.columns]]
     for column in ("calibration", "fallback"):  # worth a column only where it tells rows apart
         if column in shown and shown[column].nunique(dropna=False) <= 1:
@@ -204,8 +212,13 @@ def _hit_table(rows: pd.DataFrame, title: str) -> Table:
 
 def _omnibus_table(omnibus: pd.DataFrame) -> Table:
     need_columns(omnibus, ("gene",), "omnibus table")
-    note = "One p-value per gene for the question whether it shifts any program at all."
-    return Table(omnibus, "Genes as a whole", note, _LABELS, limit=10)
+    note = (
+        "Does the gene shift any program at all? Largest shift: the largest standardised statistic "
+        "over programs against its own null draws. Combined: the p-values above, by the Cauchy "
+        "combination."
+    )
+    shown = omnibus.dropna(axis=1, how="all")
+    return Table(shown, "Genes as a whole", note, _LABELS, {"top_effect": "signed"}, limit=10)
 
 
 def _evidence(report: Report) -> Section:
@@ -237,14 +250,21 @@ def _evidence(report: Report) -> Section:
 
 def _branches(results: pd.DataFrame) -> list[Block]:
     """How many tests rest on which calibration, and why where it is not the one asked for."""
-    columns = [c for c in ("calibration", "fallback") if c in results.columns]
+    columns = [c for c in ("calibration", "branch", "fallback") if c in results.columns]
     if "calibration" not in columns:
         return []
     tested = results.loc[results["p_value"].notna(), columns].fillna("")
     counts = tested.value_counts().rename("tests").reset_index()
     counts["share"] = counts["tests"] / max(1, len(tested))
-    labels = {"fallback": "why not the one asked for"}
-    note = "Where the smooth calibration is refused another p-value stands, and says so."
+    labels = {"branch": "way", "fallback": "why not the one asked for"}
+    note = "Where the calibration asked for is refused another p-value stands, and says so."
+    if "branch" in columns:
+        note += (
+            " Ways: moments (Edgeworth, where p is large), saddlepoint (its second-order tail), "
+            "inversion (of the null's transform, where that is not accurate enough)."
+        )
+    if not counts["fallback"].any():
+        counts = counts.drop(columns="fallback")
     title = "Which calibration stands behind the p-values"
     return [Table(counts, title, note, labels, {"share": "percent"})]
 

@@ -1,0 +1,196 @@
+"""What stands behind each unit's test: its cells, the batches that take part, separation.
+
+A test compares treated cells with control cells that look like them. Where a level of a covariate
+(a batch, say) holds treated cells and no control cell, there is nothing to compare them with; where
+it holds controls alone, it adds nothing. The fitted probability of treatment then runs to 1 or 0
+(separation: A. Albert and J. A. Anderson, Biometrika 1984, 71:1), and such a unit deserves a look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from programde.crt.engine import Bench
+from programde.crt.plan import ControlGroup
+from programde.errors import some
+from programde.screen.screen import Screen, Unit
+
+#: A cell treated with a higher probability than this is treated for certain.
+CERTAIN = 0.999
+#: A note is made where more than this share of the treated cells is concerned.
+MENTION = 0.01
+#: Columns of the covariates with at most so many values are looked at level by level.
+MAX_LEVELS = 20
+
+COLUMNS = [
+    "condition",
+    "unit",
+    "n_treated",
+    "batches",
+    "batches_left_out",
+    "without_control",
+    "treated_without_control",
+    "without_treated",
+    "highest_probability",
+    "certain_cells",
+    "note",
+]
+
+
+class Probabilities:
+    """A visitor of tests that keeps how probable treatment was; see `crt.engine.run_tasks`."""
+
+    def __init__(self, n_rows: int) -> None:
+        self.highest = np.full(n_rows, np.nan)
+        self.certain = np.zeros(n_rows, dtype=np.int64)
+
+    def __call__(self, row: int, bench: Bench, law: Any, effect: np.ndarray) -> None:
+        mean = law.mean()
+        self.highest[row] = mean.max()
+        self.certain[row] = np.count_nonzero(mean > CERTAIN)
+
+
+def unit_support(
+    screen: Screen,
+    units: Sequence[Unit],
+    control: ControlGroup,
+    probabilities: Probabilities,
+    *,
+    levels: Sequence[str] = ("",),
+    drop_empty_batches: bool = False,
+) -> pd.DataFrame:
+    """One row per condition and unit, in the order in which `run_targets` tests them.
+
+    Parameters
+    ----------
+    screen, units, control, drop_empty_batches
+        As tested.
+    probabilities
+        What the visitor of those tests kept.
+    levels
+        Levels of the screen's condition; one empty string for all cells.
+
+    Returns
+    -------
+    DataFrame
+        condition, unit, n_treated, batches (with treated cells), batches_left_out of the test,
+        without_control and without_treated (levels of covariates, as text),
+        treated_without_control (treated cells in the former), highest_probability of treatment,
+        certain_cells (treated with a probability above 0.999), note (a sentence, or empty).
+    """
+    factors = _factors(screen)
+    treated_of = [screen.treated_cells(unit) for unit in units]
+    rows = []
+    for level in levels:
+        base = np.ones(screen.n_cells, dtype=bool)
+        if level:
+            base = np.asarray(screen.condition).astype(str) == level
+        counts = _Counts(screen, factors, base, control, drop_empty_batches)
+        for unit, treated in zip(units, treated_of, strict=True):
+            rows.append(
+                {"condition": level, "unit": unit.name, **counts.of(treated[base[treated]])}
+            )
+    table = pd.DataFrame(rows)
+    table["highest_probability"] = probabilities.highest
+    table["certain_cells"] = probabilities.certain
+    table["note"] = [_note(row) for row in table.itertuples()]
+    return table[COLUMNS]
+
+
+class _Counts:
+    """Control cells by batch and level, counted once; treated cells unit by unit."""
+
+    def __init__(
+        self,
+        screen: Screen,
+        factors: dict[str, tuple[list[str], np.ndarray]],
+        base: np.ndarray,
+        control: ControlGroup,
+        drop_empty_batches: bool,
+    ) -> None:
+        self._complement = control.nt_only is None
+        controls = base if control.nt_only is None else base & control.nt_only
+        batch = _codes(screen.batch if screen.batch is not None else np.zeros(screen.n_cells, int))
+        self._factors, self._batch = factors, batch[1]
+        self._n_batches = len(batch[0])
+        self._in_use = np.bincount(self._batch[base], minlength=self._n_batches) > 0
+        self._has_batches = screen.batch is not None
+        self._drop = drop_empty_batches and self._has_batches
+        self._controls = {
+            name: self._table(codes[controls], self._batch[controls], len(names))
+            for name, (names, codes) in factors.items()
+        }
+
+    def _table(self, codes: np.ndarray, batch: np.ndarray, n_levels: int) -> np.ndarray:
+        """Cells per level and batch (levels, batches)."""
+        at = codes * self._n_batches + batch
+        counted = np.bincount(at, minlength=n_levels * self._n_batches)
+        return counted.reshape(n_levels, self._n_batches)
+
+    def of(self, treated: np.ndarray) -> dict[str, Any]:
+        """The part of a row that counts cells."""
+        present = np.bincount(self._batch[treated], minlength=self._n_batches) > 0
+        kept = present if self._drop and present.any() else self._in_use
+        alone: list[str] = []
+        empty: list[str] = []
+        stranded = np.zeros(treated.size, dtype=bool)
+        for name, (names, codes) in self._factors.items():
+            mine = self._table(codes[treated], self._batch[treated], len(names))[:, kept].sum(
+                axis=1
+            )
+            controls = self._controls[name][:, kept].sum(axis=1)
+            if self._complement:
+                controls = controls - mine
+            lonely = (mine > 0) & (controls == 0)
+            alone += [f"{name}={names[j]}" for j in np.flatnonzero(lonely)]
+            empty += [f"{name}={names[j]}" for j in np.flatnonzero((mine == 0) & (controls > 0))]
+            stranded |= lonely[codes[treated]]
+        return {
+            "n_treated": treated.size,
+            "batches": int(present.sum()) if self._has_batches else 0,
+            "batches_left_out": int((self._in_use & ~kept).sum()),
+            "without_control": some(alone) if alone else "",
+            "treated_without_control": int(stranded.sum()),
+            "without_treated": some(empty) if empty and treated.size else "",
+        }
+
+
+def _factors(screen: Screen) -> dict[str, tuple[list[str], np.ndarray]]:
+    """Name -> (levels, codes (N,)) of the batch and of the model's covariates with few values."""
+    factors = {}
+    if screen.batch is not None:
+        factors["batch"] = _codes(screen.batch)
+    table = screen.covariate_table if screen.covariate_table is not None else pd.DataFrame()
+    encoded = tuple(screen.covariate_names)
+    for column in map(str, table.columns):
+        in_model = any(name == column or name.startswith(f"{column}_") for name in encoded)
+        values = table[column]
+        if not in_model or not 1 < values.nunique() <= MAX_LEVELS:
+            continue
+        codes = _codes(values.to_numpy())
+        if not any(np.array_equal(codes[1], known[1]) for known in factors.values()):
+            factors[column] = codes
+    return factors
+
+
+def _codes(values: np.ndarray) -> tuple[list[str], np.ndarray]:
+    codes, levels = pd.factorize(np.asarray(values), sort=True)
+    return [f"{level:g}" if isinstance(level, float) else str(level) for level in levels], codes
+
+
+def _note(row: Any) -> str:
+    parts = []
+    if row.treated_without_control > MENTION * row.n_treated:
+        parts.append(
+            f"{row.treated_without_control:,} of {row.n_treated:,} treated cells have no control "
+            f"cell at their level ({row.without_control})"
+        )
+    if row.certain_cells > MENTION * row.n_treated:
+        parts.append(
+            f"{row.certain_cells:,} cells are treated with a probability above {CERTAIN:g}"
+        )
+    return "; ".join(parts)

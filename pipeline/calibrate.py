@@ -10,14 +10,28 @@ import pandas as pd
 
 from pipeline.crossfit import save_crossfit
 from pipeline.io import replacing_folder, write_table
-from pipeline.paths import CROSSFIT, CRT, NTC_NULL, NTC_P_VALUES, OMNIBUS, RESULTS, RESULTS_CSV
+from pipeline.paths import (
+    ACROSS,
+    CROSSFIT,
+    CRT,
+    NTC_NULL,
+    NTC_P_VALUES,
+    OMNIBUS,
+    RESULTS,
+    RESULTS_CSV,
+)
 from pipeline.paths import SCREEN as SCREEN_FOLDER
 from pipeline.stage import Options, stage
-from pipeline.testing import comparison, n_jobs, progress, run_options
+from pipeline.testing import comparison, group_options, n_jobs, progress, run_options
+from programde.analysis.across import across_conditions
 from programde.analysis.calibrating import Calibrated, calibrate, raw_p
 from programde.analysis.tables import ntc_table, omnibus_table, results_table
 from programde.analysis.testing import NTCNull, run_ntc_groups, run_targets
+from programde.controls.empirical_null import ntc_empirical_null
+from programde.controls.groups import ntc_columns
+from programde.controls.options import EmpiricalNullOptions
 from programde.crt.results import CRTResult
+from programde.errors import InputError
 from programde.screen.screen import Screen
 from programde.screen.store import load_screen
 
@@ -32,9 +46,8 @@ def revisits(screen: Screen, o: Options) -> tuple[Revisit, Revisit]:
         return run_targets(screen, options, unit=o.analysis.unit, visit=visit, **comparison(o))
 
     def groups(visit: Any) -> object:
-        controls = o.controls.as_dict()
         return run_ntc_groups(
-            screen, options, seed=o.seed, visit=visit, **comparison(o), **controls
+            screen, options, seed=o.seed, visit=visit, **comparison(o), **group_options(o)
         )
 
     return targets, groups
@@ -50,16 +63,13 @@ def own_options(o: Options) -> dict[str, Any]:
     return options
 
 
-def control_p_values(
-    controls: CRTResult, method: str, side: str, revisit: Revisit
-) -> dict[str, np.ndarray]:
+def control_p_values(controls: CRTResult, side: str, revisit: Revisit) -> dict[str, np.ndarray]:
     """P-values of the control groups, of every kind that is at hand, by kind."""
     kinds: dict[str, np.ndarray] = {}
     if controls.null.n_draws > 0:
         kinds["raw"] = raw_p(controls, side)
         kinds["skew_normal"] = calibrate(controls, "skew_normal", side).p_value
-    if method == "saddlepoint":
-        kinds[method] = calibrate(controls, method, side, revisit).p_value
+    kinds["saddlepoint"] = calibrate(controls, "saddlepoint", side, revisit).p_value
     return kinds
 
 
@@ -74,6 +84,47 @@ def with_holdout(table: pd.DataFrame, calibrated: Calibrated) -> pd.DataFrame:
     return pd.concat([table, rows.assign(partition=0, condition="")], ignore_index=True)
 
 
+def held_out_controls(
+    screen: Screen, calibrated: Calibrated, o: Options
+) -> tuple[dict[str, Any] | None, str]:
+    """The cross-fit of the NTC guides, where there are enough; else None and why not."""
+    if o.calibrate.kind == "ntc_empirical":
+        made = getattr(calibrated.evidence, "crossfit", None)
+        return made, "" if made else "not asked for: calibrate.crossfit=False"
+    n_guides = len(ntc_columns(screen.guide_names, screen.guide_to_target, o.data.ntc_labels))
+    if n_guides < o.crossfit.min_guides:
+        least = o.crossfit.min_guides
+        return None, f"{n_guides} non-targeting guides, fewer than crossfit.min_guides={least}"
+    options = EmpiricalNullOptions(
+        ntc_labels=tuple(o.data.ntc_labels),
+        batch_mode="pooled" if screen.batch is None else "meta",
+        n_ntc_units=o.crossfit.n_ntc_units,
+        n_holdout_units=o.crossfit.n_holdout_units,
+        min_treated=o.analysis.min_treated,
+        min_control=o.analysis.min_control,
+    )
+    how = {"seed": o.seed, "crossfit": True, "n_jobs": n_jobs(o), "progress": progress()}
+    try:
+        return ntc_empirical_null(screen, None, options, **how).crossfit, ""
+    except InputError as error:  # a screen may serve for all else and not for this
+        return None, str(error)
+
+
+def with_targets(results: pd.DataFrame, screen: Screen, unit: str) -> pd.DataFrame:
+    """The table with the target of each unit beside it, where units are single guides."""
+    if unit == "guide":
+        targets = results["gene"].map(dict(screen.guide_to_target))
+        results.insert(list(results.columns).index("gene") + 1, "target", targets)
+    return results
+
+
+def combined(results: pd.DataFrame, side: str, adjust: str) -> pd.DataFrame:
+    """Evidence over conditions; a header without rows where there are none, or one-sided ones."""
+    if "condition" in results and side == "both":
+        return across_conditions(results, adjust)
+    return across_conditions(results.iloc[:0].assign(condition=""), adjust)
+
+
 @stage("calibrate")
 def main(o: Options) -> None:
     screen = load_screen(SCREEN_FOLDER)
@@ -81,14 +132,17 @@ def main(o: Options) -> None:
     method, side, adjust = o.calibrate.kind, o.side, o.fdr.adjust
     targets, groups = revisits(screen, o)
     calibrated = calibrate(result, method, side, targets, screen, own_options(o))
-    kinds = control_p_values(controls.result, method, side, groups)
+    kinds = control_p_values(controls.result, side, groups)
     table = ntc_table(kinds, controls.result, controls.partitions)
 
-    write_table(results_table(result, calibrated, side=side, adjust=adjust), RESULTS, RESULTS_CSV)
+    results = results_table(result, calibrated, side=side, adjust=adjust)
+    write_table(combined(results, side, adjust), ACROSS)
+    write_table(with_targets(results, screen, o.analysis.unit), RESULTS, RESULTS_CSV)
     write_table(omnibus_table(result, calibrated, adjust=adjust), OMNIBUS)
     write_table(with_holdout(table, calibrated), NTC_P_VALUES)
+    crossfit, why_not = held_out_controls(screen, calibrated, o)
     with replacing_folder(CROSSFIT) as folder:
-        save_crossfit(folder, getattr(calibrated.evidence, "crossfit", None))
+        save_crossfit(folder, crossfit, why_not)
 
 
 if __name__ == "__main__":

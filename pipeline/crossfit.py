@@ -14,10 +14,10 @@ TABLES = ("pvals_real", "pvals_holdout")
 SERIES = ("gene_real", "gene_holdout")
 
 
-def save_crossfit(folder: Path, crossfit: dict[str, Any] | None) -> None:
-    """Write a cross-fit, or that there is none."""
+def save_crossfit(folder: Path, crossfit: dict[str, Any] | None, why_not: str = "") -> None:
+    """Write a cross-fit, or why there is none."""
     batches = list(crossfit["per_batch"]) if crossfit else []
-    info = crossfit.get("info", {}) if crossfit else {}
+    info = crossfit.get("info", {}) if crossfit else {"why_not": why_not}
     write_json(folder / INDEX, {"made": bool(crossfit), "batches": batches, "info": info})
     if not crossfit:
         return
@@ -30,11 +30,11 @@ def save_crossfit(folder: Path, crossfit: dict[str, Any] | None) -> None:
             write_table(part[key].to_frame("p"), folder / name / f"{key}.parquet")
 
 
-def load_crossfit(folder: Path) -> dict[str, Any] | None:
-    """Read what `save_crossfit` wrote."""
+def load_crossfit(folder: Path) -> tuple[dict[str, Any] | None, str]:
+    """Read what `save_crossfit` wrote: a cross-fit, or None and why there is none."""
     index = read_json(folder / INDEX)
     if not index["made"]:
-        return None
+        return None, index["info"].get("why_not", "")
 
     def part(name: str) -> dict[str, Any]:
         tables = {key: pd.read_parquet(folder / name / f"{key}.parquet") for key in TABLES}
@@ -42,4 +42,4 @@ def load_crossfit(folder: Path) -> dict[str, Any] | None:
         return {**tables, **series}
 
     batches = {batch: part(f"batch_{i}") for i, batch in enumerate(index["batches"])}
-    return {"info": index["info"], "meta": part("meta"), "per_batch": batches}
+    return {"info": index["info"], "meta": part("meta"), "per_batch": batches}, ""

@@ -5,13 +5,15 @@ from __future__ import annotations
 import pandas as pd
 
 from pipeline.io import replacing_folder, write_json, write_table
-from pipeline.paths import CONTROL, CRT, GUIDES, SCREEN
-from pipeline.stage import Options, stage
+from pipeline.paths import CONTROL, CRT, GUIDES, SCREEN, UNITS
+from pipeline.stage import Options, note, stage
 from pipeline.testing import comparison, run_options
-from programde.analysis.testing import run_targets
+from programde.analysis.support import Probabilities, unit_support
+from programde.analysis.testing import condition_levels, run_targets, units_to_test
 from programde.controls.concordance import guide_concordance
-from programde.crt.plan import choose_control
+from programde.crt.plan import ControlGroup, choose_control
 from programde.crt.statistics import make_statistic
+from programde.screen.guides import check_ntc_labels
 from programde.screen.screen import Screen
 from programde.screen.store import load_screen
 
@@ -25,17 +27,41 @@ def guides_alone(screen: Screen, o: Options) -> pd.DataFrame:
     return guide_concordance(effects, errors, screen.guide_to_target)
 
 
-@stage("crt")
-def main(o: Options) -> None:
-    screen = load_screen(SCREEN)
+def tested(screen: Screen, o: Options, control: ControlGroup) -> pd.DataFrame:
+    """Test all units, save what that gives; what stands behind each of them, as a table."""
+    labels = check_ntc_labels(screen.guide_to_target, o.data.ntc_labels)
+    units = units_to_test(screen, labels, kind=o.analysis.unit)
+    levels = condition_levels(screen) if o.analysis.by_condition else [""]
+    probabilities = Probabilities(len(levels) * len(units))
     result = run_targets(
-        screen, run_options(o, o.n_resamples), unit=o.analysis.unit, **comparison(o)
+        screen,
+        run_options(o, o.n_resamples),
+        unit=o.analysis.unit,
+        visit=probabilities,
+        **comparison(o),
     )
     with replacing_folder(CRT) as folder:
         result.save(folder)
-    write_table(guides_alone(screen, o), GUIDES)
+    empty = o.analysis.drop_empty_batches
+    return unit_support(
+        screen, units, control, probabilities, levels=levels, drop_empty_batches=empty
+    )
+
+
+@stage("crt")
+def main(o: Options) -> None:
+    screen = load_screen(SCREEN)
     control = choose_control(screen, o.analysis.control, o.data.ntc_labels)
-    write_json(CONTROL, {"kind": control.kind, "reason": control.reason})
+    if control.warning:
+        note(control.warning)
+    support = tested(screen, o, control)
+    separated = int((support["note"] != "").sum())
+    if separated:
+        note(f"{separated} of {len(support)} units are separated from their controls: see {UNITS}")
+    write_table(support, UNITS)
+    write_table(guides_alone(screen, o), GUIDES)
+    about = {"kind": control.kind, "reason": control.reason, "warning": control.warning}
+    write_json(CONTROL, about)
 
 
 if __name__ == "__main__":

@@ -6,10 +6,10 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline import report
 from pipeline.crossfit import load_crossfit
 from pipeline.io import read_json, replacing_folder, write_json
 from pipeline.paths import (
+    ACROSS,
     CONTROL,
     CROSSFIT,
     GUIDES,
@@ -22,7 +22,10 @@ from pipeline.paths import (
     RESULTS,
     SCREEN,
     TRUTH,
+    UNITS,
 )
+from pipeline.pictures import draw
+from pipeline.report import Facts, compose_page
 from pipeline.stage import Options, stage
 from programde.diagnostics.findings import discovery_counts, truth_metrics
 from programde.diagnostics.metrics import calibration_metrics
@@ -70,23 +73,28 @@ def main(o: Options) -> None:
     used = "raw" if o.calibrate.kind == "none" else o.calibrate.kind
     metrics = control_metrics(tables, o)
     truth = pd.read_parquet(TRUTH)
-    known = truth_metrics(results, truth) if len(truth) else None
+    by_target = results.assign(gene=results["target"]) if "target" in results else results
+    known = truth_metrics(by_target, truth) if len(truth) else None
+    crossfit, why_not = load_crossfit(CROSSFIT)
     counts = discovery_counts(results)
     found = {key.removeprefix("discoveries_"): value for key, value in counts.items()}
     numbers = {**flat(metrics, used), "discoveries": found, "truth": known or {}}
 
-    facts = report.Facts(
+    facts = Facts(
         screen=load_screen(SCREEN),
         results=results,
         omnibus=pd.read_csv(OMNIBUS),
-        guides=pd.read_parquet(GUIDES),
+        across=pd.read_csv(ACROSS),
+        guides=pd.read_csv(GUIDES),
+        units=pd.read_csv(UNITS),
         control=read_json(CONTROL),
         controls=tables,
         metrics=metrics,
         used=used,
         truth=truth if len(truth) else None,
         truth_metrics=known,
-        crossfit=load_crossfit(CROSSFIT),
+        crossfit=crossfit,
+        why_no_crossfit=why_not,
         input_summary=read_json(INPUT_REPORT / "summary.json"),
         input_targets=pd.read_parquet(INPUT_REPORT / "targets.parquet"),
         input_programs=pd.read_parquet(INPUT_REPORT / "programs.parquet"),
@@ -94,9 +102,7 @@ def main(o: Options) -> None:
         level=o.fdr.level,
     )
     with replacing_folder(PLOTS) as folder:
-        pictures = report.draw(facts, folder)
-        page = report.compose_page(facts, pictures)
-        write_report(REPORT, page)
+        write_report(REPORT, compose_page(facts, draw(facts, folder)))
     write_json(METRICS, numbers)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pipeline.io import replacing_folder
 from pipeline.paths import NTC_NULL, SCREEN
 from pipeline.stage import Options, stage
-from pipeline.testing import comparison, run_options
+from pipeline.testing import comparison, group_options, run_options
 from programde.analysis.testing import run_ntc_groups
 from programde.screen.store import load_screen
 
@@ -14,7 +14,7 @@ from programde.screen.store import load_screen
 def main(o: Options) -> None:
     screen = load_screen(SCREEN)
     controls = run_ntc_groups(
-        screen, run_options(o, o.n_resamples), seed=o.seed, **comparison(o), **o.controls.as_dict()
+        screen, run_options(o, o.n_resamples), seed=o.seed, **comparison(o), **group_options(o)
     )
     with replacing_folder(NTC_NULL) as folder:
         controls.save(folder)

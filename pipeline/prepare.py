@@ -62,11 +62,24 @@ def with_burden(screen: Screen, ntc_labels: list[str]) -> Screen:
     return replace(screen, covariate_table=table.assign(**{BURDEN: np.asarray(burden)}))
 
 
+def in_one_line(numbers: dict[str, float | int]) -> str:
+    """What came in, before any long work."""
+    return (
+        f"screen: {numbers['cells']:,} cells x {numbers['programs']:,} programs, "
+        f"{numbers['targets']:,} targets ({numbers['guides']:,} guides, "
+        f"{numbers['guides_per_cell_median']:g} per cell, median), "
+        f"{numbers['treated_per_target_min']:,} to {numbers['treated_per_target_max']:,} treated "
+        f"cells per target, {numbers['batches']:,} batches, "
+        f"{numbers['usages_at_floor']:.0%} of the usages at the floor of {numbers['floor']:.2g}"
+    )
+
+
 @stage("prepare")
 def main(o: Options) -> None:
     screen, truth = read(o)
     screen = with_burden(screen, check_ntc_labels(screen.guide_to_target, o.data.ntc_labels))
     report = input_report(screen)
+    print(in_one_line(report.numbers), flush=True)
     for remark in report.remarks:
         note(remark)
     with replacing_folder(SCREEN) as folder:

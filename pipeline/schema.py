@@ -136,6 +136,13 @@ class Controls:
 
 
 @dataclass
+class Crossfit:
+    min_guides: int = number(minimum=4)
+    n_ntc_units: int = number(minimum=1)
+    n_holdout_units: int = number(minimum=1)
+
+
+@dataclass
 class Fdr:
     adjust: Adjust = MISSING
     level: float = number(above=0, below=1)
@@ -170,6 +177,7 @@ class Config:
     analysis: Analysis = MISSING
     covariates: Covariates = MISSING
     controls: Controls = MISSING
+    crossfit: Crossfit = MISSING
     fdr: Fdr = MISSING
     report: Report = MISSING
     compute: Compute = MISSING
@@ -294,7 +302,9 @@ class FixedFloor:
 
 
 @dataclass
-class Bernoulli:
+class Plain:
+    """A kind without keys of its own."""
+
     kind: str = MISSING
 
 
@@ -311,20 +321,10 @@ class Stratified:
 
 
 @dataclass
-class Ols:
-    kind: str = MISSING
-
-
-@dataclass
 class Utest:
     kind: str = MISSING
     use: RankedBy = MISSING
     rank_method: RankMethod = MISSING
-
-
-@dataclass
-class Calibration:
-    kind: str = MISSING
 
 
 @dataclass
@@ -371,12 +371,12 @@ KINDS: dict[str, dict[str, type]] = {
         "positive_quantile": PositiveQuantileFloor,
         "fixed": FixedFloor,
     },
-    "sampler": {"bernoulli_index": Bernoulli, "stratified_perm": Stratified},
-    "test": {"ols": Ols, "utest": Utest},
+    "sampler": {"bernoulli_index": Plain, "stratified_perm": Stratified},
+    "test": {"ols": Plain, "utest": Utest},
     "calibrate": {
-        "none": Calibration,
-        "skew_normal": Calibration,
-        "saddlepoint": Calibration,
+        "none": Plain,
+        "skew_normal": Plain,
+        "saddlepoint": Plain,
         "ntc_empirical": NtcEmpirical,
     },
 }
@@ -390,5 +390,5 @@ def register() -> None:
 #: Dataclasses of the sections and parts of sections that have no kinds, by the name of their type.
 PARTS = {
     cls.__name__: cls
-    for cls in (Analysis, Covariates, Controls, Fdr, Matching, Report, Compute, Tracking)
+    for cls in (Analysis, Covariates, Controls, Crossfit, Fdr, Matching, Report, Compute, Tracking)
 }

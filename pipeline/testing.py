@@ -36,6 +36,11 @@ def comparison(o: Options) -> dict[str, Any]:
     }
 
 
+def group_options(o: Options) -> dict[str, Any]:
+    """How non-targeting guides are grouped: `controls`."""
+    return dict(o.controls.as_dict())
+
+
 def n_jobs(o: Options) -> int:
     """Threads: all cores where none are asked for."""
     return -1 if o.compute.n_jobs is None else int(o.compute.n_jobs)

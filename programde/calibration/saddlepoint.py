@@ -56,8 +56,10 @@ __all__ = [
 
 SIDES = ("both", "left", "right")
 
-#: Relative error of the screening p-value that is let pass.
+#: The screening p-value may leave out this share of itself, and serves only for laws whose
+#: skewness and excess kurtosis are below these: beyond, a law may have several modes.
 SCREEN_TOLERANCE = 0.02
+_SCREEN_SKEWNESS, _SCREEN_KURTOSIS = 0.5, 0.6
 #: The Lugannani-Rice tail is trusted where its second-order term changes it by less than this ...
 _SECOND_ORDER = 0.01
 #: ... no few summands dominate: sum q a^4 / (sum q a^2)^2 of the tilted law is below this ...
@@ -309,6 +311,8 @@ def _tails(sums, side: str, screen_level: float) -> Tails:
     wanted = combine_sides(log_upper[live], log_lower[live], side)
     with np.errstate(invalid="ignore"):
         good = (wanted > screen_level) & (size <= SCREEN_TOLERANCE * wanted)
+        good &= np.abs(skewness[live]) < _SCREEN_SKEWNESS
+        good &= np.abs(kurtosis[live]) < _SCREEN_KURTOSIS
     branch[live] = MOMENTS
     rest = live[~good]
 

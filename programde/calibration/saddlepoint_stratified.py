@@ -14,7 +14,8 @@ import numpy as np
 
 from programde.compiled import njit
 
-from .saddlepoint_contour import light_sums, log_tail, series_coefficient, series_start
+from .saddlepoint_contour import log_tail
+from .saddlepoint_groups import light_sums, series_coefficient, series_start
 from .saddlepoint_items import LAPLACE, LONGEST_SERIES, group_rule, make_items
 from .saddlepoint_strata import fill_strata, strata_cumulants, strata_root, strata_tilt
 

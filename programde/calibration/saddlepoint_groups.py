@@ -7,7 +7,8 @@ z^m in prod (1 + z b_i) for a group of fixed total m, and its Laplace approximat
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from programde.compiled import njit
 
 from .saddlepoint_kernels import FAST
 

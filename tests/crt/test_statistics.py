@@ -78,6 +78,26 @@ def test_a_standard_error_is_missing_where_a_cell_has_leverage_one():
     assert not np.isfinite(error).any() or (error[np.isfinite(error)] > 1e3).all()
 
 
+def test_a_cell_alone_at_its_level_of_a_covariate_leaves_standard_errors_as_they_are():
+    screen = screen_of(n=200, p=3)
+    alone = replace(
+        screen,
+        covariates=np.column_stack([screen.covariates, np.arange(200) == 5]),
+        covariate_names=[*screen.covariate_names, "level_5"],
+    )
+    rest = population_of(screen, np.flatnonzero(np.arange(200) != 5))
+    for treated in (np.arange(3, 40), np.array([1, 6, 80, 150, 199])):  # with and without cell 5
+        prepared = OLS().prepare(population_of(alone))
+        effect = prepared.observed(treated)
+        error = prepared.standard_errors([treated], effect[None])[0]
+        others = rest.locate(treated)
+        without = OLS().prepare(rest)
+        expected = without.observed(others)
+        np.testing.assert_allclose(effect, expected, atol=1e-12)
+        same = without.standard_errors([others], expected[None])[0]
+        np.testing.assert_allclose(error, same, rtol=1e-10)
+
+
 def test_standard_errors_do_not_depend_on_the_block_of_units_or_cells(monkeypatch):
     from programde.crt.statistics import ols
 

@@ -93,7 +93,9 @@ class PreparedOLS:
             se^2 = sum_i x~_i^2 e_i^2 / (1 - h_i)^2 / d^2        (MacKinnon and White 1985)
 
         expanded in beta, so that all units and programs are three matrix products per block of
-        cells. NaN where a treated cell has leverage 1 (a single treated cell, for instance).
+        cells. A cell of leverage 1 under the covariates alone (the only one at its level of one)
+        has x~ = e = 0, whatever its treatment, and is left out. NaN where a cell has leverage 1
+        by its treatment (a single treated cell, for instance).
 
         Returns
         -------
@@ -104,6 +106,7 @@ class PreparedOLS:
         sizes = np.array([t.size for t in treated])
         d = sizes - np.einsum("gj,gj->g", projections, projections)
         base = np.einsum("ij,ij->i", self.basis, self.basis)
+        alone = base > 1.0 - _ALONE
         second = np.zeros((n_units, self.n_programs))
         first = np.zeros((n_units, self.n_programs))
         fourth = np.zeros(n_units)
@@ -114,8 +117,9 @@ class PreparedOLS:
                 x = projections @ -self.basis[begin:end].T
                 for g, places in enumerate(treated):
                     x[g, places[bounds[g][block] : bounds[g][block + 1]] - begin] += 1.0
+                x[:, alone[begin:end]] = 0.0
                 square = x * x
-                leverage = base[begin:end] + square / d[:, None]
+                leverage = np.where(alone, 0.0, base)[begin:end] + square / d[:, None]
                 weight = square / (1.0 - leverage) ** 2
                 residual = self.summands[begin:end]
                 second += weight @ (residual * residual)
@@ -146,5 +150,7 @@ class PreparedOLS:
         return Linearised(t, weights, t * constant, basis=self.basis, bend=t)
 
 
+#: A cell within this of leverage 1 says nothing about the effect.
+_ALONE = 1e-9
 #: Cells per block of the matrix products for standard errors.
 _CELLS = 4096

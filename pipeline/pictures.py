@@ -60,7 +60,8 @@ class Pictures:
             return None
         base = name.split(" in ")[0]
         if name.startswith("crossfit_"):
-            what = name.removeprefix("crossfit_").replace("_", " ").replace("genelevel", "targets")
+            what = name.removeprefix("crossfit_")
+            what = "all programs" if what == "genelevel" else what.removeprefix("program_")
             title, how, narrow = f"Held-out guides: {what}", CROSSFIT, True
         else:
             title, how, narrow = SHOWN[base]

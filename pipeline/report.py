@@ -66,7 +66,7 @@ def compose_page(facts: Facts, pictures: Pictures) -> Report:
     return Report(
         title="Which target shifts which program?",
         subtitle=sections.compared_with(facts),
-        warnings=[facts.control["warning"].capitalize() + "."] if facts.control["warning"] else [],
+        warnings=sections.warnings(facts),
         results=facts.results,
         metrics=facts.metrics,
         kind=facts.used,

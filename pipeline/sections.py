@@ -52,6 +52,12 @@ def compared_with(facts: Facts) -> str:
     return f"Perturbed cells against {COMPARED[control['kind']]} ({control['reason']})."
 
 
+def warnings(facts: Facts) -> list[str]:
+    """What makes the whole run doubtful."""
+    text = facts.control["warning"]
+    return [f"{text[0].upper()}{text[1:]}."] if text else []
+
+
 def evidence(facts: Facts, pictures: Pictures) -> list[Block]:
     """What the control groups show."""
     used = facts.metrics[facts.used]
@@ -156,7 +162,7 @@ def held_out(facts: Facts, pictures: Pictures) -> Section:
         f"{info['n_guides_B']} are held out)."
     ).replace("%", " %")
     note = (
-        f"{info['note'].capitalize()}. These p-values come from non-targeting guides alone and "
+        f"{info['note'][0].upper()}{info['note'][1:]}. These p-values come from non-targeting guides alone and "
         "trust no resampling model; few guides give few distinct values. They stand beside the "
         "p-values above and replace them under calibrate=ntc_empirical."
     )
@@ -179,7 +185,7 @@ def inputs(facts: Facts, pictures: Pictures) -> list[Block]:
 def _number(key: str, value: float) -> str:
     if key == "usages_at_floor":
         return f"{value:.1%}".replace("%", " %")
-    return f"{value:,}" if isinstance(value, int) else f"{value:.3g}"
+    return f"{value:,}" if isinstance(value, int) or value >= 1000 else f"{value:.3g}"
 
 
 def _units(facts: Facts) -> Table:

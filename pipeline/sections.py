@@ -162,9 +162,9 @@ def held_out(facts: Facts, pictures: Pictures) -> Section:
         f"{info['n_guides_B']} are held out)."
     ).replace("%", " %")
     note = (
-        f"{info['note'][0].upper()}{info['note'][1:]}. These p-values come from non-targeting guides alone and "
-        "trust no resampling model; few guides give few distinct values. They stand beside the "
-        "p-values above and replace them under calibrate=ntc_empirical."
+        f"{info['note'][0].upper()}{info['note'][1:]}. These p-values come from non-targeting "
+        "guides alone and trust no resampling model; few guides give few distinct values. They "
+        "stand beside the p-values above and replace them under calibrate=ntc_empirical."
     )
     return Section(title, [note, *pictures.crossfit()], lead, "heldout")
 

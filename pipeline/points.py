@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -117,6 +118,8 @@ class Settings:
         The class of Hydra's sweeper.
     tracking
         The section `tracking` of the configuration.
+    side_by_side
+        How many points Hydra's launcher computes at a time on this machine; -1 for all.
     """
 
     def __init__(self, request: Request, conf: Path) -> None:
@@ -127,9 +130,10 @@ class Settings:
         self.axes = dict(config.hydra.sweeper.get("params") or {})
         self.tracking = {str(key): str(config.tracking[key]) for key in config.tracking}
         self.experiment = chosen
+        self.side_by_side = int(config.hydra.launcher.get("n_jobs") or 1)
 
 
-def expand(request: Request, settings: Settings) -> list[tuple[list[str], str]]:
+def expand(request: Request, settings: Settings, conf: Path) -> list[tuple[list[str], str]]:
     """The overrides and the name of every point of a grid, in Hydra's order.
 
     Raises
@@ -138,15 +142,33 @@ def expand(request: Request, settings: Settings) -> list[tuple[list[str], str]]:
         An override that cannot be read, or a sweep without -m.
     """
     listed = [f"{key}={value}" for key, value in settings.axes.items()] if settings.multirun else []
-    parsed = [_parsed(text) for text in [*listed, *request.overrides]]
-    swept = {o.key_or_group for o in parsed if o.is_sweep_override()}
-    if swept and not settings.multirun:
-        raise OptionError(f"{', '.join(sorted(swept))} has several values: add -m to sweep")
-    try:
-        grid = BasicSweeper.split_arguments(parsed, None)[0]
-    except HydraException as error:
-        raise OptionError(" ".join(str(error).split())) from None
-    return [(overrides, _name(overrides, swept)) for overrides in grid]
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(config_dir=str(conf), version_base="1.3"):
+        parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+        parsed = [_parsed(parser, text) for text in [*listed, *request.overrides]]
+        swept = {o.key_or_group for o in parsed if o.is_sweep_override()}
+        if swept and not settings.multirun:
+            raise OptionError(f"{', '.join(sorted(swept))} has several values: add -m to sweep")
+        try:
+            grid = BasicSweeper.split_arguments(parsed, None)[0]
+        except HydraException as error:
+            raise OptionError(" ".join(str(error).split())) from None
+    values: dict[str, set[str]] = {}
+    for overrides in grid:
+        for override in overrides:
+            values.setdefault(override.split("=")[0], set()).add(override)
+    varying = {key for key, seen in values.items() if len(seen) > 1}
+    return [(overrides, _name(overrides, varying)) for overrides in grid]
+
+
+def share_cores(points: Sequence[Point], side_by_side: int) -> None:
+    """Give points that are computed at the same time a part of this machine's cores each."""
+    at_once = min(side_by_side, len(points)) if side_by_side > 0 else len(points)
+    if at_once < 2:
+        return
+    for point in points:
+        if point.params and point.params["compute"]["n_jobs"] is None:
+            point.params["compute"]["n_jobs"] = max(1, (os.cpu_count() or 1) // at_once)
 
 
 def make_point(overrides: list[str], name: str, conf: Path, plan: Plan) -> Point:
@@ -199,17 +221,17 @@ def _composed(conf: Path, overrides: Sequence[str]) -> DictConfig:
         return compose("config", overrides=list(overrides), return_hydra_config=True)
 
 
-def _parsed(text: str) -> Override:
+def _parsed(parser: OverridesParser, text: str) -> Override:
     try:
-        return OverridesParser.create().parse_override(text)
+        return parser.parse_overrides([text])[0]
     except HydraException:
         raise OptionError(
             f"{text!r} cannot be read; write key=value, and quote a value with special signs"
         ) from None
 
 
-def _name(overrides: Sequence[str], swept: set[str]) -> str:
-    told = [o for o in overrides if o.lstrip("+").split("=")[0] in swept]
+def _name(overrides: Sequence[str], varying: set[str]) -> str:
+    told = [override for override in overrides if override.split("=")[0] in varying]
     return " ".join(told or overrides) or "default"
 
 

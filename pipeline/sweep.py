@@ -39,11 +39,12 @@ from pipeline.points import (
     fill_point,
     make_point,
     read_request,
+    share_cores,
     sweep_id,
 )
 from pipeline.schema import register
 from pipeline.tracking import Tracking
-from pipeline.workspace import SWEEPS, Plan, compute, lay_out, locked, snapshot
+from pipeline.workspace import SWEEPS, Plan, compute, driving, lay_out, locked, snapshot
 from programde.errors import ProgramDEError
 
 #: Folder of the sweep, for points that Hydra's other sweepers think of while it goes on.
@@ -72,7 +73,8 @@ def main() -> None:
         os.environ["HYDRA_FULL_ERROR"] = "1"
         request = read_request(sys.argv[1:])
         settings = Settings(request, root / "conf")
-        status = drive(root, request, settings, started)
+        with driving(root):
+            status = drive(root, request, settings, started)
     except ProgramDEError as error:
         status = _complain(str(error))
     except (HydraException, OmegaConfBaseException) as error:
@@ -88,8 +90,9 @@ def drive(root: Path, request: Request, settings: Settings, started: float) -> i
     listed = settings.sweeper == GRID or not settings.multirun
     points = []
     if listed:
-        grid = expand(request, settings)
+        grid = expand(request, settings, root / "conf")
         points = [make_point(overrides, name, root / "conf", plan) for overrides, name in grid]
+        share_cores(points, settings.side_by_side)
     sweep = sweep_id(points or [Point("", [*request.launching, *request.overrides])])
     folder = root / SWEEPS / "runs" / sweep
     folder.mkdir(parents=True, exist_ok=True)
@@ -153,7 +156,10 @@ def work_on(root: Path, folder: Path, file: Path) -> Outcome:
         message = str(error) if known else f"{type(error).__name__}: {error}"
         outcome.state, outcome.error = "failed", " ".join(message.split())
         if run is not None:
-            tracking.fail(run, outcome.error)
+            try:
+                tracking.fail(run, outcome.error)
+            except Exception as second:  # a full disk, say: the others still go on
+                outcome.error += f" (and could not be recorded: {second})"
     else:
         outcome.report = str(report)
     outcome.seconds = round(time.monotonic() - started, 2)

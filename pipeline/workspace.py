@@ -108,13 +108,24 @@ class Plan:
 
 
 @contextlib.contextmanager
-def locked(name: str, root: Path | None = None) -> Iterator[None]:
-    """Hold the lock `name`; wait for whoever holds it. Freed by the system if we are killed."""
-    folder = (root or Path.cwd()) / SWEEPS / "locks"
+def locked(name: str, root: Path, kind: int = fcntl.LOCK_EX) -> Iterator[None]:
+    """Hold the lock `name`; wait for whoever holds it. Freed by the system if we are killed.
+
+    Raises
+    ------
+    BlockingIOError
+        Somebody holds it, and `kind` says not to wait.
+    """
+    folder = root / SWEEPS / "locks"
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / f"{name}.lock").open("a") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
+        fcntl.flock(stream, kind)
         yield
+
+
+def driving(root: Path) -> contextlib.AbstractContextManager[None]:
+    """Say that a sweep is going on, for as long as the context lasts; several may."""
+    return locked("driver", root, fcntl.LOCK_SH)
 
 
 def snapshot(root: Path) -> Plan:
@@ -199,20 +210,16 @@ def compute(plan: Plan, params: dict[str, Any], workspace: Path) -> list[StageRu
 def clean(root: Path) -> str:
     """Delete the folders of all points that nobody is computing; one line on what that freed."""
     freed = kept = count = 0
+    now = fcntl.LOCK_EX | fcntl.LOCK_NB
     for folder in sorted((root / SWEEPS / "points").glob("*")):
-        with (_lock_folder(root) / f"point-{folder.name}.lock").open("a") as stream:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                kept += 1
-                continue
-            freed += _size(folder)
-            shutil.rmtree(folder)
-            count += 1
-    if not kept:
-        for name in ("code", "site", "hydra", "locks"):
-            freed += _size(root / SWEEPS / name)
-            shutil.rmtree(root / SWEEPS / name, ignore_errors=True)
+        try:
+            with locked(f"point-{folder.name}", root, now):
+                freed += _removed(folder)
+                count += 1
+        except BlockingIOError:
+            kept += 1
+    with contextlib.suppress(BlockingIOError), locked("driver", root, now):
+        freed += sum(_removed(root / SWEEPS / name) for name in ("code", "site", "hydra", "locks"))
     cache = _size(_cache_dir(root), links=True)
     in_use = f", {kept} in use were left" if kept else ""
     return (
@@ -221,10 +228,11 @@ def clean(root: Path) -> str:
     )
 
 
-def _lock_folder(root: Path) -> Path:
-    folder = root / SWEEPS / "locks"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+def _removed(folder: Path) -> int:
+    """Delete a folder; the bytes that this freed."""
+    size = _size(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+    return size
 
 
 def _stage_environment(code: Path, log: Path) -> dict[str, str]:

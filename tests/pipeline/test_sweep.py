@@ -11,6 +11,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from pipeline.points import Point, Settings, expand, read_request, share_cores
+from pipeline.schema import register
 from pipeline.tracking import PARENT_TAG
 
 from .conftest import SHORT, Project
@@ -44,17 +46,21 @@ def test_one_point(swept: Project) -> None:
 
 
 @pytest.mark.slow
-def test_grid_with_an_impossible_value(swept: Project) -> None:
-    done = swept.sweep("-m", "usage.eps_quantile=1e-4,7", "sampler=bernoulli,stratified")
+def test_grid_with_points_that_fail(swept: Project) -> None:
+    words = ["-m", "usage.eps_quantile=1e-4,7", "seed=1,2,666"]
+    done = swept.sweep(*words)
     assert done.status == 1
-    assert executions(swept) == ALL + AFTER_PREPARE  # prepare is shared
-    assert "[4/4]" in done.out
-    assert "4 points" in done.out
-    assert "2 failed" in done.out
-    lines = done.err.strip().splitlines()
-    assert len(lines) == 2
+    assert executions(swept) == [*ALL, *AFTER_PREPARE]  # prepare is shared
+    assert "[6/6]" in done.out
+    assert "6 points" in done.out
+    assert "4 failed" in done.out
+    first, *lines = done.err.strip().splitlines()
+    assert first == (
+        "failed: usage.eps_quantile=0.0001 seed=666: stage crt: the number of the beast is no seed"
+    )
+    assert len(lines) == 3
     for line in lines:
-        assert line.startswith("failed: usage.eps_quantile=7 sampler=")
+        assert line.startswith("failed: usage.eps_quantile=7 seed=")
         assert "usage.eps_quantile=7.0 is out of range: must be >= 0 and < 1" in line
 
     tracking = swept.tracking()
@@ -62,7 +68,7 @@ def test_grid_with_an_impossible_value(swept: Project) -> None:
     children = [run for run in runs if PARENT_TAG in run.data.tags]
     (parent,) = [run for run in runs if PARENT_TAG not in run.data.tags]
     assert {run.data.tags[PARENT_TAG] for run in children} == {parent.info.run_id}
-    assert sorted(run.info.status for run in children) == ["FAILED"] * 2 + ["FINISHED"] * 2
+    assert sorted(run.info.status for run in children) == ["FAILED"] * 4 + ["FINISHED"] * 2
     assert parent.info.status == "FAILED"
     good = next(run for run in children if run.info.status == "FINISHED")
     assert good.data.params["usage"] == "quantile"
@@ -72,29 +78,22 @@ def test_grid_with_an_impossible_value(swept: Project) -> None:
     assert set(good.data.metrics) >= {f"seconds/{s}" for s in ALL} | {f"executed/{s}" for s in ALL}
     kept = {item.path for item in tracking.client.list_artifacts(good.info.run_id)}
     assert kept >= {"reports", "params.yaml", "dvc.lock"}
-    bad = next(run for run in children if run.info.status == "FAILED")
-    assert "out of range" in bad.data.tags["programde.error"]
+    errors = [run.data.tags.get("programde.error", "") for run in children]
+    assert sum("out of range" in error for error in errors) == 3
+    assert sum("beast" in error for error in errors) == 1
 
     table = pd.read_csv(swept.folder / "reports/sweep/ranking.csv")
-    assert list(table["sampler"]) == ["bernoulli", "stratified"]
+    assert sorted(table["seed"]) == [1, 2]
     assert list(table["verdict"]) == ["calibrated"] * 2
     page = (swept.folder / "reports/sweep/index.html").read_text()
     assert "2 of 2 settings are calibrated" in page
 
     # The same words again: what is finished is not repeated, what failed is tried again.
-    again = swept.sweep("-m", "usage.eps_quantile=1e-4,7", "sampler=bernoulli,stratified")
+    again = swept.sweep(*words)
     assert again.status == 1
     assert again.out.count("finished before") == 2
     assert executions(swept) == []
-    assert len(tracking.client.search_runs([tracking.experiment])) == 5
-
-
-@pytest.mark.slow
-def test_a_stage_that_fails(swept: Project) -> None:
-    done = swept.sweep("-m", "seed=1,666")
-    assert done.status == 1
-    assert [outcome.state for outcome in swept.outcomes()] == ["computed", "failed"]
-    assert done.err == "failed: seed=666: stage crt: the number of the beast is no seed\n"
+    assert len(tracking.client.search_runs([tracking.experiment])) == 7
 
 
 def started(project: Project, *words: str) -> subprocess.Popen[str]:
@@ -112,7 +111,7 @@ def started(project: Project, *words: str) -> subprocess.Popen[str]:
 
 @pytest.mark.slow
 def test_killed_and_started_again_twice_at_once(swept: Project) -> None:
-    words = ["-m", "report.seed=1,2,3"]
+    words = ["-m", "report.seed=1,2"]
     driver = started(swept, *words)
     deadline = time.monotonic() + 200
     while not list(swept.folder.glob("sweeps/runs/*/0000.outcome.json")):
@@ -128,8 +127,8 @@ def test_killed_and_started_again_twice_at_once(swept: Project) -> None:
     assert other.returncode == 0, out + err
     assert "report.seed=1: finished before" in done.out
     tracking = swept.tracking()
-    assert len(tracking.points()) == 3
-    assert len(tracking.client.search_runs([tracking.experiment])) == 4
+    assert len(tracking.points()) == 2
+    assert len(tracking.client.search_runs([tracking.experiment])) == 3
 
 
 @pytest.mark.slow
@@ -161,3 +160,39 @@ def test_what_the_driver_refuses(swept: Project) -> None:
         assert done.status == 1
         assert said in done.err
         assert done.err.count("\n") == 1
+
+
+def test_points_of_a_grid(swept: Project) -> None:
+    """Ranges and globs as Hydra has them; names hold what differs."""
+    conf = swept.folder / "conf"
+    register()
+
+    def names(*words: str) -> list[str]:
+        request = read_request(["-m", *words])
+        return [name for _, name in expand(request, Settings(request, conf), conf)]
+
+    assert names("seed=range(1,4)", "n_resamples=99") == ["seed=1", "seed=2", "seed=3"]
+    assert names("sampler=glob(strat*)") == ["sampler=stratified", "sampler=stratified_burden"]
+    assert len(names("experiment=calibration_grid")) == 24
+    assert names("experiment=calibration_grid", "usage=fixed", "sampler=bernoulli") == [
+        "test=ols",
+        "test=utest",
+    ]
+
+
+@pytest.mark.slow
+def test_points_that_a_sweeper_thinks_of(swept: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other sweepers than Hydra's grid propose points while the sweep goes on."""
+    monkeypatch.setattr("pipeline.sweep.GRID", "none of Hydra's")
+    done = swept.sweep("-m", "report.n_boot=5,0")
+    assert [outcome.state for outcome in swept.outcomes()] == ["computed", "failed"]
+    assert "report.n_boot=0 is out of range" in done.err
+
+
+def test_points_side_by_side_share_the_cores() -> None:
+    points = [Point("", [], params={"compute": {"n_jobs": n}}) for n in (None, 3)]
+    share_cores(points, 1)
+    assert points[0].params["compute"]["n_jobs"] is None
+    share_cores(points, 2)
+    cores = os.cpu_count() or 1
+    assert [p.params["compute"]["n_jobs"] for p in points] == [max(1, cores // 2), 3]

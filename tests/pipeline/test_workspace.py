@@ -11,7 +11,7 @@ import pytest
 from pipeline.config import resolve
 from pipeline.explain import compose_config
 from pipeline.schema import register
-from pipeline.workspace import Plan, clean, dvc_repository, lay_out, locked, snapshot
+from pipeline.workspace import Plan, clean, driving, dvc_repository, lay_out, locked, snapshot
 
 from .conftest import STAGES, Project
 
@@ -69,7 +69,7 @@ def test_clean_leaves_what_is_in_use(project: Project) -> None:
     plan = snapshot(project.folder)
     for name in ("done", "busy"):
         lay_out(plan, params(project), name)
-    with locked("point-busy", project.folder):
+    with locked("point-busy", project.folder), driving(project.folder):
         line = clean(project.folder)
     assert "1 workspaces deleted, 1 in use were left" in line
     assert [p.name for p in (project.folder / "sweeps/points").iterdir()] == ["busy"]

@@ -101,30 +101,34 @@ class PreparedOLS:
         -------
         (G, K) float64
         """
+        from programde.crt.kernels.robust import hc3_weights, squares
+
         n, n_units = self.basis.shape[0], len(treated)
         projections = np.stack([self.basis[t].sum(axis=0) for t in treated])
         sizes = np.array([t.size for t in treated])
         d = sizes - np.einsum("gj,gj->g", projections, projections)
         base = np.einsum("ij,ij->i", self.basis, self.basis)
         alone = base > 1.0 - _ALONE
+        base[alone] = 0.0
         second = np.zeros((n_units, self.n_programs))
         first = np.zeros((n_units, self.n_programs))
         fourth = np.zeros(n_units)
         bounds = [np.searchsorted(t, np.arange(0, n + _CELLS, _CELLS)) for t in treated]
+        cubic = np.empty((n_units, _CELLS))
+        square = np.empty((_CELLS, self.n_programs))
+        for block, begin in enumerate(range(0, n, _CELLS)):
+            end = min(begin + _CELLS, n)
+            size = end - begin
+            x = projections @ -self.basis[begin:end].T
+            for g, places in enumerate(treated):
+                x[g, places[bounds[g][block] : bounds[g][block + 1]] - begin] += 1.0
+            x[:, alone[begin:end]] = 0.0
+            hc3_weights(x, base[begin:end], 1.0 / d, cubic[:, :size], fourth)
+            residual = self.summands[begin:end]
+            squares(residual, square[:size])
+            second += x @ square[:size]
+            first += cubic[:, :size] @ residual
         with np.errstate(divide="ignore", invalid="ignore"):
-            for block, begin in enumerate(range(0, n, _CELLS)):
-                end = min(begin + _CELLS, n)
-                x = projections @ -self.basis[begin:end].T
-                for g, places in enumerate(treated):
-                    x[g, places[bounds[g][block] : bounds[g][block + 1]] - begin] += 1.0
-                x[:, alone[begin:end]] = 0.0
-                square = x * x
-                leverage = np.where(alone, 0.0, base)[begin:end] + square / d[:, None]
-                weight = square / (1.0 - leverage) ** 2
-                residual = self.summands[begin:end]
-                second += weight @ (residual * residual)
-                first += (weight * x) @ residual
-                fourth += np.einsum("gi,gi->g", weight, square)
             variance = second - 2.0 * effects * first + effects**2 * fourth[:, None]
             return np.sqrt(np.maximum(variance, 0.0)) / d[:, None]
 
@@ -153,4 +157,4 @@ class PreparedOLS:
 #: A cell within this of leverage 1 says nothing about the effect.
 _ALONE = 1e-9
 #: Cells per block of the matrix products for standard errors.
-_CELLS = 4096
+_CELLS = 1024

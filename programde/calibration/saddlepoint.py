@@ -60,6 +60,8 @@ SIDES = ("both", "left", "right")
 #: skewness and excess kurtosis are below these: beyond, a law may have several modes.
 SCREEN_TOLERANCE = 0.02
 _SCREEN_SKEWNESS, _SCREEN_KURTOSIS = 0.5, 0.6
+#: ... and for draws whose number of uncertain cells is at least this (sum p (1 - p)).
+_SCREEN_COUNT = 4.0
 #: The Lugannani-Rice tail is trusted where its second-order term changes it by less than this ...
 _SECOND_ORDER = 0.01
 #: ... no few summands dominate: sum q a^4 / (sum q a^2)^2 of the tilted law is below this ...
@@ -68,6 +70,9 @@ _DOMINANCE = 0.04
 _NOT_EMPTY = 15.0
 #: ... and the threshold is not next to the mean, where 1/u - 1/w has no digits.
 _NEAR_MEAN = 0.05
+#: With fewer uncertain cells than this, both tails of a test are inverted where p exceeds e^...
+_FEW_DRAWS = 10.0
+_LOG_BOTH = np.log(0.005)
 
 
 class Tails(NamedTuple):
@@ -313,6 +318,7 @@ def _tails(sums, side: str, screen_level: float) -> Tails:
         good = (wanted > screen_level) & (size <= SCREEN_TOLERANCE * wanted)
         good &= np.abs(skewness[live]) < _SCREEN_SKEWNESS
         good &= np.abs(kurtosis[live]) < _SCREEN_KURTOSIS
+        good &= sums.count_variance >= _SCREEN_COUNT
     branch[live] = MOMENTS
     rest = live[~good]
 
@@ -334,9 +340,18 @@ def _tails(sums, side: str, screen_level: float) -> Tails:
         branch[rest[trusted]] = SADDLEPOINT
         rough = ~trusted
         if rough.any():
-            codes, log_p = _inverted(sums, rest[rough], upper[rough], roots[rough])
-            _put(log_upper, log_lower, rest[rough], upper[rough], log_p)
-            branch[rest[rough]] = codes
+            which, own = rest[rough], upper[rough]
+            codes, log_p, atoms = _inverted(sums, which, own, roots[rough])
+            _put(log_upper, log_lower, which, own, log_p)
+            branch[which] = codes
+            # where single draws carry weight, P(T >= t) and P(T <= t) share that of t itself
+            both = atoms & (log_p > _LOG_BOTH) & (codes == INVERSION)
+            if both.any():
+                codes, log_p, _ = _inverted(sums, which[both], ~own[both], None)
+                done = codes == INVERSION
+                target, up = which[both][done], ~own[both][done]
+                log_upper[target[up]] = log_p[done][up]
+                log_lower[target[~up]] = log_p[done][~up]
     return Tails(combine_sides(log_upper, log_lower, side), branch, cumulants)
 
 
@@ -349,14 +364,24 @@ def _put(log_upper, log_lower, which, upper, log_p) -> None:
     log_upper[other] = other_tail(log_p[~upper])
 
 
-def _inverted(sums, which, upper, roots) -> tuple[np.ndarray, np.ndarray]:
-    """Steps 4 and 5 for tests `which` (J,) whose Lugannani-Rice tail is not good enough."""
-    start = np.where(np.isfinite(roots[:, 0]), np.clip(roots[:, 0], 0.3, 60.0), 3.0)
+def _inverted(sums, which, upper, roots) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Steps 4 and 5 for tests `which` (J,) whose Lugannani-Rice tail is not good enough.
+
+    roots None: the tail opposite to that of the roots. Returns codes, log p, and where single
+    draws may carry weight.
+    """
+    start = np.full(which.size, 3.0)
+    chernoff = np.zeros(which.size)
+    if roots is not None:
+        known = np.isfinite(roots[:, 0])
+        start[known] = np.clip(roots[known, 0], 0.3, 60.0)
+        # e^(K - l s) at the root; 1 where not even that is known
+        known = np.isfinite(roots[:, 1]) & (roots[:, 7] > 0)
+        chernoff[known] = -roots[known, 1]
     out = sums.invert(which, np.where(upper, 1.0, -1.0), start)
     log_p, gap, failed, log_end, beyond = out[:, 0], out[:, 1], out[:, 3], out[:, 4], out[:, 5] > 0
     done = np.isfinite(log_p) & (log_p <= 1e-9) & (gap < 0.02) & (failed == 0)
     codes = np.where(done, INVERSION, np.where(beyond, END, CHERNOFF)).astype(np.int8)
-    # e^(K - l s) at the root; 1 where not even that is known
-    chernoff = np.where(np.isfinite(roots[:, 1]) & (roots[:, 7] > 0), -roots[:, 1], 0.0)
     log_p = np.where(done, log_p, np.where(beyond, log_end, chernoff))
-    return codes, np.minimum(log_p, 0.0)
+    atoms = (out[:, 2] <= 0) | (sums.count_variance < _FEW_DRAWS)
+    return codes, np.minimum(log_p, 0.0), atoms

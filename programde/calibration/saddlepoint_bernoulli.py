@@ -2,9 +2,8 @@
 
 The upper tail of one test, with summands a in units of the null standard deviation:
 1. the root of K'(l) = s and the Lugannani-Rice ingredients (`bernoulli_root`);
-2. where that is too rough, inversion along the contour (`invert_bernoulli`): draws of exactly one
-   cell are counted exactly, draws of two or more by quadrature. The draw of no cell, whose
-   statistic is 0 by definition, belongs to neither tail.
+2. where that is too rough, inversion along the contour (`saddlepoint_inversion`).
+Cells with p > 1/2 are followed by their absence, which changes nothing but the numerics.
 
 A statistic whose event is not quite linear gives its curvature: a matrix B (n, q) and g with
     {T >= t} = {sum x a + g (||B'(x - p)||^2 - E ||B'(x - p)||^2) >= s},
@@ -38,19 +37,30 @@ def log_no_cell(p):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def standardised(row, tau, v, threshold, sd, sign, a):
-    """Fill a (n,) = sign (row - tau v) / sd; returns the threshold on that scale."""
+def standardised(row, tau, v, threshold, flip, sd, sign, a):
+    """Fill a (n,) = flip sign (row - tau v) / sd; returns (threshold, its rounding) on that scale.
+
+    flip (n,) is -1 for cells followed by their absence, whose sum moves to the threshold.
+    """
     factor = sign / sd
+    always = 0.0
+    size = 0.0
     for i in range(a.size):
-        a[i] = (row[i] - tau * v[i]) * factor
-    return threshold * factor
+        x = (row[i] - tau * v[i]) * factor
+        if flip[i] < 0.0:
+            always += x
+            x = -x
+        a[i] = x
+        size = max(size, abs(x))
+    s = threshold * factor
+    return s - always, 1e-10 * (size + abs(s))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def most_extreme(a, p, s, tolerance):
+def most_extreme(a, p, s, tolerance, any_flipped):
     """(log probability of the draw of largest sum, whether s lies above that sum).
 
-    The draw of all cells with a > 0, or of the best single cell where there is none.
+    The draw of all cells with a > 0; where there is none, no cell or the best single one.
     """
     largest = 0.0
     log_p = 0.0
@@ -63,19 +73,21 @@ def most_extreme(a, p, s, tolerance):
             log_p += np.log1p(-p[i])
         if a[i] > a[best]:
             best = i
-    if not a[best] > 0.0:
+    if not (a[best] > 0.0 or any_flipped):
         largest = a[best]
         log_p += np.log(p[best]) - np.log1p(-p[best])
     return log_p, s > largest - tolerance
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def solve_bernoulli(Wt, tau, v, threshold, p, cumulants, which, g, B, square, cross, constant, out):
+def solve_bernoulli(
+    Wt, tau, v, threshold, p, flip, cumulants, which, g, B, square, cross, constant, out
+):
     """Roots for the tests `which` (J,) of one unit, each on the side where its statistic lies.
 
-    Wt (K, n), tau, threshold, g (K,), v, p (n,), cumulants (K, 4), the curvature's B, square,
-    cross, constant as in `curvature_shift`; out (J, 9) as `bernoulli_root`, the passes negative
-    where there is no root.
+    Wt (K, n), tau, threshold, g (K,), v, p (n,) <= 1/2, flip (n,), cumulants (K, 4), the
+    curvature's B, square, cross, constant as in `curvature_shift`; out (J, 9) as
+    `bernoulli_root`, the passes negative where there is no root.
     """
     a = np.empty(p.size)
     for j in range(which.size):
@@ -83,7 +95,7 @@ def solve_bernoulli(Wt, tau, v, threshold, p, cumulants, which, g, B, square, cr
         sd = np.sqrt(cumulants[k, 1])
         z = (threshold[k] - cumulants[k, 0]) / sd
         sign = 1.0 if z >= 0.0 else -1.0
-        s = standardised(Wt[k], tau[k], v, threshold[k], sd, sign, a)
+        s, _ = standardised(Wt[k], tau[k], v, threshold[k], flip, sd, sign, a)
         z = abs(z)
         skew = sign * cumulants[k, 2] / sd**3
         excess = cumulants[k, 3] / sd**4
@@ -111,8 +123,9 @@ def solve_bernoulli(Wt, tau, v, threshold, p, cumulants, which, g, B, square, cr
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def invert_tests(
-    Wt, tau, v, threshold, p, cumulants, which, sign, start, g, B, square, cross, constant, out
-):
+    Wt, tau, v, threshold, p, flip, cumulants, which, sign, start,
+    g, B, square, cross, constant, out,
+):  # fmt: skip
     """Inversions for the tests `which` (J,), tail sign (J,) +1 upper or -1 lower.
 
     start (J,) a guess of the saddlepoint, the rest as in `solve_bernoulli`; out (J, 6): the four
@@ -120,20 +133,21 @@ def invert_tests(
     """
     a = np.empty(p.size)
     log_none = log_no_cell(p)
+    odds_sum = 0.0
+    for i in range(p.size):
+        odds_sum += p[i] / (1.0 - p[i])
+    flipped = flip < 0.0
+    any_flipped = flipped.any()
     for j in range(which.size):
         k = which[j]
         sd = np.sqrt(cumulants[k, 1])
-        s = standardised(Wt[k], tau[k], v, threshold[k], sd, sign[j], a)
-        largest = 0.0
-        for i in range(p.size):
-            largest = max(largest, abs(a[i]))
-        tolerance = 1e-10 * (abs(s) + largest)
+        s, tolerance = standardised(Wt[k], tau[k], v, threshold[k], flip, sd, sign[j], a)
         curvature = sign[j] * g[k] / sd if B.shape[1] > 0 else 0.0
         out[j, 0], out[j, 1], out[j, 2], out[j, 3] = invert_bernoulli(
-            a, p, s, start[j], log_none, tolerance, curvature, B, square, cross, constant
-        )
-        log_end, beyond = most_extreme(a, p, s, tolerance)
-        out[j, 4] = log_end
+            a, p, s, start[j], log_none, odds_sum, tolerance, flipped, any_flipped,
+            curvature, B, square, cross, constant,
+        )  # fmt: skip
+        out[j, 4], beyond = most_extreme(a, p, s, tolerance, any_flipped)
         out[j, 5] = 1.0 if beyond else 0.0
 
 
@@ -152,30 +166,32 @@ class BernoulliSums:
     """
 
     def __init__(self, Wt, tau, v, threshold, p, basis=None, bend=None):
-        self.Wt, self.tau, self.v, self.threshold, self.p = Wt, tau, v, threshold, p
+        self.Wt, self.tau, self.v, self.threshold = Wt, tau, v, threshold
         self.cumulants = np.empty((1, *tau.shape, 4))
         bernoulli_cumulants_kernel(Wt, tau[None], v[None], p[None], self.cumulants)
         self.cumulants = self.cumulants[0]
-        self.log_no_cell = log_no_cell(p)
+        self.count_variance = float(p @ (1.0 - p))
+        self._flip = np.where(p > 0.5, -1.0, 1.0)
+        self._p = np.where(p > 0.5, 1.0 - p, p)
         self._basis, self._bend = basis, bend
 
     @cached_property
     def curvature(self):
-        """g (K,), B (n, q), row sums of squares (n,), B B'p (n,), constant."""
+        """g (K,), B (n, q), row sums of squares (n,), B B'p (n,), constant, for followed cells."""
         if self._basis is None or self._bend is None:
             empty = np.empty(0)
-            return np.zeros(self.tau.shape), np.empty((self.p.size, 0)), empty, empty, 0.0
-        B = np.ascontiguousarray(self._basis, dtype=np.float64)
+            return np.zeros(self.tau.shape), np.empty((self._p.size, 0)), empty, empty, 0.0
+        B = np.ascontiguousarray(self._flip[:, None] * self._basis, dtype=np.float64)
         square = np.einsum("ij,ij->i", B, B)
-        mean = B.T @ self.p
-        constant = float(mean @ mean - (self.p * (1.0 - self.p)) @ square)
+        mean = B.T @ self._p
+        constant = float(mean @ mean - (self._p * (1.0 - self._p)) @ square)
         return np.asarray(self._bend, dtype=np.float64), B, square, B @ mean, constant
 
     def roots(self, which):
         """(J, 9) as `solve_bernoulli`, for tests `which` (J,)."""
         out = np.full((which.size, 9), np.nan)
         solve_bernoulli(
-            self.Wt, self.tau, self.v, self.threshold, self.p, self.cumulants, which,
+            self.Wt, self.tau, self.v, self.threshold, self._p, self._flip, self.cumulants, which,
             *self.curvature, out,
         )  # fmt: skip
         return out
@@ -183,17 +199,17 @@ class BernoulliSums:
     def log_rest(self, which, roots):
         """log of (e^K / P(no cell)) at the roots: how many cells a tilted draw holds."""
         sd = np.sqrt(self.cumulants[which, 1])
-        s = np.abs(roots[:, 0]) * np.sign(self._z(which)) * self.threshold[which] / sd
-        return s - roots[:, 1] - self.log_no_cell
-
-    def _z(self, which):
-        return self.threshold[which] - self.cumulants[which, 0]
+        always = (self._flip < 0.0).astype(np.float64)
+        moved = self.Wt[which] @ always - self.tau[which] * (self.v @ always)
+        upper = self.threshold[which] >= self.cumulants[which, 0]
+        s = np.where(upper, 1.0, -1.0) * (self.threshold[which] - moved) / sd
+        return roots[:, 0] * s - roots[:, 1] - log_no_cell(self._p)
 
     def invert(self, which, sign, start):
         """(J, 6) as `invert_tests`."""
         out = np.full((which.size, 6), np.nan)
         invert_tests(
-            self.Wt, self.tau, self.v, self.threshold, self.p, self.cumulants, which,
+            self.Wt, self.tau, self.v, self.threshold, self._p, self._flip, self.cumulants, which,
             sign, start, *self.curvature, out,
         )  # fmt: skip
         return out

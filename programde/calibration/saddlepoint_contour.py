@@ -139,6 +139,8 @@ def contour_tail(
             at_zero[g] *= z[g] ** (-float(totals[g]))
     rest = np.exp(-log_rest)
     split = rest > 0.0
+    # so few draws that the difference below would have no digits: those of two cells are all
+    pairs_only = log_rest < 1e-4
     values = np.empty(cap + 1, dtype=np.complex128)
     last_big = 0
     failed = 0
@@ -179,7 +181,9 @@ def contour_tail(
                     new_root = -new_root
                 root[g] = new_root
                 phi *= product * z[g] ** (-float(totals[g])) / at_zero[g] * new_root
-        if split:
+        if pairs_only:
+            phi = 0.5 * (f[0] * f[0] - f[1])
+        elif split:
             phi -= rest * (1.0 + first)
         if span > 0.0:
             values[node] = phi * 0.5 * span / np.sinh(0.5 * span * complex(c, y))

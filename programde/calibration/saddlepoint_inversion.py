@@ -1,9 +1,11 @@
 """Inversion for one test under Bernoulli draws, with few draws and curved events done exactly.
 
-Draws of exactly one cell are counted one by one; draws of two or more go through the contour
-integral of `saddlepoint_contour`, on a contour that suits them; the draw of no cell belongs to
-neither tail. `curvature_shift` is the expectation that moves the threshold of an event that is
-not quite linear (see `saddlepoint_bernoulli`).
+Cells with p > 1/2 are followed by their absence (x -> 1 - x, a -> -a), so that "no cell" is the
+most probable draw even where propensities separate. Draws of no and of exactly one cell are
+counted one by one; draws of two or more go through the contour integral of `saddlepoint_contour`,
+on a contour that suits them. The draw without any treated cell, whose statistic is 0 by
+definition, belongs to neither tail. `curvature_shift` is the expectation that moves the threshold
+of an event that is not quite linear (see `saddlepoint_bernoulli`).
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from .saddlepoint_contour import log_tail
 from .saddlepoint_items import FREE, LIGHT_ODDS, make_items
 from .saddlepoint_kernels import FAST, exponential, tilted_slopes, tilted_sums
 
+ENUMERATED = 14  # up to so many cells every draw is looked at
 _ALL_CELLS = 3000  # no more light cells than this are taken one by one
 
 
@@ -116,23 +119,79 @@ def curvature_shift(a, p, c, B, square, cross, constant, none):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def invert_bernoulli(a, p, s, l, log_none, tolerance, g, B, square, cross, constant):
+def enumerate_draws(a, p, s, flipped, g, B, square, cross, constant):
+    """P(S >= s) over all 2^n draws, one cell changed at a time (Gray code), curvature included.
+
+    flipped (n,) bool marks cells whose x is followed as 1 - x; the draw of no cell is left out.
+    """
+    n = a.size
+    q = B.shape[1]
+    drawn = np.zeros(n, dtype=np.bool_)
+    sums = np.zeros(q)
+    value = 0.0
+    inner = 0.0
+    log_p = 0.0
+    treated = 0
+    for i in range(n):
+        log_p += np.log1p(-p[i])
+        treated += flipped[i]
+    result = 0.0
+    for step in range(1 << n):
+        if step > 0:
+            i = 0
+            while not (step >> i) & 1:
+                i += 1
+            sign = -1.0 if drawn[i] else 1.0
+            drawn[i] = not drawn[i]
+            value += sign * a[i]
+            log_p += sign * (np.log(p[i]) - np.log1p(-p[i]))
+            treated += 1 if drawn[i] != flipped[i] else -1
+            if g != 0.0:
+                inner += sign * cross[i]
+                for j in range(q):
+                    sums[j] += sign * B[i, j]
+        if treated == 0:
+            continue
+        reached = value
+        if g != 0.0:
+            reached += g * (constant - 2.0 * inner)
+            for j in range(q):
+                reached += g * sums[j] * sums[j]
+        if reached >= s:
+            result += np.exp(log_p)
+    return result
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def invert_bernoulli(
+    a, p, s, l, log_none, odds_sum, tolerance, flipped, any_flipped, g, B, square, cross, constant
+):
     """log P(S >= s, at least one cell) by inversion, s anywhere in the support.
 
-    a (n,) in units of the sum's standard deviation, l the saddlepoint or a guess of it, log_none
-    = `log_no_cell(p)`, tolerance the rounding of s within which a draw counts as reaching it,
-    g and B, square, cross, constant the curvature (`curvature_shift`; g = 0: none).
+    a, p (n,) with p <= 1/2 (`flipped` cells count as drawn when they are not), a in units of the
+    sum's standard deviation; l the saddlepoint or a guess of it; log_none = `log_no_cell(p)`,
+    odds_sum = sum p / (1 - p); tolerance the rounding of s within which a draw counts as
+    reaching it; g and B, square, cross, constant the curvature (`curvature_shift`; g = 0: none).
     Returns (log p, relative difference from half the nodes, nodes (negative: blurred), failed);
     log p is -inf where no draw was found to reach s.
     """
     n = a.size
+    if n <= ENUMERATED:
+        total = enumerate_draws(a, p, s - tolerance, flipped, g, B, square, cross, constant)
+        return (np.log(total) if total > 0.0 else -np.inf), 0.0, 0, 0
     c = choose_contour(a, p, s, max(l, 0.7), False)
     k0, _, k2, _, _, _, _ = tilted_sums(a, p, c)
     log_rest = k0 - log_none
     alone = 0.0
-    split = log_rest < 30.0
+    # draws of no or one cell are taken apart wherever they may be a part of the tail
+    split = log_none + np.log1p(odds_sum) > min(k0 - c * s, 0.0) - 16.0
     if split:
         alone = count_single(a, p, s - tolerance, log_none, g, square, cross, constant)
+        if any_flipped and g * constant >= s - tolerance:
+            alone += np.exp(log_none)
+        # P(two or more cells) <= (sum p)^2 / 2
+        if 0.5 * odds_sum * odds_sum < 1e-3 * alone:
+            return np.log(alone), 0.0, 0, 0
         if log_rest < 4.0:
             c = choose_contour(a, p, s, c, True)
             k0, _, k2, _, _, _, _ = tilted_sums(a, p, c)

@@ -296,6 +296,7 @@ class StratifiedSums:
             Wt, tau, v, self._cells, self._first, self._size, self._total, self._flip,
             self.cumulants,
         )  # fmt: skip
+        self.count_variance = float((drawn * (self._size - drawn) / self._size).sum())
         always = _cells_of(order, starts, full)
         self.cumulants[:, 0] += Wt[:, always].sum(axis=1) - tau * v[always].sum()
 

@@ -90,7 +90,9 @@ def draw(facts: Facts, folder: Path) -> Pictures:
         drawn["truth"] = plots.truth_figure(_by_target(results), facts.truth, level=level)
     for condition, part in facts.by_condition(results):
         part = part.assign(q_value=part["q_value_within"])
-        drawn[f"volcano in {condition}"] = plots.volcano(part, level=level, title=condition)
+        drawn[f"volcano in {condition}"] = plots.volcano(
+            part, level=level, effect_label=f"effect ({label})", title=condition
+        )
         drawn[f"heatmap in {condition}"] = plots.effect_heatmap(part, level=level, title=condition)
     files = plots.file_names(drawn)
     paths = {name: plots.save_png(it, folder / f"{files[name]}.png") for name, it in drawn.items()}

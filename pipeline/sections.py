@@ -78,17 +78,20 @@ def guides(facts: Facts) -> list[Section]:
     """Whether the guides of a target agree, and hits that rest on one of them."""
     if "target" in facts.results:  # units are single guides
         return []
-    hits = facts.results.loc[facts.results["q_value"] <= facts.level, ["gene", "program"]]
+    # guides are compared over all cells, so with conditions the hits are those over all of them
+    found = facts.across if len(facts.across) else facts.results
+    hits = found.loc[found["q_value"] <= facts.level, ["gene", "program"]]
     hits = hits.drop_duplicates().rename(columns={"gene": "target"})
     shown = hits.merge(facts.guides, on=["target", "program"])
     shown = shown.sort_values("heterogeneity_p", kind="stable")
-    alone = carried_by_one_guide(facts.results, facts.guides, level=facts.level)
+    alone = carried_by_one_guide(found, facts.guides, level=facts.level)
     columns = ["target", "program", "n_guides", "sign_agreement", "heterogeneity_p", "i_squared"]
     columns += ["leading_guide", "z", "z_without_leading"]
     formats = {"sign_agreement": "percent", "i_squared": "percent", "z": "fixed"}
     formats |= {"z_without_leading": "fixed"}
+    where = " over all conditions" if len(facts.across) else ""
     lead = (
-        f"{len(alone):,} of {len(shown):,} hits rest on a single guide."
+        f"{len(alone):,} of {len(shown):,} hits{where} rest on a single guide."
         if len(shown)
         else "There is no hit whose guides could be compared."
     )

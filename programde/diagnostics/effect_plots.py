@@ -223,7 +223,7 @@ def effect_heatmap(
         parts.append(f"{len(genes)} of {n_genes:,} genes")
     if len(programs) < n_programs:
         parts.append(f"{len(programs)} of {n_programs:,} programs")
-    note = f" ({', '.join(parts[1:])} with the smallest p)" if len(parts) > 1 else ""
+    note = f"\n{', '.join(parts[1:])} with the smallest p" if len(parts) > 1 else ""
     figure.axes[0].set_title(parts[0] + note)
     return figure
 

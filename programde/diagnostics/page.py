@@ -57,7 +57,8 @@ table{border-collapse:collapse;font-size:.9rem;min-width:100%}
 th,td{padding:5px 12px 5px 0;text-align:left;border-bottom:1px solid var(--line);
 vertical-align:baseline}
 thead th{color:var(--soft);font-weight:600;border-bottom:2px solid var(--line);
-white-space:nowrap}
+vertical-align:bottom}
+thead .n{white-space:normal}
 .n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}.w{white-space:nowrap}
 tbody tr:hover{background:var(--wash)}
 .keys th{font-weight:500;color:var(--soft);white-space:nowrap;padding-right:24px}

@@ -10,6 +10,7 @@ from programde.analysis.calibrating import CALIBRATIONS, calibrate, raw_p
 from programde.analysis.tables import adjust_p, ntc_table, omnibus_table, results_table
 from programde.analysis.testing import RunOptions, run_ntc_groups, run_targets
 from programde.calibration.empirical import empirical_p
+from programde.calibration.saddlepoint_formulas import BRANCHES
 from programde.crt.samplers import Bernoulli
 from programde.crt.statistics import OLS, UTest
 from programde.errors import OptionError
@@ -93,6 +94,23 @@ def test_without_draws_raw_p_values_are_missing_and_calibrations_refuse(screen):
     for method in ("none", "skew_normal"):
         with pytest.raises(OptionError, match=f"calibrate={method} needs null draws"):
             calibrate(result, method)
+
+
+def test_saddlepoint_says_which_way_each_p_value_was_got(screen, result):
+    def revisit(visit):
+        run_targets(screen, options(n_resamples=0), ntc_labels="NTC", visit=visit)
+
+    table = results_table(result, calibrate(result, "saddlepoint", revisit=revisit))
+    names = [*COLUMNS]
+    names.insert(names.index("calibration") + 1, "branch")
+    assert list(table.columns) == names
+    missing = table["gene"] == "T1"
+    assert (table.loc[missing, "branch"] == "").all()
+    assert table.loc[missing, "p_value"].isna().all()
+    assert table.loc[~missing, "branch"].isin(BRANCHES).all()
+    # the same law, drawn and computed
+    gap = table.loc[~missing, "p_value"] - table.loc[~missing, "p_raw"]
+    assert gap.abs().max() < 5 * 0.5 / np.sqrt(99)
 
 
 def test_wrong_names_are_refused(result):

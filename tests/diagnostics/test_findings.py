@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from programde.diagnostics.findings import carried_by_one_guide
 from programde.diagnostics.metrics import discovery_counts, truth_metrics
 from programde.errors import InputError
 
@@ -78,3 +79,24 @@ def test_missing_names_are_refused():
         discovery_counts(RESULTS.drop(columns="q_value"))
     with pytest.raises(InputError, match="1 NaN"):
         truth_metrics(RESULTS, TRUTH.replace(1.0, np.nan).fillna({"y": 0.0}))
+
+
+def test_hits_carried_by_one_guide():
+    results = pd.DataFrame(
+        {"gene": list("abcde"), "program": "p", "q_value": [0.01, 0.01, 0.01, 0.01, 0.5]}
+    )
+    concordance = pd.DataFrame(
+        {
+            "target": list("abcde"),
+            "program": "p",
+            "n_guides": [4, 4, 4, 1, 4],
+            "z": [-9.0, 5.0, -5.0, 6.0, 2.0],
+            # a: the others agree; b: they show little; c: they point the other way; d: no other
+            "z_without_leading": [-6.0, 0.9, 0.5, np.nan, -2.0],
+        }
+    )
+    assert list(carried_by_one_guide(results, concordance)["target"]) == ["d", "c", "b"]
+    assert list(carried_by_one_guide(results, concordance, least=0.0)["target"]) == ["d", "c"]
+    assert carried_by_one_guide(results, concordance, level=0.001).empty
+    with pytest.raises(InputError, match="no column 'z'"):
+        carried_by_one_guide(results, concordance.drop(columns="z"))

@@ -64,7 +64,10 @@ def test_every_choice_composes(
         (["sampler=bernuli"], ["sampler=bernuli", "did you mean 'bernoulli'", "stratified"]),
         (["n_resamples=abc"], ["n_resamples=abc", "'abc'", "Integer"]),
         (["n_resamples=-1"], ["n_resamples=-1", ">= 0"]),
-        (["n_resamples=0"], ["n_resamples=0", "skew_normal", ">= 1"]),
+        (
+            ["n_resamples=0", "calibrate=skew_normal"],
+            ["n_resamples=0", "skew_normal", ">= 1"],
+        ),
         (["usage.eps_quantil=1"], ["usage.eps_quantil ", "did you mean 'usage.eps_quantile'"]),
         (["usage.eps_quantile=3"], ["usage.eps_quantile=3", ">= 0 and < 1"]),
         (["usage.eps_quantile=abc"], ["usage.eps_quantile=abc", "Float"]),

@@ -134,6 +134,19 @@ def _check_across(plain: dict[str, Any]) -> None:
         raise OptionError(
             "analysis.by_condition=True needs data.condition_key: name the column of the condition"
         )
+    if plain["calibrate"]["kind"] == "ntc_empirical":
+        # asked now, not after the draws: non-targeting guides are compared with whole targets
+        for key, only in (("by_condition", False), ("unit", "union")):
+            if (given := plain["analysis"][key]) != only:
+                raise OptionError(
+                    f"analysis.{key}={given} does not go with calibrate=ntc_empirical: "
+                    "choose calibrate=saddlepoint"
+                )
+        if plain["side"] != "both":
+            raise OptionError(
+                f"side={plain['side']} does not go with calibrate=ntc_empirical, which is "
+                "two-sided: choose calibrate=saddlepoint"
+            )
     if not plain["data"]["ntc_labels"]:
         raise OptionError("data.ntc_labels=[] leaves no control: name at least one target")
     clip = plain["sampler"].get("burden_clip_quantiles")

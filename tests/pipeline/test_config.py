@@ -98,6 +98,12 @@ def test_every_choice_composes(
             ["matching.n_d_bins=0", ">= 1"],
         ),
         (["analysis.by_condition=true"], ["data.condition_key"]),
+        (
+            ["calibrate=ntc_empirical", "data.condition_key=day", "analysis.by_condition=true"],
+            ["analysis.by_condition=True", "calibrate=ntc_empirical", "saddlepoint"],
+        ),
+        (["calibrate=ntc_empirical", "analysis.unit=guide"], ["analysis.unit=guide"]),
+        (["calibrate=ntc_empirical", "side=left"], ["side=left", "two-sided"]),
         (["covariates.standardize=maybe"], ["covariates.standardize=maybe", "bool"]),
         (["fdr.level=1.5"], ["fdr.level=1.5", "> 0 and < 1"]),
         (["fdr.level=nan"], ["fdr.level=", "> 0 and < 1"]),

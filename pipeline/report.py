@@ -40,6 +40,7 @@ class Facts:
     units: pd.DataFrame
     control: dict[str, str]
     controls: dict[str, pd.DataFrame]
+    group_size: int
     metrics: dict[str, dict[str, Any]]
     used: str
     truth: pd.DataFrame | None

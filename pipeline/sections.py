@@ -62,10 +62,13 @@ def evidence(facts: Facts, pictures: Pictures) -> list[Block]:
     """What the control groups show."""
     used = facts.metrics[facts.used]
     partitions = int(used["n_partitions"])
-    groups = f"{used['n_independent']:,} groups of non-targeting guides"
+    n, size = used["n_independent"], facts.group_size
+    groups = f"{n:,} groups of {size} non-targeting guides"
+    if size == 1:
+        groups = f"{n:,} single non-targeting guides"
     if partitions > 1:
         groups += f", formed anew in each of {partitions} partitions of the guides"
-    text = f"Behind this: {groups}, {used['n_tests']:,} tests in all."
+    text = f"Behind this: {groups}; {used['n_tests']:,} tests in all."
     return [text, *pictures.some("rates", "qq_conditions")]
 
 

@@ -37,6 +37,7 @@ _LABELS = {
     "p_acat": "p, combined",
     "q_acat": "q, combined",
     "q_acat_within": "q, combined, within",
+    "fallback": "another p-value, because",
     "top_program": "strongest in",
     "top_effect": "effect there",
 }
@@ -202,12 +203,14 @@ def _hit_table(rows: pd.DataFrame, title: str) -> Table:
     for column in ("calibration", "fallback"):  # worth a column only where it tells rows apart
         if column in shown and shown[column].nunique(dropna=False) <= 1:
             shown = shown.drop(columns=column)
+    shown = shown.drop(columns=[c for c in ("effect_se",) if c in shown and shown[c].isna().all()])
     note = (
         "Effect: shift of the program in treated cells, on the scale of the test; positive means "
         "the program rises when the gene is perturbed. q: the share of false hits to expect "
         "among all tests with a q this small or smaller."
     )
-    return Table(shown, title, note, _LABELS, {"effect": "signed"}, limit=12)
+    labels = {**_LABELS, "gene": "guide"} if "target" in shown else _LABELS
+    return Table(shown, title, note, labels, {"effect": "signed"}, limit=12)
 
 
 def _omnibus_table(omnibus: pd.DataFrame) -> Table:

@@ -1,0 +1,60 @@
+"""Compile the kernels and keep them on disk: python scripts/compile_kernels.py [SAMPLER ...].
+
+The first run of anything else would compile what it needs and take a minute longer. Runs a very
+small screen through every statistic and calibration with the samplers named (default: all).
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+
+
+def compile_with(sampler_name: str) -> None:
+    """Go through everything that is compiled, with one sampler, as the stages do."""
+    from programde.analysis.calibrating import calibrate
+    from programde.analysis.testing import RunOptions, run_ntc_groups, run_targets
+    from programde.crt.samplers import make_sampler
+    from programde.crt.statistics import make_statistic
+    from programde.screen.readers.anndata import screen_from_anndata
+    from programde.screen.store import load_screen, save_screen
+    from programde.screen.synthetic import make_sceptre_style_synth
+
+    adata = make_sceptre_style_synth(
+        N=600, K=5, n_target_genes=6, guides_per_gene=3, ntc_frac_guides=0.4, effect_size=1.5
+    )
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "screen"
+        save_screen(screen_from_anndata(adata, usage_key="usage"), folder)
+        screen = load_screen(folder)
+        labels = ["non-targeting"]
+        for statistic in ("ols", "utest"):
+            options = RunOptions(
+                make_statistic(statistic), make_sampler(sampler_name), n_resamples=99
+            )
+            result = run_targets(screen, options, ntc_labels=labels)
+            run_ntc_groups(screen, options, ntc_labels=labels, n_partitions=2)
+            for method in ("skew_normal", "saddlepoint"):
+                calibrate(
+                    result,
+                    method,
+                    revisit=lambda visit, o=options: run_targets(
+                        screen, o, ntc_labels=labels, visit=visit
+                    ),
+                )
+        calibrate(result, "ntc_empirical", screen=screen, options={"ntc_labels": labels})
+
+
+def main(names: list[str]) -> None:
+    from programde.crt.samplers import SAMPLERS
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the little screen is no one's data
+        for name in names or SAMPLERS:
+            compile_with(name)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

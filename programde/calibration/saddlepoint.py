@@ -56,8 +56,11 @@ __all__ = [
 
 SIDES = ("both", "left", "right")
 
-#: The screening p-value may leave out this share of itself, and serves only for laws whose
-#: skewness and excess kurtosis are below these: beyond, a law may have several modes.
+#: Above this p-value the Edgeworth expansion may serve.
+SCREEN_LEVEL = 0.005
+#: It may leave out this share of itself by its own estimate (which proved to be ten times the
+#: error), and serves only for laws whose skewness and excess kurtosis are below these: beyond, a
+#: law may have several modes.
 SCREEN_TOLERANCE = 0.02
 _SCREEN_SKEWNESS, _SCREEN_KURTOSIS = 0.5, 0.6
 #: ... and for draws whose number of uncertain cells is at least this (sum p (1 - p)).
@@ -112,7 +115,7 @@ def bernoulli_tails(
     *,
     basis: np.ndarray | None = None,
     bend: np.ndarray | None = None,
-    screen_level: float = 0.05,
+    screen_level: float = SCREEN_LEVEL,
 ) -> Tails:
     """P-values of the K tests of a unit whose cells are redrawn as x_i ~ Bernoulli(p_i).
 
@@ -129,7 +132,7 @@ def bernoulli_tails(
         Propensities, inside (0, 1).
     side : {"both", "left", "right"}
     basis, bend : (n, q) and (K,), optional
-        Curvature of the event (see `saddlepoint_bernoulli`): exactly,
+        Curvature of the event (see `saddlepoint_bernoulli`), basis best in Fortran order: exactly,
         {sum_i x_i a_ik + bend_k (||basis'(x - p)||^2 - its null mean) >= threshold_k}.
     screen_level : float
         P-values above this come from the cumulants where these suffice; 1 screens nothing.
@@ -145,14 +148,15 @@ def bernoulli_tails(
     OptionError
         For an unknown side.
     """
-    Wt, tau, v, threshold = _checked(W, tau, v, threshold)
+    tau, v, threshold = _checked(W, tau, v, threshold)
     p = np.ascontiguousarray(p, dtype=np.float64)
     if p.shape != v.shape:
         raise InputError(f"p has shape {p.shape} for {v.size} cells; give one per cell")
     outside = int(np.count_nonzero(~((p > 0.0) & (p < 1.0))))
     if outside:
         raise InputError(f"{outside} propensities lie outside (0, 1); clip them, say at 1e-6")
-    return _tails(BernoulliSums(Wt, tau, v, threshold, p, basis, bend), side, screen_level)
+    sums = BernoulliSums(program_major(W), tau, v, threshold, p, basis, bend)
+    return _tails(sums, side, screen_level)
 
 
 def bernoulli_cumulants(W: np.ndarray, tau: np.ndarray, v: np.ndarray, p: np.ndarray) -> np.ndarray:
@@ -189,7 +193,7 @@ def stratified_tails(
     totals: np.ndarray,
     side: str = "both",
     *,
-    screen_level: float = 0.05,
+    screen_level: float = SCREEN_LEVEL,
 ) -> Tails:
     """P-values of the K tests of a unit whose cells are permuted within strata.
 
@@ -215,9 +219,9 @@ def stratified_tails(
     OptionError
         For an unknown side.
     """
-    Wt, tau, v, threshold = _checked(W, tau, v, threshold)
+    tau, v, threshold = _checked(W, tau, v, threshold)
     order, starts, totals = _checked_strata(order, starts, totals, v.size)
-    sums = StratifiedSums(Wt, tau, v, threshold, order, starts, totals)
+    sums = StratifiedSums(program_major(W), tau, v, threshold, order, starts, totals)
     return _tails(sums, side, screen_level)
 
 
@@ -233,9 +237,9 @@ def stratified_cumulants(
 
     Parameters as in `stratified_tails`; the result as in `bernoulli_cumulants`, for one unit.
     """
-    Wt, tau, v, threshold = _checked(W, tau, v, np.zeros(np.shape(tau)))
+    tau, v, threshold = _checked(W, tau, v, np.zeros(np.shape(tau)))
     order, starts, totals = _checked_strata(order, starts, totals, v.size)
-    return StratifiedSums(Wt, tau, v, threshold, order, starts, totals).cumulants
+    return StratifiedSums(program_major(W), tau, v, threshold, order, starts, totals).cumulants
 
 
 def moment_skew_normal(
@@ -276,7 +280,7 @@ def _checked(W, tau, v, threshold):
             f"v, tau and threshold have shapes {v.shape}, {tau.shape}, {threshold.shape}; "
             f"W {np.shape(W)} asks for {(n,)}, {(K,)}, {(K,)}"
         )
-    return program_major(W), tau, v, threshold
+    return tau, v, threshold
 
 
 def _checked_strata(order, starts, totals, n):

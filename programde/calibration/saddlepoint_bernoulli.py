@@ -22,17 +22,17 @@ import numpy as np
 from programde.compiled import njit
 
 from .saddlepoint_inversion import curvature_shift, invert_bernoulli
-from .saddlepoint_kernels import FAST, bernoulli_cumulants_kernel, bernoulli_root
+from .saddlepoint_kernels import FAST, bernoulli_cumulants_kernel, bernoulli_root, logarithm
 
 _SHIFT_SEEN = 0.003  # a change of log p by the curvature below this is left alone
 
 
 @njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
 def log_no_cell(p):
-    """log P(no cell is drawn) = sum log(1 - p)."""
+    """log P(no cell is drawn) = sum log(1 - p), p <= 1/2."""
     total = 0.0
     for i in range(p.size):
-        total += np.log1p(-p[i])
+        total += logarithm(1.0 - p[i])
     return total
 
 
@@ -81,12 +81,12 @@ def most_extreme(a, p, s, tolerance, any_flipped):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def solve_bernoulli(
-    Wt, tau, v, threshold, p, flip, cumulants, which, g, B, square, cross, constant, out
+    Wt, tau, v, threshold, p, flip, cumulants, which, g, Bt, square, cross, constant, out
 ):
     """Roots for the tests `which` (J,) of one unit, each on the side where its statistic lies.
 
     Wt (K, n), tau, threshold, g (K,), v, p (n,) <= 1/2, flip (n,), cumulants (K, 4), the
-    curvature's B, square, cross, constant as in `curvature_shift`; out (J, 9) as
+    curvature's Bt, square, cross, constant as in `curvature_shift`; out (J, 9) as
     `bernoulli_root`, the passes negative where there is no root.
     """
     a = np.empty(p.size)
@@ -103,14 +103,14 @@ def solve_bernoulli(
         guess = min(max(guess, 0.3 * z), 1.5 * z)
         passes = bernoulli_root(a, p, s, guess, out[j])
         curvature = sign * g[k] / sd
-        if curvature != 0.0 and B.shape[1] > 0 and passes > 0:
+        if curvature != 0.0 and Bt.shape[0] > 0 and passes > 0:
             before = 0.0
             for _ in range(4):
                 l = out[j, 0]
                 # ||B'd||^2 <= ||d||^2 for orthonormal B: most tests end here
                 if abs(l * curvature) * out[j, 8] < _SHIFT_SEEN:
                     break
-                shift = -curvature * curvature_shift(a, p, l, B, square, cross, constant, 0.0)
+                shift = -curvature * curvature_shift(a, p, l, Bt, square, cross, constant, 0.0)
                 if abs(l * (shift - before)) < _SHIFT_SEEN:
                     break
                 before = shift
@@ -124,7 +124,7 @@ def solve_bernoulli(
 @njit(nogil=True, cache=True, error_model="numpy")
 def invert_tests(
     Wt, tau, v, threshold, p, flip, cumulants, which, sign, start,
-    g, B, square, cross, constant, out,
+    g, Bt, square, cross, constant, out,
 ):  # fmt: skip
     """Inversions for the tests `which` (J,), tail sign (J,) +1 upper or -1 lower.
 
@@ -142,10 +142,10 @@ def invert_tests(
         k = which[j]
         sd = np.sqrt(cumulants[k, 1])
         s, tolerance = standardised(Wt[k], tau[k], v, threshold[k], flip, sd, sign[j], a)
-        curvature = sign[j] * g[k] / sd if B.shape[1] > 0 else 0.0
+        curvature = sign[j] * g[k] / sd if Bt.shape[0] > 0 else 0.0
         out[j, 0], out[j, 1], out[j, 2], out[j, 3] = invert_bernoulli(
             a, p, s, start[j], log_none, odds_sum, tolerance, flipped, any_flipped,
-            curvature, B, square, cross, constant,
+            curvature, Bt, square, cross, constant,
         )  # fmt: skip
         out[j, 4], beyond = most_extreme(a, p, s, tolerance, any_flipped)
         out[j, 5] = 1.0 if beyond else 0.0
@@ -162,7 +162,7 @@ class BernoulliSums:
     v, p : (n,)
         p strictly between 0 and 1.
     basis : (n, q), optional
-        Curvature B; with `bend` (K,) its coefficient g.
+        Curvature B, in Fortran order for speed; with `bend` (K,) its coefficient g.
     """
 
     def __init__(self, Wt, tau, v, threshold, p, basis=None, bend=None):
@@ -171,21 +171,24 @@ class BernoulliSums:
         bernoulli_cumulants_kernel(Wt, tau[None], v[None], p[None], self.cumulants)
         self.cumulants = self.cumulants[0]
         self.count_variance = float(p @ (1.0 - p))
-        self._flip = np.where(p > 0.5, -1.0, 1.0)
-        self._p = np.where(p > 0.5, 1.0 - p, p)
+        self._any_flipped = bool(p.max(initial=0.0) > 0.5)
+        self._flip = np.where(p > 0.5, -1.0, 1.0) if self._any_flipped else np.ones(p.size)
+        self._p = np.where(p > 0.5, 1.0 - p, p) if self._any_flipped else p
         self._basis, self._bend = basis, bend
 
     @cached_property
     def curvature(self):
-        """g (K,), B (n, q), row sums of squares (n,), B B'p (n,), constant, for followed cells."""
+        """g (K,), B' (q, n), row sums of squares of B (n,), B B'p (n,), constant."""
         if self._basis is None or self._bend is None:
             empty = np.empty(0)
-            return np.zeros(self.tau.shape), np.empty((self._p.size, 0)), empty, empty, 0.0
-        B = np.ascontiguousarray(self._flip[:, None] * self._basis, dtype=np.float64)
-        square = np.einsum("ij,ij->i", B, B)
-        mean = B.T @ self._p
+            return np.zeros(self.tau.shape), np.empty((0, self._p.size)), empty, empty, 0.0
+        Bt = np.ascontiguousarray(np.asarray(self._basis, dtype=np.float64).T)
+        if self._any_flipped:
+            Bt = Bt * self._flip
+        square = np.einsum("ji,ji->i", Bt, Bt)
+        mean = Bt @ self._p
         constant = float(mean @ mean - (self._p * (1.0 - self._p)) @ square)
-        return np.asarray(self._bend, dtype=np.float64), B, square, B @ mean, constant
+        return np.asarray(self._bend, dtype=np.float64), Bt, square, mean @ Bt, constant
 
     def roots(self, which):
         """(J, 9) as `solve_bernoulli`, for tests `which` (J,)."""
@@ -199,8 +202,10 @@ class BernoulliSums:
     def log_rest(self, which, roots):
         """log of (e^K / P(no cell)) at the roots: how many cells a tilted draw holds."""
         sd = np.sqrt(self.cumulants[which, 1])
-        always = (self._flip < 0.0).astype(np.float64)
-        moved = self.Wt[which] @ always - self.tau[which] * (self.v @ always)
+        moved = 0.0
+        if self._any_flipped:
+            always = (self._flip < 0.0).astype(np.float64)
+            moved = self.Wt[which] @ always - self.tau[which] * (self.v @ always)
         upper = self.threshold[which] >= self.cumulants[which, 0]
         s = np.where(upper, 1.0, -1.0) * (self.threshold[which] - moved) / sd
         return roots[:, 0] * s - roots[:, 1] - log_no_cell(self._p)

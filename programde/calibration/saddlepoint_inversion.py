@@ -91,41 +91,60 @@ def count_single(a, p, s, log_none, g, square, cross, constant):
 
 
 @njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
-def curvature_shift(a, p, c, B, square, cross, constant, none):
-    """E~ ||B'(x - p)||^2 - E ||B'(x - p)||^2 under the law tilted by c.
+def _tilted(a, p, c, t):
+    """Fill t with the tilted probabilities."""
+    for i in range(a.size):
+        e = p[i] * exponential(c * a[i])
+        t[i] = e / (1.0 - p[i] + e)
 
-    square (n,) = sum_j B_ij^2, cross = B B'p, constant = ||B'p||^2 - sum p (1 - p) square; none =
-    the tilted probability of no cell, 0 where draws of no or one cell are not taken out.
-    """
-    q = B.shape[1]
-    moved = np.zeros(q)
+
+@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
+def _dot(x, y):
+    total = 0.0
+    for i in range(x.size):
+        total += x[i] * y[i]
+    return total
+
+
+@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
+def _diagonal_terms(p, t, square, cross, none):
+    """(sum (square - 2 cross) (t - none o), sum square t^2, sum o), o the tilted odds."""
     linear = 0.0
     diagonal = 0.0
     odds = 0.0
-    for i in range(a.size):
-        e = p[i] * exponential(c * a[i])
-        t = e / (1.0 - p[i] + e)
-        o = e / (1.0 - p[i])
-        once = t - none * o
-        linear += (square[i] - 2.0 * cross[i]) * once
-        diagonal += square[i] * t * t
+    for i in range(p.size):
+        o = t[i] / (1.0 - t[i])
+        linear += (square[i] - 2.0 * cross[i]) * (t[i] - none * o)
+        diagonal += square[i] * t[i] * t[i]
         odds += o
-        for j in range(q):
-            moved[j] += B[i, j] * t
+    return linear, diagonal, odds
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def curvature_shift(a, p, c, Bt, square, cross, constant, none):
+    """E~ ||B'(x - p)||^2 - E ||B'(x - p)||^2 under the law tilted by c.
+
+    Bt (q, n) = B', square (n,) = sum_j B_ij^2, cross = B B'p, constant = ||B'p||^2 - sum p (1 - p)
+    square; none = the tilted probability of no cell, 0 where draws of no or one cell are not
+    taken out.
+    """
+    t = np.empty(a.size)
+    _tilted(a, p, c, t)
+    linear, diagonal, odds = _diagonal_terms(p, t, square, cross, none)
     pairs = 0.0
-    for j in range(q):
-        pairs += moved[j] * moved[j]
+    for j in range(Bt.shape[0]):
+        pairs += _dot(Bt[j], t) ** 2
     return (linear + pairs - diagonal) / (1.0 - none * (1.0 + odds)) + constant
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def enumerate_draws(a, p, s, flipped, g, B, square, cross, constant):
+def enumerate_draws(a, p, s, flipped, g, Bt, square, cross, constant):
     """P(S >= s) over all 2^n draws, one cell changed at a time (Gray code), curvature included.
 
     flipped (n,) bool marks cells whose x is followed as 1 - x; the draw of no cell is left out.
     """
     n = a.size
-    q = B.shape[1]
+    q = Bt.shape[0]
     drawn = np.zeros(n, dtype=np.bool_)
     sums = np.zeros(q)
     value = 0.0
@@ -149,7 +168,7 @@ def enumerate_draws(a, p, s, flipped, g, B, square, cross, constant):
             if g != 0.0:
                 inner += sign * cross[i]
                 for j in range(q):
-                    sums[j] += sign * B[i, j]
+                    sums[j] += sign * Bt[j, i]
         if treated == 0:
             continue
         reached = value
@@ -164,20 +183,20 @@ def enumerate_draws(a, p, s, flipped, g, B, square, cross, constant):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def invert_bernoulli(
-    a, p, s, l, log_none, odds_sum, tolerance, flipped, any_flipped, g, B, square, cross, constant
+    a, p, s, l, log_none, odds_sum, tolerance, flipped, any_flipped, g, Bt, square, cross, constant
 ):
     """log P(S >= s, at least one cell) by inversion, s anywhere in the support.
 
     a, p (n,) with p <= 1/2 (`flipped` cells count as drawn when they are not), a in units of the
     sum's standard deviation; l the saddlepoint or a guess of it; log_none = `log_no_cell(p)`,
     odds_sum = sum p / (1 - p); tolerance the rounding of s within which a draw counts as
-    reaching it; g and B, square, cross, constant the curvature (`curvature_shift`; g = 0: none).
+    reaching it; g and Bt, square, cross, constant the curvature (`curvature_shift`; g = 0: none).
     Returns (log p, relative difference from half the nodes, nodes (negative: blurred), failed);
     log p is -inf where no draw was found to reach s.
     """
     n = a.size
     if n <= ENUMERATED:
-        total = enumerate_draws(a, p, s - tolerance, flipped, g, B, square, cross, constant)
+        total = enumerate_draws(a, p, s - tolerance, flipped, g, Bt, square, cross, constant)
         return (np.log(total) if total > 0.0 else -np.inf), 0.0, 0, 0
     c = choose_contour(a, p, s, max(l, 0.7), False)
     k0, _, k2, _, _, _, _ = tilted_sums(a, p, c)
@@ -198,7 +217,7 @@ def invert_bernoulli(
             log_rest = k0 - log_none
     if g != 0.0:
         none = np.exp(-log_rest) if split else 0.0
-        s -= g * curvature_shift(a, p, c, B, square, cross, constant, none)
+        s -= g * curvature_shift(a, p, c, Bt, square, cross, constant, none)
     odds = np.empty(n)
     second = 0.0
     fourth = 0.0

@@ -28,64 +28,89 @@ from programde.compiled import njit
 from .saddlepoint_kernels import FAST, exponential, logarithm, step_to_root
 
 
+@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
+def _gather(row, tau, v, cells, factor, a):
+    """a = factor (row[cells] - tau v), v being in the order of cells already."""
+    for i in range(cells.size):
+        a[i] = factor * (row[cells[i]] - tau * v[i])
+
+
+@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
+def _centre(a, lo, hi, flip):
+    """Centre a[lo:hi], times flip; returns the mean it had."""
+    mean = 0.0
+    for i in range(lo, hi):
+        mean += a[i]
+    mean /= hi - lo
+    for i in range(lo, hi):
+        a[i] = flip * (a[i] - mean)
+    return mean
+
+
 @njit(nogil=True, cache=True, error_model="numpy")
-def fill_strata(row, tau, v, cells, first, size, total, flip, factor, a):
+def fill_strata(row, tau, v, cells, first, total, flip, factor, a):
     """Centred summands of one program for the cells of varying strata.
 
-    a (n_active,) = flip factor (row - tau v - stratum's mean). Returns the mean of the sum over
-    these strata, on the scale of factor.
+    row (n,) by cell; v (n_active,) in the order of cells; a (n_active,) = flip factor (row - tau v
+    - stratum's mean). Returns the mean of the sum over these strata, on the scale of factor.
     """
+    _gather(row, tau, v, cells, factor, a)
     mean = 0.0
     for g in range(total.size):
-        centre = 0.0
-        for i in range(first[g], first[g + 1]):
-            c = cells[i]
-            a[i] = factor * (row[c] - tau * v[c])
-            centre += a[i]
-        centre /= size[g]
-        for i in range(first[g], first[g + 1]):
-            a[i] = flip[g] * (a[i] - centre)
-        drawn = total[g] if flip[g] > 0.0 else size[g] - total[g]
-        mean += drawn * centre
+        lo, hi = first[g], first[g + 1]
+        drawn = total[g] if flip[g] > 0.0 else hi - lo - total[g]
+        mean += drawn * _centre(a, lo, hi, flip[g])
     return mean
 
 
 @njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
 def _central_sums(a, lo, hi):
+    """Mean of a[lo:hi] and the sums of squares, cubes and fourth powers about it."""
+    mean = 0.0
+    for i in range(lo, hi):
+        mean += a[i]
+    mean /= hi - lo
     s2 = 0.0
     s3 = 0.0
     s4 = 0.0
     for i in range(lo, hi):
-        b = a[i] * a[i]
+        d = a[i] - mean
+        b = d * d
         s2 += b
-        s3 += b * a[i]
+        s3 += b * d
         s4 += b * b
-    return s2, s3, s4
+    return mean, s2, s3, s4
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def strata_cumulants(a, first, total):
-    """Variance, third and fourth cumulant of sum x a, a centred within strata, m <= n / 2."""
-    k2 = 0.0
-    k3 = 0.0
-    k4 = 0.0
-    for g in range(total.size):
-        s2, s3, s4 = _central_sums(a, first[g], first[g + 1])
-        n = float(first[g + 1] - first[g])
-        m = float(total[g])
-        if m == 1.0:
-            k2 += s2 / n
-            k3 += s3 / n
-            k4 += s4 / n - 3.0 * (s2 / n) ** 2
-            continue
-        base = m * (n - m) / (n * (n - 1.0))
-        variance = base * s2
-        k2 += variance
-        k3 += base * (n - 2.0 * m) / (n - 2.0) * s3
-        fourth = (n * (n + 1.0) - 6.0 * m * (n - m)) * s4
-        fourth += 3.0 * (m - 1.0) * (n - m - 1.0) * s2 * s2
-        k4 += base / ((n - 2.0) * (n - 3.0)) * fourth - 3.0 * variance * variance
-    return k2, k3, k4
+def stratum_cumulants(n, m, s2, s3, s4):
+    """Variance, third and fourth cumulant of one stratum's sum, m <= n / 2, from its central
+    power sums."""
+    if m == 1.0:
+        return s2 / n, s3 / n, s4 / n - 3.0 * (s2 / n) ** 2
+    base = m * (n - m) / (n * (n - 1.0))
+    variance = base * s2
+    fourth = (n * (n + 1.0) - 6.0 * m * (n - m)) * s4
+    fourth += 3.0 * (m - 1.0) * (n - m - 1.0) * s2 * s2
+    fourth *= base / ((n - 2.0) * (n - 3.0))
+    return variance, base * (n - 2.0 * m) / (n - 2.0) * s3, fourth - 3.0 * variance * variance
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def cumulants_of_strata(Wt, tau, v, cells, first, total, flip, out):
+    """Mean, variance, third and fourth cumulant (K, 4) over the strata that vary; Wt (K, n)."""
+    a = np.empty(cells.size)
+    for k in range(Wt.shape[0]):
+        _gather(Wt[k], tau[k], v, cells, 1.0, a)
+        out[k] = 0.0
+        for g in range(total.size):
+            mean, s2, s3, s4 = _central_sums(a, first[g], first[g + 1])
+            n = float(first[g + 1] - first[g])
+            drawn = total[g] if flip[g] > 0.0 else n - total[g]
+            out[k, 0] += drawn * mean
+            found = stratum_cumulants(n, float(total[g]), s2, flip[g] * s3, s4)
+            for j in range(3):
+                out[k, j + 1] += found[j]
 
 
 @njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")

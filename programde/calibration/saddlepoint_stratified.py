@@ -17,7 +17,12 @@ from programde.compiled import njit
 from .saddlepoint_contour import log_tail
 from .saddlepoint_groups import light_sums, series_coefficient, series_start
 from .saddlepoint_items import LAPLACE, LONGEST_SERIES, group_rule, make_items
-from .saddlepoint_strata import fill_strata, strata_cumulants, strata_root, strata_tilt
+from .saddlepoint_strata import (
+    cumulants_of_strata,
+    fill_strata,
+    strata_root,
+    strata_tilt,
+)
 
 _GATHER_ABOVE = 400  # strata of more light cells than this go on a grid
 _SPAN_SEEN = 1e-4  # a lattice finer than this many standard deviations is none
@@ -199,16 +204,7 @@ def _log_mgf(items, odds, first, total, kinds, z):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def cumulants_of_strata(Wt, tau, v, cells, first, size, total, flip, out):
-    """Mean, variance, third and fourth cumulant (K, 4) over the strata that vary."""
-    a = np.empty(cells.size)
-    for k in range(Wt.shape[0]):
-        out[k, 0] = fill_strata(Wt[k], tau[k], v, cells, first, size, total, flip, 1.0, a)
-        out[k, 1], out[k, 2], out[k, 3] = strata_cumulants(a, first, total)
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def solve_strata(Wt, tau, v, cells, first, size, total, flip, gap, cumulants, which, out):
+def solve_strata(Wt, tau, v, cells, first, total, flip, gap, cumulants, which, out):
     """Roots for the tests `which` (J,); gap (K,) = threshold - mean; out (J, 9).
 
     As `solve_bernoulli`, but (2 / d) sinh(l d / 2) for l on a lattice of span d; d comes last.
@@ -220,7 +216,7 @@ def solve_strata(Wt, tau, v, cells, first, size, total, flip, gap, cumulants, wh
         k = which[j]
         sd = np.sqrt(cumulants[k, 1])
         sign = 1.0 if gap[k] >= 0.0 else -1.0
-        fill_strata(Wt[k], tau[k], v, cells, first, size, total, flip, sign / sd, a)
+        fill_strata(Wt[k], tau[k], v, cells, first, total, flip, sign / sd, a)
         s = abs(gap[k]) / sd
         span = lattice_span(a, first)
         out[j, 8] = span
@@ -241,14 +237,14 @@ def solve_strata(Wt, tau, v, cells, first, size, total, flip, gap, cumulants, wh
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def invert_strata_tests(
-    Wt, tau, v, cells, first, size, total, flip, gap, cumulants, which, sign, start, out
+    Wt, tau, v, cells, first, total, flip, gap, cumulants, which, sign, start, out
 ):
     """Inversions for the tests `which` (J,); out (J, 6) as `invert_tests` of the Bernoulli law."""
     a = np.empty(cells.size)
     for j in range(which.size):
         k = which[j]
         sd = np.sqrt(cumulants[k, 1])
-        fill_strata(Wt[k], tau[k], v, cells, first, size, total, flip, sign[j] / sd, a)
+        fill_strata(Wt[k], tau[k], v, cells, first, total, flip, sign[j] / sd, a)
         s = sign[j] * gap[k] / sd
         widest = 0.0
         for i in range(a.size):
@@ -281,22 +277,22 @@ class StratifiedSums:
     """
 
     def __init__(self, Wt, tau, v, threshold, order, starts, totals):
-        self.Wt, self.tau, self.v, self.threshold = Wt, tau, v, threshold
+        self.Wt, self.tau, self.threshold = Wt, tau, threshold
         sizes = np.diff(starts)
         varying = np.flatnonzero((totals > 0) & (totals < sizes))
         full = np.flatnonzero((totals == sizes) & (sizes > 0))
         self._cells = _cells_of(order, starts, varying)
-        self._size = sizes[varying].astype(np.int64)
-        self._first = np.concatenate([[0], np.cumsum(self._size)]).astype(np.int64)
+        self._v = v[self._cells]
+        size = sizes[varying].astype(np.int64)
+        self._first = np.concatenate([[0], np.cumsum(size)]).astype(np.int64)
         drawn = totals[varying].astype(np.int64)
-        self._flip = np.where(2 * drawn > self._size, -1.0, 1.0)
-        self._total = np.where(self._flip < 0, self._size - drawn, drawn)
+        self._flip = np.where(2 * drawn > size, -1.0, 1.0)
+        self._total = np.where(self._flip < 0, size - drawn, drawn)
+        self.count_variance = float((drawn * (size - drawn) / size).sum())
         self.cumulants = np.empty((tau.size, 4))
         cumulants_of_strata(
-            Wt, tau, v, self._cells, self._first, self._size, self._total, self._flip,
-            self.cumulants,
-        )  # fmt: skip
-        self.count_variance = float((drawn * (self._size - drawn) / self._size).sum())
+            Wt, tau, self._v, self._cells, self._first, self._total, self._flip, self.cumulants
+        )
         always = _cells_of(order, starts, full)
         self.cumulants[:, 0] += Wt[:, always].sum(axis=1) - tau * v[always].sum()
 
@@ -304,13 +300,17 @@ class StratifiedSums:
     def _gap(self):
         return self.threshold - self.cumulants[:, 0]
 
+    @property
+    def _tests(self):
+        return (
+            self.Wt, self.tau, self._v, self._cells, self._first, self._total, self._flip,
+            self._gap, self.cumulants,
+        )  # fmt: skip
+
     def roots(self, which):
         """(J, 9) as `solve_strata`, for tests `which` (J,)."""
         out = np.full((which.size, 9), np.nan)
-        solve_strata(
-            self.Wt, self.tau, self.v, self._cells, self._first, self._size, self._total,
-            self._flip, self._gap, self.cumulants, which, out,
-        )  # fmt: skip
+        solve_strata(*self._tests, which, out)
         return out
 
     def log_rest(self, which, roots):
@@ -320,10 +320,7 @@ class StratifiedSums:
     def invert(self, which, sign, start):
         """(J, 6) as `invert_strata_tests`."""
         out = np.full((which.size, 6), np.nan)
-        invert_strata_tests(
-            self.Wt, self.tau, self.v, self._cells, self._first, self._size, self._total,
-            self._flip, self._gap, self.cumulants, which, sign, start, out,
-        )  # fmt: skip
+        invert_strata_tests(*self._tests, which, sign, start, out)
         return out
 
 

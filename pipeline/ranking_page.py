@@ -32,11 +32,7 @@ COLUMNS = (
     "ntc/rate_05",
     "ntc/rate_05_low",
     "ntc/rate_05_high",
-    "ntc/rate_01",
     "ntc/lambda",
-    "ntc/lambda_tail",
-    "ntc/ks",
-    "ntc/discoveries_bh10",
     "discoveries/bh10",
     "truth/power_bh10",
     "truth/fdr_bh10",
@@ -46,6 +42,9 @@ LABELS = {name: label for name, label, _ in SHOWN} | {
     "ntc/rate_05_low": "from",
     "ntc/rate_05_high": "to",
     "ntc/discoveries_bh10": "control hits",
+    "discoveries/bh10": "discoveries",
+    "truth/power_bh10": "power",
+    "truth/fdr_bh10": "false",
     "seconds/total": "seconds",
 }
 COLOURS = {
@@ -83,6 +82,7 @@ def write_page(ranking: Ranking, folder: Path) -> None:
         facts,
         sections,
         footer="Made by programDE from the record in MLflow.",
+        question="Is the first setting calibrated?",
     )
     write_text(folder / PAGE, page)
 
@@ -112,10 +112,9 @@ def _table(ranking: Ranking) -> Section:
         "Settings whose controls are calibrated come first; among them those that find more. "
         "Do not pick a setting by its discoveries alone: an inflated one finds more as well."
     )
-    formats = {"ntc/rate_05": "percent", "ntc/rate_05_low": "percent"}
-    formats |= {"ntc/rate_05_high": "percent", "ntc/rate_01": "percent"}
-    formats |= {"ntc/lambda": "fixed", "ntc/lambda_tail": "fixed", "ntc/ks": "fixed"}
-    formats |= {"truth/power_bh10": "percent", "truth/fdr_bh10": "percent"}
+    shares = ("ntc/rate_05", "ntc/rate_05_low", "ntc/rate_05_high", "truth/power_bh10")
+    formats = dict.fromkeys((*shares, "truth/fdr_bh10"), "percent")
+    formats |= {"ntc/lambda": "fixed", "seconds/total": "count", "discoveries/bh10": "count"}
     labels = {**LABELS, **{axis: axis for axis in ranking.axes}}
     blocks: list[Block] = [Table(shown, "Settings, best first", "", labels, formats, limit=60)]
     return Section("The settings", blocks, lead, "settings")

@@ -64,7 +64,8 @@ class Tracking:
         if found is not None:
             return str(found.experiment_id)
         place = (self.root / "mlartifacts").as_uri() if self.uri.startswith("sqlite") else None
-        return str(self.client.create_experiment(self._name, place, {NOTE_TAG: NOTE.read_text()}))
+        tags = {NOTE_TAG: NOTE.read_text(), "mlflow.experimentKind": "custom_model_development"}
+        return str(self.client.create_experiment(self._name, place, tags))
 
     def open_sweep(self, sweep: str, name: str, command: str) -> str:
         """The run of a sweep: the one of an earlier start of the same sweep, or a new one."""

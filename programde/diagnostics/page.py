@@ -126,8 +126,12 @@ def render_page(
     picture: Picture | None = None,
     warnings: Sequence[str] = (),
     footer: str = "",
+    question: str = "Is this run calibrated?",
 ) -> str:
-    """The whole page as HTML text; `picture` stands beside the verdict, `warnings` above it."""
+    """The whole page as HTML text; `picture` stands beside the verdict, `warnings` above it.
+
+    `question` is what the verdict answers.
+    """
     anchors = [section.anchor or f"part-{i}" for i, section in enumerate(sections, 1)]
     links = "".join(
         f'<a href="#{escape(anchor)}">{escape(section.title)}</a>'
@@ -150,7 +154,7 @@ def render_page(
         f"<title>{escape(title)}</title><style>{CSS}</style></head>\n<body><main>\n"
         f"<header><h1>{escape(title)}</h1>"
         + (f"<p>{escape(subtitle)}</p>" if subtitle else "")
-        + f"</header>\n{_alerts(warnings)}{_banner(verdict, picture, cards)}\n"
+        + f"</header>\n{_alerts(warnings)}{_banner(verdict, picture, cards, question)}\n"
         f"<nav>{links}</nav>\n{body}"
         + (f"<footer>{escape(footer)}</footer>\n" if footer else "")
         + "</main></body></html>\n"
@@ -164,11 +168,11 @@ def _alerts(warnings: Sequence[str]) -> str:
     )
 
 
-def _banner(verdict: Verdict, picture: Picture | None, cards: str) -> str:
+def _banner(verdict: Verdict, picture: Picture | None, cards: str, question: str) -> str:
     name, sign, answer, meaning = _BANNER[verdict.word]
     sentence = escape(verdict.sentence).replace(" %", "&nbsp;%")
     text = (
-        '<div class="text"><p class="question">Is this run calibrated?</p>'
+        f'<div class="text"><p class="question">{escape(question)}</p>'
         f'<p class="answer"><i aria-hidden="true">{sign}</i>{escape(answer)}</p>'
         f'<p class="means">{escape(meaning)}</p><p>{sentence}</p>'
         f'<div class="facts">{cards}</div></div>'

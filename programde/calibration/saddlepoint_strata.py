@@ -64,16 +64,29 @@ def fill_strata(row, tau, v, cells, first, total, flip, factor, a):
 
 
 @njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
-def _central_sums(a, lo, hi):
-    """Mean of a[lo:hi] and the sums of squares, cubes and fourth powers about it."""
+def _summands(row, tau, v, out):
+    """row - tau v for all cells in their own order, which brings the row near before it is
+    visited in another."""
+    for i in range(row.size):
+        out[i] = row[i] - tau * v[i]
+
+
+@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
+def _central_sums(near, cells, lo, hi, a):
+    """Mean of a stratum's summands and their sums of squares, cubes and fourth powers about it.
+
+    a is scratch that stays in the nearest cache.
+    """
+    n = hi - lo
     mean = 0.0
-    for i in range(lo, hi):
+    for i in range(n):
+        a[i] = near[cells[lo + i]]
         mean += a[i]
-    mean /= hi - lo
+    mean /= n
     s2 = 0.0
     s3 = 0.0
     s4 = 0.0
-    for i in range(lo, hi):
+    for i in range(n):
         d = a[i] - mean
         b = d * d
         s2 += b
@@ -98,13 +111,17 @@ def stratum_cumulants(n, m, s2, s3, s4):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def cumulants_of_strata(Wt, tau, v, cells, first, total, flip, out):
-    """Mean, variance, third and fourth cumulant (K, 4) over the strata that vary; Wt (K, n)."""
+    """Mean, variance, third and fourth cumulant (K, 4) over the strata that vary.
+
+    Wt (K, n), v (n,) in the cells' own order.
+    """
+    near = np.empty(Wt.shape[1])
     a = np.empty(cells.size)
     for k in range(Wt.shape[0]):
-        _gather(Wt[k], tau[k], v, cells, 1.0, a)
         out[k] = 0.0
+        _summands(Wt[k], tau[k], v, near)
         for g in range(total.size):
-            mean, s2, s3, s4 = _central_sums(a, first[g], first[g + 1])
+            mean, s2, s3, s4 = _central_sums(near, cells, first[g], first[g + 1], a)
             n = float(first[g + 1] - first[g])
             drawn = total[g] if flip[g] > 0.0 else n - total[g]
             out[k, 0] += drawn * mean

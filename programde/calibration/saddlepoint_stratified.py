@@ -291,7 +291,7 @@ class StratifiedSums:
         self.count_variance = float((drawn * (size - drawn) / size).sum())
         self.cumulants = np.empty((tau.size, 4))
         cumulants_of_strata(
-            Wt, tau, self._v, self._cells, self._first, self._total, self._flip, self.cumulants
+            Wt, tau, v, self._cells, self._first, self._total, self._flip, self.cumulants
         )
         always = _cells_of(order, starts, full)
         self.cumulants[:, 0] += Wt[:, always].sum(axis=1) - tau * v[always].sum()

@@ -147,7 +147,7 @@ def work_on(root: Path, folder: Path, file: Path) -> Outcome:
                 run = tracking.start(point, spec["parent"])
                 plan = Plan(root, Path(spec["code"]))
                 workspace = lay_out(plan, point.params, point.id)
-                stages = compute(plan, point.params, workspace)
+                stages = compute(plan, point.params, workspace, show=spec["parent"] is None)
                 tracking.finish(run, workspace, stages)
                 outcome.state = "computed"
                 outcome.executed = [stage.stage for stage in stages if stage.executed]

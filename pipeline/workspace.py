@@ -174,8 +174,12 @@ def _configure(root: Path, folder: Path) -> None:
     )
 
 
-def compute(plan: Plan, params: dict[str, Any], workspace: Path) -> list[StageRun]:
+def compute(
+    plan: Plan, params: dict[str, Any], workspace: Path, show: bool = False
+) -> list[StageRun]:
     """Run or restore every stage of a point.
+
+    What the stages print goes to the user where `show`, else to a file in the workspace.
 
     Returns
     -------
@@ -192,7 +196,8 @@ def compute(plan: Plan, params: dict[str, Any], workspace: Path) -> list[StageRu
     log = workspace / EXECUTED
     log.unlink(missing_ok=True)
     runs: list[StageRun] = []
-    with _environment(_stage_environment(plan.source, log)), _output_to(workspace / OUTPUT):
+    output = contextlib.nullcontext() if show else _output_to(workspace / OUTPUT)
+    with _environment(_stage_environment(plan.source, log)), output:
         for stage in plan.order:
             with locked(f"{stage}-{plan.computation(stage, params)}", plan.root):
                 started = time.monotonic()

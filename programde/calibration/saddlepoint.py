@@ -382,10 +382,14 @@ def _inverted(sums, which, upper, roots) -> tuple[np.ndarray, np.ndarray, np.nda
         # e^(K - l s) at the root; 1 where not even that is known
         known = np.isfinite(roots[:, 1]) & (roots[:, 7] > 0)
         chernoff[known] = -roots[known, 1]
-    out = sums.invert(which, np.where(upper, 1.0, -1.0), start)
-    log_p, gap, failed, log_end, beyond = out[:, 0], out[:, 1], out[:, 3], out[:, 4], out[:, 5] > 0
+    sign = np.where(upper, 1.0, -1.0)
+    out = sums.invert(which, sign, start)
+    log_p, gap, nodes, failed = out.T
     done = np.isfinite(log_p) & (log_p <= 1e-9) & (gap < 0.02) & (failed == 0)
-    codes = np.where(done, INVERSION, np.where(beyond, END, CHERNOFF)).astype(np.int8)
-    log_p = np.where(done, log_p, np.where(beyond, log_end, chernoff))
-    atoms = (out[:, 2] <= 0) | (sums.count_variance < _FEW_DRAWS)
+    codes = np.full(which.size, INVERSION, dtype=np.int8)
+    for j in np.flatnonzero(~done):
+        log_end, beyond = sums.end(which[j], sign[j])
+        codes[j] = END if beyond else CHERNOFF
+        log_p[j] = log_end if beyond else chernoff[j]
+    atoms = (nodes <= 0) | (sums.count_variance < _FEW_DRAWS)
     return codes, np.minimum(log_p, 0.0), atoms

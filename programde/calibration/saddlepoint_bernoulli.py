@@ -57,29 +57,6 @@ def standardised(row, tau, v, threshold, flip, sd, sign, a):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def most_extreme(a, p, s, tolerance, any_flipped):
-    """(log probability of the draw of largest sum, whether s lies above that sum).
-
-    The draw of all cells with a > 0; where there is none, no cell or the best single one.
-    """
-    largest = 0.0
-    log_p = 0.0
-    best = 0
-    for i in range(a.size):
-        if a[i] > 0.0:
-            largest += a[i]
-            log_p += np.log(p[i])
-        else:
-            log_p += np.log1p(-p[i])
-        if a[i] > a[best]:
-            best = i
-    if not (a[best] > 0.0 or any_flipped):
-        largest = a[best]
-        log_p += np.log(p[best]) - np.log1p(-p[best])
-    return log_p, s > largest - tolerance
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
 def solve_bernoulli(
     Wt, tau, v, threshold, p, flip, cumulants, which, g, Bt, square, cross, constant, out
 ):
@@ -119,36 +96,6 @@ def solve_bernoulli(
                 if more < 0:
                     break
         out[j, 7] = passes
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def invert_tests(
-    Wt, tau, v, threshold, p, flip, cumulants, which, sign, start,
-    g, Bt, square, cross, constant, out,
-):  # fmt: skip
-    """Inversions for the tests `which` (J,), tail sign (J,) +1 upper or -1 lower.
-
-    start (J,) a guess of the saddlepoint, the rest as in `solve_bernoulli`; out (J, 6): the four
-    of `invert_bernoulli` and the two of `most_extreme`.
-    """
-    a = np.empty(p.size)
-    log_none = log_no_cell(p)
-    odds_sum = 0.0
-    for i in range(p.size):
-        odds_sum += p[i] / (1.0 - p[i])
-    flipped = flip < 0.0
-    any_flipped = flipped.any()
-    for j in range(which.size):
-        k = which[j]
-        sd = np.sqrt(cumulants[k, 1])
-        s, tolerance = standardised(Wt[k], tau[k], v, threshold[k], flip, sd, sign[j], a)
-        curvature = sign[j] * g[k] / sd if Bt.shape[0] > 0 else 0.0
-        out[j, 0], out[j, 1], out[j, 2], out[j, 3] = invert_bernoulli(
-            a, p, s, start[j], log_none, odds_sum, tolerance, flipped, any_flipped,
-            curvature, Bt, square, cross, constant,
-        )  # fmt: skip
-        out[j, 4], beyond = most_extreme(a, p, s, tolerance, any_flipped)
-        out[j, 5] = 1.0 if beyond else 0.0
 
 
 class BernoulliSums:
@@ -210,11 +157,44 @@ class BernoulliSums:
         s = np.where(upper, 1.0, -1.0) * (self.threshold[which] - moved) / sd
         return roots[:, 0] * s - roots[:, 1] - log_no_cell(self._p)
 
+    def _standardised(self, k, sign):
+        """(summands, threshold, rounding) of test k on the scale of its standard deviation."""
+        a = np.empty(self._p.size)
+        sd = np.sqrt(self.cumulants[k, 1])
+        s, rounding = standardised(
+            self.Wt[k], self.tau[k], self.v, self.threshold[k], self._flip, sd, sign, a
+        )
+        return a, s, rounding
+
     def invert(self, which, sign, start):
-        """(J, 6) as `invert_tests`."""
-        out = np.full((which.size, 6), np.nan)
-        invert_tests(
-            self.Wt, self.tau, self.v, self.threshold, self._p, self._flip, self.cumulants, which,
-            sign, start, *self.curvature, out,
-        )  # fmt: skip
+        """`invert_bernoulli` for tests `which` (J,) and tails sign (J,), +1 upper or -1 lower.
+
+        start (J,) a guess of the saddlepoint. Returns (J, 4).
+        """
+        log_none = log_no_cell(self._p)
+        odds_sum = float((self._p / (1.0 - self._p)).sum())
+        flipped = self._flip < 0.0
+        bend, *curvature = self.curvature
+        out = np.empty((which.size, 4))
+        for j, k in enumerate(which):
+            a, s, rounding = self._standardised(k, sign[j])
+            out[j] = invert_bernoulli(
+                a, self._p, s, start[j], log_none, odds_sum, rounding, flipped,
+                self._any_flipped, sign[j] * bend[k] / np.sqrt(self.cumulants[k, 1]), *curvature,
+            )  # fmt: skip
         return out
+
+    def end(self, k, sign):
+        """(log probability of the draw of largest sum, whether s lies above that sum).
+
+        The draw of all cells with a > 0; where there is none, no cell or the best single one.
+        """
+        a, s, rounding = self._standardised(k, sign)
+        up = a > 0.0
+        log_p = float(np.where(up, np.log(self._p), np.log1p(-self._p)).sum())
+        largest = float(a[up].sum())
+        if not (up.any() or self._any_flipped):
+            best = int(np.argmax(a))
+            largest = float(a[best])
+            log_p += float(np.log(self._p[best]) - np.log1p(-self._p[best]))
+        return log_p, bool(s > largest - rounding)

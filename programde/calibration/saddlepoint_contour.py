@@ -111,13 +111,20 @@ def contour_tail(
     """
     G = totals.size
     H = heavy_angle.size
-    cos_now = np.ones(light_angle.size)
-    sin_now = np.zeros(light_angle.size)
-    cos_step = np.cos(h * light_angle)
-    sin_step = np.sin(h * light_angle)
+    M = light_angle.size
+    cos_now = np.ones(M)
+    sin_now = np.zeros(M)
+    cos_step = np.empty(M)
+    sin_step = np.empty(M)
+    for i in range(M):
+        cos_step[i] = np.cos(h * light_angle[i])
+        sin_step[i] = np.sin(h * light_angle[i])
     now = np.ones(H, dtype=np.complex128)
-    tilted = odds / (1.0 + odds)
-    turn = np.cos(h * heavy_angle) + 1j * np.sin(h * heavy_angle)
+    turn = np.empty(H, dtype=np.complex128)
+    tilted = np.empty(H)
+    for i in range(H):
+        turn[i] = complex(np.cos(h * heavy_angle[i]), np.sin(h * heavy_angle[i]))
+        tilted[i] = odds[i] / (1.0 + odds[i])
     f = np.empty(4, dtype=np.complex128)
     f0 = np.zeros((G, 4), dtype=np.complex128)
     z = np.ones(G, dtype=np.complex128)
@@ -158,10 +165,11 @@ def contour_tail(
                 last = light_start[g + 1] if y <= reach else grid_start[g]
                 power_sums(cos_now, sin_now, cos_step, sin_step, weights, light_start[g], last, f)
             else:
-                f[:] = f0[g]
+                for j in range(4):
+                    f[j] = f0[g, j]
             if kinds[g] == FREE:
-                d = f - f0[g]
-                phi *= np.exp(d[0] - d[1] / 2.0 + d[2] / 3.0 - d[3] / 4.0)
+                d = f[0] - f0[g, 0] - (f[1] - f0[g, 1]) / 2.0
+                phi *= np.exp(d + (f[2] - f0[g, 2]) / 3.0 - (f[3] - f0[g, 3]) / 4.0)
                 phi *= heavy_product(now, tilted, lo, hi)
                 if split:
                     first += f[0] + heavy_sum(now, odds, lo, hi)

@@ -19,7 +19,7 @@ from .saddlepoint_items import FREE, LIGHT_ODDS, make_items
 from .saddlepoint_kernels import FAST, exponential, tilted_slopes, tilted_sums
 
 ENUMERATED = 14  # up to so many cells every draw is looked at
-_ALL_CELLS = 3000  # no more light cells than this are taken one by one
+_ALL_CELLS = np.int64(3000)  # no more light cells than this are taken one by one
 
 
 @njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
@@ -232,8 +232,13 @@ def invert_bernoulli(
     sd = np.sqrt(max(k2, 2.0 * second / max(mass, 1e-300)))
     if not (sd > 0.0 and fourth > 0.0):
         return (np.log(alone) if alone > 0.0 else -np.inf), 0.0, 0, 0 if alone > 0.0 else 1
-    items = make_items(a, odds, np.array([0, n]), np.array([LIGHT_ODDS]), _ALL_CELLS)
+    first = np.zeros(2, dtype=np.int64)
+    first[1] = n
+    limit = np.full(1, LIGHT_ODDS)
+    totals = np.full(1, -1)
+    kinds = np.full(1, FREE)
+    items = make_items(a, odds, first, limit, _ALL_CELLS)
     return log_tail(
-        items, np.array([-1]), np.array([FREE]), c, s - tolerance, sd, np.sqrt(fourth / second),
+        items, totals, kinds, c, s - tolerance, sd, np.sqrt(fourth / second),
         k0 - c * (s - tolerance), log_rest if split else np.inf, alone, 0.0,
     )  # fmt: skip

@@ -153,7 +153,7 @@ def make_items(a, odds, first, limit, gather_above):
     Parameters
     ----------
     a, odds : (n,)
-        Summands and tilted odds, group after group.
+        Summands and tilted odds, group after group; odds below `_NOTHING` become 0.
     first : (G + 1,) int64
         Group g holds cells first[g] : first[g + 1].
     limit : (G,)
@@ -174,9 +174,10 @@ def make_items(a, odds, first, limit, gather_above):
     single = np.zeros(n, dtype=np.bool_)
     counts = np.zeros(G, dtype=np.int64)
     room = 0
-    odds = np.where(odds > _NOTHING, odds, 0.0)
     for g in range(G):
         for i in range(first[g], first[g + 1]):
+            if not odds[i] > _NOTHING:
+                odds[i] = 0.0
             light[i] = limit[g] > 0.0 and odds[i] <= limit[g]
             counts[g] += light[i]
         room += counts[g] if counts[g] <= gather_above else _GRID + 8
@@ -232,9 +233,10 @@ def make_items(a, odds, first, limit, gather_above):
         heavy_start[g + 1] = heavies
     # unused columns must not be carried along: every node turns all of them
     kept = np.empty((4, used))
-    kept[:] = weights[:, :used]
+    kept_angle = np.empty(used)
+    for i in range(used):
+        kept_angle[i] = angle[i]
+        for power in range(4):
+            kept[power, i] = weights[power, i]
     reach = GRID_REACH / widest if widest > 0.0 else np.inf
-    return (
-        light_start, grid_start, angle[:used].copy(), kept,
-        heavy_start, heavy_angle, heavy_odds, reach,
-    )  # fmt: skip
+    return light_start, grid_start, kept_angle, kept, heavy_start, heavy_angle, heavy_odds, reach

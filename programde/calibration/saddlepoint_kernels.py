@@ -159,7 +159,10 @@ def bernoulli_cumulants_kernel(Wt, tau, v, p, out):
     programs in fours, so that the weights of a tile are read once for four of them.
     """
     K, n = Wt.shape
-    out[:] = 0.0
+    for u in range(p.shape[0]):
+        for k in range(K):
+            for j in range(4):
+                out[u, k, j] = 0.0
     c2 = np.empty(_TILE)
     c3 = np.empty(_TILE)
     c4 = np.empty(_TILE)

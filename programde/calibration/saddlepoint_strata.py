@@ -118,7 +118,8 @@ def cumulants_of_strata(Wt, tau, v, cells, first, total, flip, out):
     near = np.empty(Wt.shape[1])
     a = np.empty(cells.size)
     for k in range(Wt.shape[0]):
-        out[k] = 0.0
+        for j in range(4):
+            out[k, j] = 0.0
         _summands(Wt[k], tau[k], v, near)
         for g in range(total.size):
             mean, s2, s3, s4 = _central_sums(near, cells, first[g], first[g + 1], a)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from functools import cached_property
 
 import numpy as np
+from scipy.special import gammaln
 
 from programde.compiled import njit
 
@@ -24,7 +25,7 @@ from .saddlepoint_strata import (
     strata_tilt,
 )
 
-_GATHER_ABOVE = 400  # strata of more light cells than this go on a grid
+_GATHER_ABOVE = np.int64(400)  # strata of more light cells than this go on a grid
 _SPAN_SEEN = 1e-4  # a lattice finer than this many standard deviations is none
 
 
@@ -72,33 +73,6 @@ def midpoint(a, first, total, s, span):
     for g in range(total.size):
         offset += total[g] * a[first[g]]
     return offset + span * (np.ceil((s - offset) / span - 1e-6) - 0.5)
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def most_extreme(a, first, total):
-    """(largest possible sum, log of its probability or a bound of it)."""
-    largest = 0.0
-    log_p = 0.0
-    for g in range(total.size):
-        values = np.sort(a[first[g] : first[g + 1]])
-        n = values.size
-        m = total[g]
-        largest += values[n - m :].sum()
-        # draws that tie with the largest: choices among the cells equal to the m-th
-        edge = values[n - m]
-        slack = 1e-10 * (abs(edge) + abs(values[n - 1]))
-        tied = 0
-        above = 0
-        for value in values:
-            if value > edge + slack:
-                above += 1
-            elif value >= edge - slack:
-                tied += 1
-        for j in range(m - above):
-            log_p += np.log((tied - j) / (j + 1.0))
-        for j in range(m):
-            log_p -= np.log((n - j) / (j + 1.0))
-    return largest, log_p
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -228,36 +202,12 @@ def solve_strata(Wt, tau, v, cells, first, total, flip, gap, cumulants, which, o
         skew = sign * cumulants[k, 2] / sd**3
         excess = cumulants[k, 3] / sd**4
         guess = s - skew * s * s / 2.0 + (skew * skew / 2.0 - excess / 6.0) * s**3
-        z[:] = 0.0
+        for g in range(z.size):
+            z[g] = 0.0
         guess = min(max(guess, 0.3 * s), 1.5 * s)
         out[j, 7] = strata_root(a, first, total, s, guess, z, w, out[j])
         if span > 0.0:
             out[j, 0] = 2.0 / span * np.sinh(0.5 * span * out[j, 0])
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def invert_strata_tests(
-    Wt, tau, v, cells, first, total, flip, gap, cumulants, which, sign, start, out
-):
-    """Inversions for the tests `which` (J,); out (J, 6) as `invert_tests` of the Bernoulli law."""
-    a = np.empty(cells.size)
-    for j in range(which.size):
-        k = which[j]
-        sd = np.sqrt(cumulants[k, 1])
-        fill_strata(Wt[k], tau[k], v, cells, first, total, flip, sign[j] / sd, a)
-        s = sign[j] * gap[k] / sd
-        widest = 0.0
-        for i in range(a.size):
-            widest = max(widest, abs(a[i]))
-        tolerance = 1e-10 * (abs(s) + widest)
-        span = lattice_span(a, first)
-        largest, log_end = most_extreme(a, first, total)
-        out[j, 4] = log_end
-        out[j, 5] = 1.0 if s > largest - 10.0 * tolerance else 0.0
-        target = midpoint(a, first, total, s, span) if span > 0.0 else s
-        out[j, 0], out[j, 1], out[j, 2], out[j, 3] = invert_strata(
-            a, first, total, target, start[j], tolerance, span
-        )
 
 
 class StratifiedSums:
@@ -300,28 +250,57 @@ class StratifiedSums:
     def _gap(self):
         return self.threshold - self.cumulants[:, 0]
 
-    @property
-    def _tests(self):
-        return (
-            self.Wt, self.tau, self._v, self._cells, self._first, self._total, self._flip,
-            self._gap, self.cumulants,
-        )  # fmt: skip
-
     def roots(self, which):
         """(J, 9) as `solve_strata`, for tests `which` (J,)."""
         out = np.full((which.size, 9), np.nan)
-        solve_strata(*self._tests, which, out)
+        solve_strata(
+            self.Wt, self.tau, self._v, self._cells, self._first, self._total, self._flip,
+            self._gap, self.cumulants, which, out,
+        )  # fmt: skip
         return out
 
     def log_rest(self, which, roots):
         """No draw is ever empty."""
         return np.full(which.size, np.inf)
 
+    def _standardised(self, k, sign):
+        """(summands, threshold, rounding) of test k on the scale of its standard deviation."""
+        a = np.empty(self._cells.size)
+        sd = np.sqrt(self.cumulants[k, 1])
+        strata = (self._cells, self._first, self._total, self._flip)
+        fill_strata(self.Wt[k], self.tau[k], self._v, *strata, sign / sd, a)
+        s = sign * self._gap[k] / sd
+        return a, s, 1e-10 * (abs(s) + np.abs(a).max())
+
     def invert(self, which, sign, start):
-        """(J, 6) as `invert_strata_tests`."""
-        out = np.full((which.size, 6), np.nan)
-        invert_strata_tests(*self._tests, which, sign, start, out)
+        """`invert_strata` for tests `which` (J,) and tails sign (J,); see `BernoulliSums`."""
+        out = np.empty((which.size, 4))
+        for j, k in enumerate(which):
+            a, s, rounding = self._standardised(k, sign[j])
+            span = lattice_span(a, self._first)
+            if span > 0.0:
+                s = midpoint(a, self._first, self._total, s, span)
+            out[j] = invert_strata(a, self._first, self._total, s, start[j], rounding, span)
         return out
+
+    def end(self, k, sign):
+        """(log probability of the draws of largest sum, whether s lies at or above that sum)."""
+        a, s, rounding = self._standardised(k, sign)
+        largest = 0.0
+        log_p = 0.0
+        for g, m in enumerate(self._total):
+            values = np.sort(a[self._first[g] : self._first[g + 1]])
+            largest += values[-m:].sum()
+            # which of the cells equal to the m-th largest are drawn is left to chance
+            slack = 1e-10 * (abs(values[-m]) + abs(values[-1]))
+            above = np.count_nonzero(values > values[-m] + slack)
+            tied = np.count_nonzero(np.abs(values - values[-m]) <= slack)
+            log_p += _log_choices(tied, m - above) - _log_choices(values.size, m)
+        return log_p, bool(s > largest - 10.0 * rounding)
+
+
+def _log_choices(n, m):
+    return float(gammaln(n + 1) - gammaln(m + 1) - gammaln(n - m + 1))
 
 
 def _cells_of(order, starts, strata):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from programde.errors import ProgramDEError
+from programde.errors import InputError, ProgramDEError
 from programde.screen.write_back import write_back_file
 
 
@@ -20,9 +20,15 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     folder = Path(options.reports)
     try:
+        if not (folder / "results.parquet").is_file():
+            raise InputError(
+                f"{folder} holds no results.parquet: run the pipeline, or name the folder of a "
+                "sweep's point by --reports"
+            )
         results = pd.read_parquet(folder / "results.parquet")
         omnibus = folder / "omnibus.csv"
-        table = pd.read_csv(omnibus) if omnibus.exists() else None
+        exact = {"float_precision": "round_trip"}
+        table = pd.read_csv(omnibus, **exact) if omnibus.exists() else None
         print(write_back_file(options.source, options.target, results, table))
     except (ProgramDEError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -27,8 +27,9 @@ def main(arguments: list[str] | None = None) -> int:
             )
         results = pd.read_parquet(folder / "results.parquet")
         omnibus = folder / "omnibus.csv"
-        exact = {"float_precision": "round_trip"}
-        table = pd.read_csv(omnibus, **exact) if omnibus.exists() else None
+        table = None
+        if omnibus.exists():
+            table = pd.read_csv(omnibus, float_precision="round_trip")
         print(write_back_file(options.source, options.target, results, table))
     except (ProgramDEError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

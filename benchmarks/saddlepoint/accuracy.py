@@ -179,7 +179,7 @@ def _tilt_bernoulli(p: np.ndarray, a: np.ndarray, s: float) -> np.ndarray:
 
 
 def _tilt_strata(one: Problem, a: np.ndarray, s: float) -> float:
-    """Tilt at which the mean of sum x a comes near s, totals fixed on average (with replacement)."""
+    """Tilt at which the mean of sum x a comes near s, totals fixed on average."""
     parts = np.split(a, one.starts[1:-1])
     unit = np.sqrt(sum(m * part.var() for m, part in zip(one.totals, parts, strict=True)))
     centre = sum(m * part.mean() for m, part in zip(one.totals, parts, strict=True))

@@ -55,7 +55,7 @@ class Problem:
 
 
 def real_outcome(path: Path | None) -> np.ndarray | None:
-    """CLR of the program with most zeros among those present in half of the cells; None if absent."""
+    """CLR of the program with most zeros among those in half of the cells; None if absent."""
     if path is None or not path.exists():
         return None
     import anndata

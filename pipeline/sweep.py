@@ -94,34 +94,50 @@ def drive(root: Path, request: Request, settings: Settings, started: float) -> i
         points = [make_point(overrides, name, root / "conf", plan) for overrides, name in grid]
         share_cores(points, settings.side_by_side)
     sweep = sweep_id(points or [Point("", [*request.launching, *request.overrides])])
-    folder = root / SWEEPS / "runs" / sweep
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = root / SWEEPS / "runs" / f"{sweep}-{time.time_ns()}"  # the same sweep may run twice
+    folder.mkdir(parents=True)
     tracking = Tracking(root, **settings.tracking)
     parent = None
     if settings.multirun:
         command = shlex.join(["python", "-m", "pipeline.sweep", *sys.argv[1:]])
         parent = tracking.open_sweep(sweep, _sweep_name(request, points), command)
-    for old in folder.glob("*.outcome.json"):
-        old.unlink()
     spec = {"code": str(plan.source), "parent": parent, "tracking": settings.tracking}
     write_json(folder / SPEC, {**spec, "n_points": len(points), "started": time.time()})
     for number, point in enumerate(points):
         point.save(_file(folder, number))
 
+    lost = ""
     try:
         if not settings.multirun:
             work_on(root, folder, _file(folder, 0))
         elif listed:
-            files = ",".join(str(_file(folder, number)) for number in range(len(points)))
-            _launch(root, [*settings.experiment, *request.launching], f"point={files}")
+            files = [_file(folder, number).relative_to(root) for number in range(len(points))]
+            chosen = f"point={','.join(map(str, files))}"
+            _launch(root, [*settings.experiment, *request.launching], chosen)
         else:
             os.environ[FOLDER] = str(folder)
             _launch(root, [*request.overrides, *request.launching])
-    except BaseException:
+    except (HydraException, OmegaConfBaseException, ProgramDEError, KeyboardInterrupt):
         if parent is not None:
             tracking.interrupt(parent)
         raise
+    except Exception as error:  # a launcher whose process or job died
+        lost = " ".join(f"{type(error).__name__}: {error}".split())
+    _account_for_the_lost(folder, tracking, parent, lost)
     return _conclude(root, folder, tracking, parent, started)
+
+
+def _account_for_the_lost(
+    folder: Path, tracking: Tracking, parent: str | None, reason: str
+) -> None:
+    """Points whose process died before it could say how they ended are failed points."""
+    for file in sorted(folder.glob("????.json")):
+        outcome = file.with_suffix(".outcome.json")
+        if not outcome.is_file():
+            point = Point.load(file)
+            message = f"its process died: {reason or 'no word from it'}"
+            tracking.fail(tracking.start(point, parent), message)
+            write_json(outcome, asdict(Outcome(point.name, "failed", 0.0, [], message)))
 
 
 def work_on(root: Path, folder: Path, file: Path) -> Outcome:

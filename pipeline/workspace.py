@@ -224,7 +224,9 @@ def clean(root: Path) -> str:
         except BlockingIOError:
             kept += 1
     with contextlib.suppress(BlockingIOError), locked("driver", root, now):
-        freed += sum(_removed(root / SWEEPS / name) for name in ("code", "site", "hydra", "locks"))
+        freed += sum(
+            _removed(root / SWEEPS / name) for name in ("code", "site", "hydra", "runs", "locks")
+        )
     cache = _size(_cache_dir(root), links=True)
     in_use = f", {kept} in use were left" if kept else ""
     return (

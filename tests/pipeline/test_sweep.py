@@ -189,6 +189,22 @@ def test_points_that_a_sweeper_thinks_of(swept: Project, monkeypatch: pytest.Mon
     assert "report.n_boot=0 is out of range" in done.err
 
 
+@pytest.mark.slow
+def test_a_point_whose_process_dies(swept: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The launcher gives up; what was computed counts, the rest is failed."""
+
+    def dying(*_: object) -> None:
+        raise RuntimeError("worker was\nkilled")
+
+    monkeypatch.setattr("pipeline.sweep._launch", dying)
+    done = swept.sweep("-m", "seed=1,2")
+    assert done.status == 1
+    assert done.err.count("its process died: RuntimeError: worker was killed") == 2
+    tracking = swept.tracking()
+    states = sorted(r.info.status for r in tracking.client.search_runs([tracking.experiment]))
+    assert states == ["FAILED"] * 3
+
+
 def test_points_side_by_side_share_the_cores() -> None:
     points = [Point("", [], params={"compute": {"n_jobs": n}}) for n in (None, 3)]
     share_cores(points, 1)

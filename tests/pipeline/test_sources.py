@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import runpy
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +23,7 @@ from tests.screen.conversions import (
     write_tables,
 )
 
-from .stages import STAGES, project_folder, run_stage
+from .stages import ROOT, STAGES, project_folder, run_stage
 
 BEYOND_REPOSITORY = Path(__file__).resolve().parents[3] / "shared" / "data"
 FOLDER = Path(os.environ.get("PROGRAMDE_DATA", BEYOND_REPOSITORY))
@@ -122,6 +123,21 @@ def test_from_the_command_line_to_the_report(sources: dict[str, list[str]], run:
     page = (folder / "reports" / "index.html").read_text(encoding="utf-8")
     for words in ("saddlepoint", "single non-targeting guides", "guides only", "carried by one"):
         assert words in page
+    write_back(sources["h5ad"][1].removeprefix("data.path="), folder)
+
+
+def write_back(source: str, folder: Path) -> None:
+    """`python scripts/write_back.py IN OUT`; what is read back is what the tables hold."""
+    code = runpy.run_path(str(ROOT / "scripts" / "write_back.py"))
+    target = folder / "with_results.h5ad"
+    assert code["main"]([source, str(target), "--reports", str(folder / "reports")]) == 0
+    uns = anndata.read_h5ad(target).uns
+    results = pd.read_parquet(folder / "reports" / "results.parquet")
+    np.testing.assert_array_equal(uns["programde_results"]["p_value"], results["p_value"])
+    expected = results.pivot(index="program", columns="gene", values="effect")
+    matrix = uns["programde_effect"]
+    np.testing.assert_array_equal(matrix, expected.loc[matrix.index, matrix.columns])
+    assert len(uns["programde_omnibus"]) == 3
 
 
 @pytest.mark.parametrize("name", ["h5mu", "h5mu, guides apart", "cnmf", "guide_tables"])

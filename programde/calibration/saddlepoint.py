@@ -19,27 +19,13 @@ Formulas and measured accuracy: docs/saddlepoint.md.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
-from programde.errors import InputError, check_choice
+from programde.errors import InputError
 
 from .saddlepoint_bernoulli import BernoulliSums
-from .saddlepoint_formulas import (
-    BRANCHES,
-    CHERNOFF,
-    END,
-    FALLBACK,
-    INVERSION,
-    MOMENTS,
-    SADDLEPOINT,
-    UNTESTABLE,
-    combine_sides,
-    edgeworth,
-    lugannani_rice,
-    other_tail,
-)
+from .saddlepoint_branches import SCREEN_LEVEL, Tails, tails_of_sums
+from .saddlepoint_formulas import BRANCHES, FALLBACK
 from .saddlepoint_stratified import StratifiedSums
 
 __all__ = [
@@ -53,47 +39,6 @@ __all__ = [
     "stratified_cumulants",
     "stratified_tails",
 ]
-
-SIDES = ("both", "left", "right")
-
-#: Above this p-value the Edgeworth expansion may serve.
-SCREEN_LEVEL = 0.005
-#: It may leave out this share of itself by its own estimate (which proved to be ten times the
-#: error), and serves only for laws whose skewness and excess kurtosis are below these: beyond, a
-#: law may have several modes.
-SCREEN_TOLERANCE = 0.02
-_SCREEN_SKEWNESS, _SCREEN_KURTOSIS = 0.5, 0.6
-#: ... and for draws whose number of uncertain cells is at least this (sum p (1 - p)).
-_SCREEN_COUNT = 4.0
-#: The Lugannani-Rice tail is trusted where its second-order term changes it by less than this ...
-_SECOND_ORDER = 0.01
-#: ... no few summands dominate: sum q a^4 / (sum q a^2)^2 of the tilted law is below this ...
-_DOMINANCE = 0.04
-#: ... the probability that a tilted draw is empty is below e^-this ...
-_NOT_EMPTY = 15.0
-#: ... and the threshold is not next to the mean, where 1/u - 1/w has no digits.
-_NEAR_MEAN = 0.05
-#: With fewer uncertain cells than this, both tails of a test are inverted where p exceeds e^...
-_FEW_DRAWS = 10.0
-_LOG_BOTH = np.log(0.005)
-
-
-class Tails(NamedTuple):
-    """Calibrated tests of one unit.
-
-    Attributes
-    ----------
-    p_value : (K,) float64
-        In [1e-300, 1], NaN where the null law has no spread or an input is not finite.
-    branch : (K,) int8
-        How it was computed: index into `BRANCHES` and `FALLBACK`.
-    cumulants : (K, 4) float64
-        Mean, variance, third and fourth cumulant of the linearised sum under the null law.
-    """
-
-    p_value: np.ndarray
-    branch: np.ndarray
-    cumulants: np.ndarray
 
 
 def program_major(W: np.ndarray) -> np.ndarray:
@@ -156,7 +101,7 @@ def bernoulli_tails(
     if outside:
         raise InputError(f"{outside} propensities lie outside (0, 1); clip them, say at 1e-6")
     sums = BernoulliSums(program_major(W), tau, v, threshold, p, basis, bend)
-    return _tails(sums, side, screen_level)
+    return tails_of_sums(sums, side, screen_level)
 
 
 def bernoulli_cumulants(W: np.ndarray, tau: np.ndarray, v: np.ndarray, p: np.ndarray) -> np.ndarray:
@@ -222,7 +167,7 @@ def stratified_tails(
     tau, v, threshold = _checked(W, tau, v, threshold)
     order, starts, totals = _checked_strata(order, starts, totals, v.size)
     sums = StratifiedSums(program_major(W), tau, v, threshold, order, starts, totals)
-    return _tails(sums, side, screen_level)
+    return tails_of_sums(sums, side, screen_level)
 
 
 def stratified_cumulants(
@@ -296,100 +241,3 @@ def _checked_strata(order, starts, totals, n):
     if wrong:
         raise InputError(f"{wrong} strata have a negative total or more treated than cells")
     return order, starts, totals
-
-
-def _tails(sums, side: str, screen_level: float) -> Tails:
-    """Steps 1 to 5 of the module's docstring for one unit's `sums` (BernoulliSums, say)."""
-    check_choice("side", side, SIDES)
-    cumulants = sums.cumulants
-    K = cumulants.shape[0]
-    log_upper = np.full(K, np.nan)
-    log_lower = np.full(K, np.nan)
-    branch = np.full(K, UNTESTABLE, dtype=np.int8)
-    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        sd = np.sqrt(cumulants[:, 1])
-        z = (sums.threshold - cumulants[:, 0]) / sd
-        skewness = cumulants[:, 2] / sd**3
-        kurtosis = cumulants[:, 3] / sd**4
-    live = np.flatnonzero(np.isfinite(z) & np.isfinite(kurtosis) & (sd > 0.0))
-    if live.size == 0:
-        return Tails(np.full(K, np.nan), branch, cumulants)
-
-    log_p, size = edgeworth(z[live], skewness[live], kurtosis[live])
-    log_upper[live], log_lower[live] = log_p, other_tail(log_p)
-    wanted = combine_sides(log_upper[live], log_lower[live], side)
-    with np.errstate(invalid="ignore"):
-        good = (wanted > screen_level) & (size <= SCREEN_TOLERANCE * wanted)
-        good &= np.abs(skewness[live]) < _SCREEN_SKEWNESS
-        good &= np.abs(kurtosis[live]) < _SCREEN_KURTOSIS
-        good &= sums.count_variance >= _SCREEN_COUNT
-    branch[live] = MOMENTS
-    rest = live[~good]
-
-    if rest.size:
-        roots = sums.roots(rest)
-        log_p, second = lugannani_rice(*roots[:, [1, 0, 2, 3, 4]].T)
-        upper = z[rest] >= 0.0
-        with np.errstate(invalid="ignore", divide="ignore"):
-            trusted = (
-                (roots[:, 7] > 0)
-                & np.isfinite(log_p)
-                & (log_p <= 0.0)
-                & (second < _SECOND_ORDER)
-                & (roots[:, 5] < _DOMINANCE * roots[:, 2] ** 2)
-                & (np.sqrt(2.0 * np.maximum(roots[:, 1], 0.0)) > _NEAR_MEAN)
-                & (sums.log_rest(rest, roots) > _NOT_EMPTY)
-            )
-        _put(log_upper, log_lower, rest[trusted], upper[trusted], log_p[trusted])
-        branch[rest[trusted]] = SADDLEPOINT
-        rough = ~trusted
-        if rough.any():
-            which, own = rest[rough], upper[rough]
-            codes, log_p, atoms = _inverted(sums, which, own, roots[rough])
-            _put(log_upper, log_lower, which, own, log_p)
-            branch[which] = codes
-            # where single draws carry weight, P(T >= t) and P(T <= t) share that of t itself
-            both = atoms & (log_p > _LOG_BOTH) & (codes == INVERSION)
-            if both.any():
-                codes, log_p, _ = _inverted(sums, which[both], ~own[both], None)
-                done = codes == INVERSION
-                target, up = which[both][done], ~own[both][done]
-                log_upper[target[up]] = log_p[done][up]
-                log_lower[target[~up]] = log_p[done][~up]
-    return Tails(combine_sides(log_upper, log_lower, side), branch, cumulants)
-
-
-def _put(log_upper, log_lower, which, upper, log_p) -> None:
-    """Store tails that were computed on their own side, and their opposites."""
-    own, other = which[upper], which[~upper]
-    log_upper[own] = log_p[upper]
-    log_lower[own] = other_tail(log_p[upper])
-    log_lower[other] = log_p[~upper]
-    log_upper[other] = other_tail(log_p[~upper])
-
-
-def _inverted(sums, which, upper, roots) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Steps 4 and 5 for tests `which` (J,) whose Lugannani-Rice tail is not good enough.
-
-    roots None: the tail opposite to that of the roots. Returns codes, log p, and where single
-    draws may carry weight.
-    """
-    start = np.full(which.size, 3.0)
-    chernoff = np.zeros(which.size)
-    if roots is not None:
-        known = np.isfinite(roots[:, 0])
-        start[known] = np.clip(roots[known, 0], 0.3, 60.0)
-        # e^(K - l s) at the root; 1 where not even that is known
-        known = np.isfinite(roots[:, 1]) & (roots[:, 7] > 0)
-        chernoff[known] = -roots[known, 1]
-    sign = np.where(upper, 1.0, -1.0)
-    out = sums.invert(which, sign, start)
-    log_p, gap, nodes, failed = out.T
-    done = np.isfinite(log_p) & (log_p <= 1e-9) & (gap < 0.02) & (failed == 0)
-    codes = np.full(which.size, INVERSION, dtype=np.int8)
-    for j in np.flatnonzero(~done):
-        log_end, beyond = sums.end(which[j], sign[j])
-        codes[j] = END if beyond else CHERNOFF
-        log_p[j] = log_end if beyond else chernoff[j]
-    atoms = (nodes <= 0) | (sums.count_variance < _FEW_DRAWS)
-    return codes, np.minimum(log_p, 0.0), atoms

@@ -4,6 +4,9 @@ The upper tail of one test, with summands a in units of the null standard deviat
 1. the root of K'(l) = s and the Lugannani-Rice ingredients (`bernoulli_root`);
 2. where that is too rough, inversion along the contour (`saddlepoint_inversion`).
 Cells with p > 1/2 are followed by their absence, which changes nothing but the numerics.
+A draw without treated cells, or without others, has the statistic 0 by definition (as the
+samplers' draws have) and counts in the tail that holds 0: t has the sign of tau, and with tau = 0
+the statistic is the sum itself.
 
 A statistic whose event is not quite linear gives its curvature: a matrix B (n, q) and g with
     {T >= t} = {sum x a + g (||B'(x - p)||^2 - E ||B'(x - p)||^2) >= s},
@@ -21,7 +24,7 @@ import numpy as np
 
 from programde.compiled import njit
 
-from .saddlepoint_inversion import curvature_shift, invert_bernoulli
+from .saddlepoint_inversion import ENUMERATED, count_single, curvature_shift, invert_bernoulli
 from .saddlepoint_kernels import FAST, bernoulli_cumulants_kernel, bernoulli_root, logarithm
 
 _SHIFT_SEEN = 0.003  # a change of log p by the curvature below this is left alone
@@ -118,6 +121,7 @@ class BernoulliSums:
         bernoulli_cumulants_kernel(Wt, tau[None], v[None], p[None], self.cumulants)
         self.cumulants = self.cumulants[0]
         self.count_variance = float(p @ (1.0 - p))
+        self.half_span = np.zeros(tau.shape)  # the number of cells drawn varies: no lattice
         self._any_flipped = bool(p.max(initial=0.0) > 0.5)
         self._flip = np.where(p > 0.5, -1.0, 1.0) if self._any_flipped else np.ones(p.size)
         self._p = np.where(p > 0.5, 1.0 - p, p) if self._any_flipped else p
@@ -182,19 +186,42 @@ class BernoulliSums:
                 a, self._p, s, start[j], log_none, odds_sum, rounding, flipped,
                 self._any_flipped, sign[j] * bend[k] / np.sqrt(self.cumulants[k, 1]), *curvature,
             )  # fmt: skip
+            t = self.tau[k] if self.tau[k] != 0.0 else self.threshold[k]
+            if sign[j] * t <= 0.0:
+                out[j, 0] = np.logaddexp(out[j, 0], self._log_undefined)
         return out
+
+    @cached_property
+    def _log_undefined(self):
+        """log P(no cell, or in enumerated screens all cells, are drawn)."""
+        if self._p.size <= ENUMERATED:
+            up = self._flip < 0.0
+            none = np.where(up, np.log(self._p), np.log1p(-self._p)).sum()
+            every = np.where(up, np.log1p(-self._p), np.log(self._p)).sum()
+            return float(np.logaddexp(none, every))
+        return -np.inf if self._any_flipped else float(log_no_cell(self._p))
 
     def end(self, k, sign):
         """(log probability of the draw of largest sum, whether s lies above that sum).
 
         The draw of all cells with a > 0; where there is none, no cell or the best single one.
+        Where single cells reach s by the curvature of their event, theirs is the probability.
         """
+        if self._p.size <= ENUMERATED:
+            return -np.inf, False  # all draws are looked at anyway
         a, s, rounding = self._standardised(k, sign)
         up = a > 0.0
-        log_p = float(np.where(up, np.log(self._p), np.log1p(-self._p)).sum())
         largest = float(a[up].sum())
-        if not (up.any() or self._any_flipped):
-            best = int(np.argmax(a))
-            largest = float(a[best])
+        best = int(np.argmax(a))
+        alone = not (up.any() or self._any_flipped)
+        if not s > (a[best] if alone else largest) - rounding:
+            return -np.inf, False
+        bend, _, *curvature = self.curvature
+        g = sign * bend[k] / np.sqrt(self.cumulants[k, 1])
+        singles = count_single(a, self._p, s - rounding, log_no_cell(self._p), g, *curvature)
+        if singles > 0.0:
+            return float(np.log(singles)), True
+        log_p = float(np.where(up, np.log(self._p), np.log1p(-self._p)).sum())
+        if alone:
             log_p += float(np.log(self._p[best]) - np.log1p(-self._p[best]))
-        return log_p, bool(s > largest - rounding)
+        return log_p, True

@@ -107,7 +107,8 @@ def contour_tail(
 
     Returns
     -------
-    tail, the same from every second node, nodes (negative: `blurred_sum`), failed nodes.
+    tail, the same from every second node, nodes (negative: `blurred_sum`), failed nodes; a tail
+    that is lost in the rounding of its terms counts as one.
     """
     G = totals.size
     H = heavy_angle.size
@@ -153,6 +154,7 @@ def contour_tail(
     failed = 0
     tail = 0.0
     coarse = 0.0
+    size = 0.0
     for node in range(cap + 1):
         y = node * h
         phi = 1.0 + 0.0j
@@ -200,6 +202,7 @@ def contour_tail(
         ends = node == 0 or (span > 0.0 and node == cap)
         part = _phase(values, node, h, s) * (0.5 if ends else 1.0)
         tail += part
+        size += abs(values[node])
         if node % 2 == 0:
             coarse += part
         # what is left out is phi / pi at most, less by the root of the nodes where phases differ
@@ -207,8 +210,10 @@ def contour_tail(
         if left > 1e-2 * scale or left > 3e-4 * scale * np.sqrt(node):
             last_big = node
         if (node >= 2 * last_big + 8 and y >= y_min) or (span > 0.0 and node == cap):
+            failed += abs(tail) < 1e-11 * size
             return tail * h / np.pi, coarse * 2.0 * h / np.pi, node, failed
     tail, coarse = blurred_sum(values, c, s, h, cap)
+    failed += abs(tail) < 1e-11 * size * h / np.pi
     return tail, coarse, -cap, failed
 
 

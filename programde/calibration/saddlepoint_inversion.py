@@ -3,9 +3,9 @@
 Cells with p > 1/2 are followed by their absence (x -> 1 - x, a -> -a), so that "no cell" is the
 most probable draw even where propensities separate. Draws of no and of exactly one cell are
 counted one by one; draws of two or more go through the contour integral of `saddlepoint_contour`,
-on a contour that suits them. The draw without any treated cell, whose statistic is 0 by
-definition, belongs to neither tail. `curvature_shift` is the expectation that moves the threshold
-of an event that is not quite linear (see `saddlepoint_bernoulli`).
+on a contour that suits them. The draw without any treated cell is left to the caller: its
+statistic is 0 by definition. `curvature_shift` is the expectation that moves the threshold of an
+event that is not quite linear (see `saddlepoint_bernoulli`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .saddlepoint_contour import log_tail
 from .saddlepoint_items import FREE, LIGHT_ODDS, make_items
 from .saddlepoint_kernels import FAST, exponential, tilted_slopes, tilted_sums
 
-ENUMERATED = 14  # up to so many cells every draw is looked at
+ENUMERATED = 18  # up to so many cells every draw is looked at
 _ALL_CELLS = np.int64(3000)  # no more light cells than this are taken one by one
 
 
@@ -141,7 +141,8 @@ def curvature_shift(a, p, c, Bt, square, cross, constant, none):
 def enumerate_draws(a, p, s, flipped, g, Bt, square, cross, constant):
     """P(S >= s) over all 2^n draws, one cell changed at a time (Gray code), curvature included.
 
-    flipped (n,) bool marks cells whose x is followed as 1 - x; the draw of no cell is left out.
+    flipped (n,) bool marks cells whose x is followed as 1 - x. The draws of no and of all cells,
+    in which no statistic is defined, are left out.
     """
     n = a.size
     q = Bt.shape[0]
@@ -169,7 +170,7 @@ def enumerate_draws(a, p, s, flipped, g, Bt, square, cross, constant):
                 inner += sign * cross[i]
                 for j in range(q):
                     sums[j] += sign * Bt[j, i]
-        if treated == 0:
+        if treated == 0 or treated == n:
             continue
         reached = value
         if g != 0.0:

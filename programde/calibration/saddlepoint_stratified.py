@@ -27,6 +27,8 @@ from .saddlepoint_strata import (
 
 _GATHER_ABOVE = np.int64(400)  # strata of more light cells than this go on a grid
 _SPAN_SEEN = 1e-4  # a lattice finer than this many standard deviations is none
+_LOOK_AT = 64  # programs without ties among so many cells are no coarse lattice ...
+_FINE_ABOVE = 2000  # ... and with more cells than this a fine one does not matter to screening
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -245,6 +247,21 @@ class StratifiedSums:
         )
         always = _cells_of(order, starts, full)
         self.cumulants[:, 0] += Wt[:, always].sum(axis=1) - tau * v[always].sum()
+
+    @cached_property
+    def half_span(self):
+        """Half the lattice span of each sum (K,), 0 where there is none or it is of no weight."""
+        half = np.zeros(self.tau.size)
+        if self._cells.size == 0:
+            return half
+        look = np.sort(self.Wt[:, self._cells[:_LOOK_AT]], axis=1)
+        tied = (np.diff(look, axis=1) <= 0.0).sum(axis=1) >= look.shape[1] // 2
+        if self._cells.size <= _FINE_ABOVE:
+            tied[:] = True
+        for k in np.flatnonzero(tied & (self.cumulants[:, 1] > 0.0)):
+            a, _, _ = self._standardised(k, 1.0)
+            half[k] = 0.5 * lattice_span(a, self._first) * np.sqrt(self.cumulants[k, 1])
+        return half
 
     @cached_property
     def _gap(self):

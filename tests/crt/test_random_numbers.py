@@ -71,12 +71,16 @@ def test_exponentials_stay_inside_the_range_of_the_uniforms():
     assert (out < -math.log(0.5 * 2.0**-52) + 1e-9).all()
 
 
+def bounds_of(size, m):
+    return np.arange(size, size - m, -1, dtype=np.uint64)
+
+
 @pytest.mark.parametrize("size", [1, 2, 5, 1000, 3 * 2**30])
 def test_swaps_equal_their_plain_twin(size):
     m = min(size, 400)
     counter = np.array([77], dtype=np.uint64)
-    swaps = np.empty(m, dtype=np.int64)
-    rn.fill_swaps(counter, size, m, swaps)
+    swaps = np.empty(m, dtype=np.uint64)
+    rn.fill_swaps(counter, size, bounds_of(size, m), swaps)
     # the kernel proposes all m numbers first, then draws again what Lemire's test rejects
     stream = PlainStream(77)
     proposed = [(stream.bits() >> 32) * (size - j) for j in range(m)]
@@ -92,10 +96,10 @@ def test_swaps_are_uniform_where_the_bound_does_not_divide_two_to_the_32():
     # at a bound of 3 * 2^30 multiplication without rejection gives remainders 0, 1, 2 modulo 3
     # with probabilities 1/2, 1/4, 1/4; false-alarm rate 1e-4
     counter = np.array([3], dtype=np.uint64)
-    swap, seen = np.empty(1, dtype=np.int64), np.zeros(3, dtype=np.int64)
+    swap, seen = np.empty(1, dtype=np.uint64), np.zeros(3, dtype=np.int64)
     for _ in range(30_000):
-        rn.fill_swaps(counter, 3 * 2**30, 1, swap)
-        seen[swap[0] % 3] += 1
+        rn.fill_swaps(counter, 3 * 2**30, bounds_of(3 * 2**30, 1), swap)
+        seen[int(swap[0]) % 3] += 1
     assert stats.chisquare(seen).pvalue > 1e-4
 
 
@@ -103,9 +107,9 @@ def test_swaps_reach_every_place_equally():
     # chi-square over the places of one swap and over pairs of swaps; false-alarm rate 1e-4 each
     size, m, repeats = 7, 2, 40_000
     counter = np.array([11], dtype=np.uint64)
-    seen = np.empty((repeats, m), dtype=np.int64)
-    for r in range(repeats):
-        rn.fill_swaps(counter, size, m, seen[r])
+    seen = np.empty((repeats, m), dtype=np.uint64)
+    rn.fill_swaps(counter, size, np.tile(bounds_of(size, m), repeats), seen.reshape(-1))
+    seen = seen.astype(np.int64)
     assert seen[:, 1].min() == 1
     pairs = np.bincount(seen[:, 0] * (size - 1) + seen[:, 1] - 1, minlength=size * (size - 1))
     assert pairs.size == size * (size - 1)

@@ -53,12 +53,15 @@ def peak_bytes(work):
 
 def random_numbers_used(p, n_draws):
     """Random numbers the Bernoulli sampler takes for cells of probability p, and inclusions."""
-    stream = rn.new_stream(np.uint64(KEY[0]))
-    start = int(stream[0][0])
-    hits = np.empty(n_draws, dtype=np.int64)
-    included = sum(rn.resamples_holding(-1.0 / np.log1p(-q), n_draws, stream, hits) for q in p)
-    blocks = ((int(stream[0][0]) - start) * pow(int(rn.GAMMA), -1, 2**64)) % 2**64
-    return blocks - (rn.BLOCK - int(stream[1][0])), included
+    counter, *numbers = rn.new_stream(np.uint64(KEY[0]))
+    start, at, included = int(counter[0]), rn.END, 0
+    for q in p:
+        b, at = rn.next_holding(-1, -1.0 / np.log1p(-q), np.uint64(at), counter, *numbers)
+        while b < n_draws:
+            included += 1
+            b, at = rn.next_holding(b, -1.0 / np.log1p(-q), np.uint64(at), counter, *numbers)
+    blocks = ((int(counter[0]) - start) * pow(int(rn.GAMMA), -1, 2**64)) % 2**64
+    return blocks - (rn.BLOCK - int(at)), included
 
 
 @pytest.mark.parametrize("n_draws", [100, 1600])

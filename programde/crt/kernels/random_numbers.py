@@ -5,8 +5,11 @@ j of a stream is a bijective mix of key + j * gamma modulo 2^64, so a block of o
 by a vector loop. Exponential variates are -log(u), u uniform on the centres of 2^52 equal cells of
 (0, 1), with the logarithm written as exponent and odd series so that the compiler vectorises it.
 
-A stream is the tuple ``(counter, position, exponentials, exponents)`` made by `new_stream`;
-exponentials are made `BLOCK` at a time and consumed one by one.
+A stream is the tuple ``(counter, exponentials, exponents)`` made by `new_stream`; exponentials are
+made `BLOCK` at a time and consumed one by one, first when the place in them is `END`.
+
+Places in arrays are unsigned where it counts: numba then need not ask whether they count from the
+end, which would take a fifth of the samplers' time.
 """
 
 from __future__ import annotations
@@ -29,6 +32,7 @@ LN2 = math.log(2.0)
 ROOT_HALF_BITS = np.int64(0x3FE6A09E667F3BCD)
 S52 = np.int64(52)
 BLOCK = 2048
+END = np.uint64(BLOCK)
 
 
 @njit(inline="always")
@@ -44,9 +48,7 @@ def new_stream(key):  # pragma: no cover - compiled
     """A fresh stream from a 64-bit key."""
     counter = np.empty(1, np.uint64)
     counter[0] = np.uint64(key)
-    position = np.empty(1, np.int64)
-    position[0] = BLOCK
-    return counter, position, np.empty(BLOCK, np.float64), np.empty(BLOCK, np.float64)
+    return counter, np.empty(BLOCK, np.float64), np.empty(BLOCK, np.float64)
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract", "reassoc", "arcp", "nsz"})
@@ -76,28 +78,18 @@ def fill_exponentials(counter, out, exponents):  # pragma: no cover - compiled
 
 
 @njit(inline="always")
-def resamples_holding(gap, n_draws, stream, out):  # pragma: no cover - compiled
-    """The resamples that hold one cell, by geometric skips; returns how many.
+def next_holding(b, gap, at, counter, exponentials, exponents):  # pragma: no cover - compiled
+    """The next resample after `b` that holds a cell, and where the stream then is.
 
     With inclusion probability q, the number of resamples skipped before the next inclusion is
-    floor(E * gap), E standard exponential and gap = -1 / log(1 - q): exactly geometric.
+    floor(E * gap), E standard exponential and gap = -1 / log(1 - q): exactly geometric. Start a
+    cell at b = -1; it is done when the result is beyond the last resample. The place `at` in the
+    stream is passed along, so that it stays in a register.
     """
-    counter, position, exponentials, exponents = stream
-    at = position[0]
-    found = 0
-    b = np.int64(-1)
-    while True:
-        if at == BLOCK:
-            fill_exponentials(counter, exponentials, exponents)
-            at = 0
-        b += 1 + np.int64(exponentials[at] * gap)
-        at += 1
-        if b >= n_draws:
-            break
-        out[found] = b
-        found += 1
-    position[0] = at
-    return found
+    if at == END:
+        fill_exponentials(counter, exponentials, exponents)
+        at = np.uint64(0)
+    return b + 1 + np.int64(exponentials[at] * gap), at + ONE
 
 
 @njit(inline="always")
@@ -113,8 +105,11 @@ def below(counter, n):  # pragma: no cover - compiled
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def fill_swaps(counter, size, m, swaps):  # pragma: no cover - compiled
-    """swaps[j] uniform on {j, ..., size - 1}, j < m: the choices of a partial Fisher-Yates shuffle.
+def fill_swaps(counter, size, bounds, swaps):  # pragma: no cover - compiled
+    """swaps[j] uniform on {size - bounds[j], ..., size - 1}, for all j; uint64 arrays.
+
+    With bounds size, size - 1, ..., size - m + 1 these are the choices of a partial Fisher-Yates
+    shuffle of m out of size; several shuffles may stand one after another.
 
     The multiply without Lemire's rejection test runs as a vector loop; where one of the few that
     the test might reject (a share of size / 2^32) turns up, it is applied, and what it rejects is
@@ -122,14 +117,14 @@ def fill_swaps(counter, size, m, swaps):  # pragma: no cover - compiled
     """
     start = counter[0]
     suspects = 0
-    for j in range(m):
-        product = (mix(start + np.uint64(j + 1) * GAMMA) >> S32) * np.uint64(size - j)
-        swaps[j] = np.int64(product >> S32) + j
-        suspects += (product & LOW32) < np.uint64(size - j)
-    counter[0] = start + np.uint64(m) * GAMMA
+    for j in range(bounds.size):
+        product = (mix(start + np.uint64(j + 1) * GAMMA) >> S32) * bounds[j]
+        swaps[j] = (product >> S32) + (np.uint64(size) - bounds[j])
+        suspects += (product & LOW32) < bounds[j]
+    counter[0] = start + np.uint64(bounds.size) * GAMMA
     if suspects > 0:
-        for j in range(m):
-            bound = np.uint64(size - j)
+        for j in range(bounds.size):
+            bound = bounds[j]
             product = (mix(start + np.uint64(j + 1) * GAMMA) >> S32) * bound
             if (product & LOW32) < ((LOW32 - bound) + ONE) % bound:
-                swaps[j] = below(counter, size - j) + j
+                swaps[j] = np.uint64(below(counter, bound)) + (np.uint64(size) - bound)

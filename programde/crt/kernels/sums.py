@@ -16,7 +16,15 @@ from __future__ import annotations
 import numpy as np
 
 from programde.compiled import njit
-from programde.crt.kernels.random_numbers import fill_swaps, new_stream, resamples_holding
+from programde.crt.kernels.random_numbers import (
+    BLOCK,
+    END,
+    ONE,
+    fill_exponentials,
+    fill_swaps,
+    new_stream,
+    next_holding,
+)
 from programde.crt.kernels.rows import CACHE_LINE, LANES, add_rows, add_vector
 
 OPTIONS = {"nogil": True, "cache": True, "error_model": "numpy"}
@@ -28,47 +36,67 @@ def bernoulli_sums(gap, rows, n_draws, key, sums, counts):  # pragma: no cover -
     width = rows.shape[1]
     flat = rows.reshape(rows.size)
     total = sums.reshape(sums.size)
-    stream = new_stream(key)
-    hits = np.empty(n_draws, np.int64)
+    counter, exponentials, exponents = new_stream(key)
+    at = END
     for i in range(gap.size):
-        found = resamples_holding(gap[i], n_draws, stream, hits)
         start = i * width
-        for j in range(found):
-            counts[hits[j]] += 1
-            at = hits[j] * width
+        b = np.int64(-1)
+        while True:  # `next_holding`, written out: called, it takes three times as long
+            if at == END:
+                fill_exponentials(counter, exponentials, exponents)
+                at = np.uint64(0)
+            b += 1 + np.int64(exponentials[at] * gap[i])
+            at += ONE
+            if b >= n_draws:
+                break
+            counts[np.uint64(b)] += 1
             for d in range(0, width, LANES):
-                add_vector(total, at + d, flat, start + d)
+                add_vector(total, b * width + d, flat, start + d)
 
 
 @njit(**OPTIONS)
 def bernoulli_indices(gap, n_draws, key):  # pragma: no cover - compiled
     """The draws of `bernoulli_sums` as (indptr (B + 1,), indices), cells ascending."""
-    hits = np.empty(n_draws, np.int64)
     counts = np.zeros(n_draws + 1, np.int64)
-    stream = new_stream(key)
+    counter, exponentials, exponents = new_stream(key)
+    at = END
     for i in range(gap.size):
-        for j in range(resamples_holding(gap[i], n_draws, stream, hits)):
-            counts[hits[j] + 1] += 1
+        b, at = next_holding(-1, gap[i], at, counter, exponentials, exponents)
+        while b < n_draws:
+            counts[b + 1] += 1
+            b, at = next_holding(b, gap[i], at, counter, exponentials, exponents)
     indptr = np.cumsum(counts)
     indices = np.empty(indptr[-1], np.int64)
     fill = indptr[:-1].copy()
-    stream = new_stream(key)
+    counter, exponentials, exponents = new_stream(key)
+    at = END
     for i in range(gap.size):
-        for j in range(resamples_holding(gap[i], n_draws, stream, hits)):
-            indices[fill[hits[j]]] = i
-            fill[hits[j]] += 1
+        b, at = next_holding(-1, gap[i], at, counter, exponentials, exponents)
+        while b < n_draws:
+            indices[fill[b]] = i
+            fill[b] += 1
+            b, at = next_holding(b, gap[i], at, counter, exponentials, exponents)
     return indptr, indices
 
 
 @njit(inline="always")
-def shuffle(cells, size, m, counter, swaps):  # pragma: no cover - compiled
-    """Partial Fisher-Yates: cells[:m] become a simple random sample of cells[:size]."""
-    fill_swaps(counter, size, m, swaps)
-    for j in range(m):
-        k = swaps[j]
+def shuffle(cells, m, swaps, first):  # pragma: no cover - compiled
+    """Partial Fisher-Yates: cells[:m] become a simple random sample, by m swaps from `first` on."""
+    for j in range(np.uint64(m)):
+        k = swaps[np.uint64(first) + j]
         chosen = cells[k]
         cells[k] = cells[j]
         cells[j] = chosen
+
+
+@njit(nogil=True, error_model="numpy")
+def bounds_of(size, m, n_draws, bounds):  # pragma: no cover - compiled
+    """Fill `bounds` for as many shuffles of m out of `size` as are made at once; how many."""
+    at_once = max(1, min(bounds.size // m, n_draws))
+    for b in range(at_once):
+        for j in range(m):
+            bounds[b * m + j] = np.uint64(size - j)
+    return at_once
 
 
 @njit(**OPTIONS)
@@ -86,7 +114,8 @@ def stratified_sums(order, starts, totals, rows, n_draws, key, sums):  # pragma:
     skip = (-spare.ctypes.data % CACHE_LINE) // 4
     flat = spare[skip:]
     cells = np.empty(largest, np.int64)
-    swaps = np.empty(largest, np.int64)
+    bounds = np.empty(max(largest, BLOCK), np.uint64)
+    swaps = np.empty(bounds.size, np.uint64)
     for s in range(totals.size):
         first, size, m = starts[s], starts[s + 1] - starts[s], totals[s]
         if m == 0:
@@ -97,9 +126,13 @@ def stratified_sums(order, starts, totals, rows, n_draws, key, sums):  # pragma:
             for d in range(width):
                 flat[k * width + d] = rows[source, d]
             cells[k] = k * width
-        for b in range(n_draws):
-            shuffle(cells, size, m, counter, swaps)
-            add_rows(total, b * width, flat, cells, m, width)
+        at_once = bounds_of(size, m, n_draws, bounds)
+        for begin in range(0, n_draws, at_once):
+            end = min(begin + at_once, n_draws)
+            fill_swaps(counter, size, bounds[: (end - begin) * m], swaps)
+            for b in range(begin, end):
+                shuffle(cells, m, swaps, (b - begin) * m)
+                add_rows(total, b * width, flat, cells, m, width)
 
 
 @njit(**OPTIONS)
@@ -110,16 +143,24 @@ def stratified_indices(order, starts, totals, n_draws, key):  # pragma: no cover
     indices = np.empty(n_draws * n1, np.int64)
     counter = np.empty(1, np.uint64)
     counter[0] = np.uint64(key)
-    swaps = np.empty(order.size, np.int64)
+    largest = 0
+    for s in range(totals.size):
+        largest = max(largest, starts[s + 1] - starts[s])
+    bounds = np.empty(max(largest, BLOCK), np.uint64)
+    swaps = np.empty(bounds.size, np.uint64)
     done = 0
     for s in range(totals.size):
         first, size, m = starts[s], starts[s + 1] - starts[s], totals[s]
         if m == 0:
             continue
         cells = order[first : first + size].copy()
-        for b in range(n_draws):
-            shuffle(cells, size, m, counter, swaps)
-            for j in range(m):
-                indices[indptr[b] + done + j] = cells[j]
+        at_once = bounds_of(size, m, n_draws, bounds)
+        for begin in range(0, n_draws, at_once):
+            end = min(begin + at_once, n_draws)
+            fill_swaps(counter, size, bounds[: (end - begin) * m], swaps)
+            for b in range(begin, end):
+                shuffle(cells, m, swaps, (b - begin) * m)
+                for j in range(m):
+                    indices[indptr[b] + done + j] = cells[j]
         done += m
     return indptr, indices

@@ -67,8 +67,8 @@ def bernoulli_draws(p, rows, n_programs, n_basis, constant, n_draws, seed, upper
     Parameters
     ----------
     p : (n,)
-        In descending order, so that blocks of cells have nearly equal p: a geometric skip by the
-        block's largest p, then thinning.
+        In descending order, cut into blocks of nearly equal p: geometric skips by the block's
+        largest p, then thinning.
     rows : (n, 2 K + q + 1)
         Residuals, centred ranks, basis, log likelihood ratio of a drawn cell.
     constant : float
@@ -82,12 +82,17 @@ def bernoulli_draws(p, rows, n_programs, n_basis, constant, n_draws, seed, upper
         Sums of weights and of their squares.
     """
     n = p.size
-    block = 32
+    begins = [0]
+    for i in range(n):
+        if p[i] < 0.75 * p[begins[-1]]:
+            begins.append(i)
+    begins.append(n)
+    blocks = np.array(begins)
     state = np.empty(1, dtype=np.uint64)
     state[0] = np.uint64(seed) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(1)
-    skip_scale = np.empty((n + block - 1) // block)
+    skip_scale = np.empty(blocks.size - 1)
     for b in range(skip_scale.size):
-        skip_scale[b] = 1.0 / np.log1p(-min(p[b * block], 1.0 - 1e-15))
+        skip_scale[b] = 1.0 / np.log1p(-min(p[blocks[b]], 1.0 - 1e-15))
     hits = np.zeros((2, 2 * n_programs, upper.shape[1]))
     squares = np.zeros_like(hits)
     total = np.empty(rows.shape[1])
@@ -96,36 +101,18 @@ def bernoulli_draws(p, rows, n_programs, n_basis, constant, n_draws, seed, upper
     for _ in range(n_draws):
         total[:] = 0.0
         count = 0
-        i = 0
-        while i < n:
-            b = i // block
-            top = p[b * block]
-            skip = np.log(_next(state)) * skip_scale[b]
-            end = min(n, (b + 1) * block)
-            if skip >= end - i:
-                i = end
-                # far out p falls slowly: skip whole blocks at the first block's rate
-                while i < n and p[i] * 64.0 * block < 0.05:
-                    far = min(n, i + 64 * block)
-                    jump = np.log(_next(state)) / np.log1p(-p[i])
-                    if jump >= far - i:
-                        i = far
-                        continue
-                    j = i + int(jump)
-                    if _next(state) * p[i] < p[j]:
-                        _add(total, rows, j)
-                        count += 1
-                    i = j + 1
-                    i_block = i // block
-                    if i_block * block != i:
-                        # finish the broken block at its own rate
-                        break
-                continue
-            i += int(skip)
-            if _next(state) * top < p[i]:
-                _add(total, rows, i)
-                count += 1
-            i += 1
+        for b in range(skip_scale.size):
+            i, end = blocks[b], blocks[b + 1]
+            top = p[i]
+            while True:
+                skip = np.log(_next(state)) * skip_scale[b]
+                if skip >= end - i:
+                    break
+                i += int(skip)
+                if _next(state) * top < p[i]:
+                    _add(total, rows, i)
+                    count += 1
+                i += 1
         _statistics(total, count, n, n_programs, n_basis, T)
         _tally(T, np.exp(constant + total[last]), upper, lower, hits, squares)
     return hits, squares

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.optimize import brentq
@@ -85,9 +86,11 @@ def make_problem(
     shift = 0.5 * depth + 0.3 * (batch == 1)
     columns = [rng.standard_normal(n) + shift]
     columns.append(np.where(rng.random(n) < 0.05, -13.0, 0.0) + rng.standard_normal(n) + shift)
-    outcomes = OUTCOMES[:2]
+    outcomes: tuple[str, ...] = OUTCOMES[:2]
     if real is not None:
-        columns.append(rng.choice(real, n, replace=n > real.size))
+        # its values in the order of the covariates and noise, so that it is confounded as well
+        values = np.sort(rng.choice(real, n, replace=n > real.size))
+        columns.append(values[rankdata(shift + rng.standard_normal(n)).astype(np.int64) - 1])
         outcomes = OUTCOMES
     Y = np.column_stack(columns)
     down = np.argsort(-p, kind="stable")
@@ -143,16 +146,23 @@ def linearise(problem: Problem, statistic: str, sampler: str, t: np.ndarray) -> 
 
 
 def tails(
-    problem: Problem, statistic: str, sampler: str, t: np.ndarray, side: str, **options
+    problem: Problem, statistic: str, sampler: str, t: np.ndarray, side: str, **options: Any
 ) -> Tails:
     """The library's p-values of {T_k >= t_k} (side "right") or {T_k <= t_k} (side "left")."""
     bent = options.pop("bent", True)
     line = linearise(problem, statistic, sampler, t)
     W = np.asfortranarray(line.W)
     if sampler == "bernoulli":
-        curvature = {"basis": line.basis, "bend": line.bend} if bent else {}
         return bernoulli_tails(
-            W, line.tau, line.v, line.threshold, problem.p, side, **curvature, **options
+            W,
+            line.tau,
+            line.v,
+            line.threshold,
+            problem.p,
+            side,
+            basis=line.basis if bent else None,
+            bend=line.bend if bent else None,
+            **options,
         )
     return stratified_tails(
         W, line.tau, line.v, line.threshold,
@@ -192,7 +202,7 @@ def threshold_at(
     high = 2.0
     while excess(high) > 0.0 and high < 60.0:
         high *= 1.4
-    low = 0.3
+    low = 0.0
     for _ in range(40):
         z = 0.5 * (low + high)
         value = excess(z)

@@ -183,15 +183,19 @@ def _with_h5ad(usage: pd.DataFrame, path: str, on_missing: str, keys: dict[str, 
     if rest.covariates is not None:
         label = rest.covariate_label
         pieces.append(Piece(label, cells, aligned(rest.covariates, label, cells, notes)))
+    by_condition = keys.get("condition_key") is not None
+    if by_condition:
+        pieces.append(Piece("obs", cells, rest.observations))
     names, *data = join(pieces, on_missing, notes)
     parts = Parts(
         cell_names=names,
         usage=data[0],
-        covariates=data[2] if len(data) > 2 else None,
+        covariates=data[2] if rest.covariates is not None else None,
         guides=data[1],
         guide_to_target=rest.guide_to_target,
         guide_names=rest.guide_names,
         notes=notes,
+        observations=data[-1] if by_condition else None,
         usage_label="cNMF usages",
         covariate_label=rest.covariate_label,
         guide_label=rest.guide_label,

@@ -93,20 +93,24 @@ def read_guide_tables(
     ]
     if covariates is not None:
         table = covariates if isinstance(covariates, pd.DataFrame) else read_table(covariates)
-        if covar_columns is not None or log1p_columns is not None:
-            lookup = column_of(table, "covariate table")
-            table = covariate_columns(lookup, covar_columns, log1p_columns)
         pieces.append(Piece("covariates", list(table.index), table))
+    elif covar_columns is not None or log1p_columns is not None:
+        raise OptionError("covar_columns and log1p_columns are columns of covariates=<table>")
     notes: list[str] = []
     names, *data = join(pieces, on_missing, notes)
+    whole = chosen = data[2] if covariates is not None else None
+    if whole is not None and (covar_columns is not None or log1p_columns is not None):
+        lookup = column_of(whole, "covariate table")
+        chosen = covariate_columns(lookup, covar_columns, log1p_columns)
     parts = Parts(
         cell_names=names,
         usage=data[0],
-        covariates=data[2] if covariates is not None else None,
+        covariates=chosen,
         guides=data[1],
         guide_to_target=targets,
         guide_names=guides,
         notes=notes,
+        observations=whole,
         usage_label="usages",
         guide_label="guide assignments",
     )

@@ -8,7 +8,7 @@ elsewhere. Of a file only the parts that are asked for are read; `mudata` need n
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -71,6 +71,7 @@ def read_h5mu(path: PathLike, **keys: Any) -> Screen:
     """
     check_keywords("read_h5mu", keys, (*DEFAULT_KEYS, *BUILD_OPTIONS))
     chosen, options = _split(keys)
+    condition = options.get("condition_key")
     with h5_file(path) as file:
         if "mod" not in file:
             raise InputError(f"it has no modalities ('mod'); at the top are: {some(file, 10)}")
@@ -78,7 +79,7 @@ def read_h5mu(path: PathLike, **keys: Any) -> Screen:
             name: FileSlots(group) for name, group in file["mod"].items()
         }
         obs = FileSlots(file).obs if "obs" in file else pd.DataFrame()
-        parts = _parts(modalities, obs, **chosen)
+        parts = _parts(modalities, obs, condition, **chosen)
     return build_screen(parts, **options)
 
 
@@ -113,6 +114,8 @@ def screen_from_mudata(mdata: Any, **keys: Any) -> Screen:
         that has it; ``"modality:column"`` says which. The second list as log(1 + x).
     on_missing : {"error", "drop"}
         Cells that are not in every source.
+    condition_key : str, optional
+        Column of the covariates or, like `covar_columns`, of obs.
     **keys
         The above, and the options of `build.build_screen`.
 
@@ -131,7 +134,8 @@ def screen_from_mudata(mdata: Any, **keys: Any) -> Screen:
         raise InputError(f"a {type(mdata).__name__} was given, a MuData is needed")
     chosen, options = _split(keys)
     modalities: dict[str, Slots] = {name: MemorySlots(mod) for name, mod in mdata.mod.items()}
-    return build_screen(_parts(modalities, mdata.obs, **chosen), **options)
+    parts = _parts(modalities, mdata.obs, options.get("condition_key"), **chosen)
+    return build_screen(parts, **options)
 
 
 def _split(keys: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -145,13 +149,16 @@ def _modality(modalities: Mapping[str, Slots], name: str, role: str) -> Slots:
     return modalities[name]
 
 
-def _parts(modalities: Mapping[str, Slots], obs: pd.DataFrame, **keys: Any) -> Parts:
+def _parts(
+    modalities: Mapping[str, Slots], obs: pd.DataFrame, condition: str | None, **keys: Any
+) -> Parts:
     notes: list[str] = []
     usage, programs = _usage(modalities, keys, notes)
     guides, guide_names, targets = _guides(modalities, keys, notes)
     covariates = _covariates(modalities, obs, keys, notes)
-    names, *data = join([usage, guides, *covariates], keys["on_missing"], notes)
-    tables: Any = data[2:]
+    levels = _condition(modalities, obs, condition, covariates, keys)
+    names, *data = join([usage, guides, *covariates, *levels], keys["on_missing"], notes)
+    tables: Any = data[2 : 2 + len(covariates)]
     if len(tables) > 1 or (tables and covariates[0].what.startswith("column")):
         tables = [pd.concat(tables, axis=1)]
     return Parts(
@@ -163,6 +170,7 @@ def _parts(modalities: Mapping[str, Slots], obs: pd.DataFrame, **keys: Any) -> P
         guide_names=guide_names,
         program_names=programs,
         notes=notes,
+        observations=data[-1] if levels else None,
         usage_label=usage.what,
         covariate_label=covariates[0].what if len(covariates) == 1 else "covariates",
         guide_label=guides.what,
@@ -230,11 +238,7 @@ def _covariates(
     keys: Mapping[str, Any],
     notes: list[str],
 ) -> list[Piece]:
-    preferred = keys["covar_modality"]
-    if preferred is not None:
-        _modality(modalities, preferred, "covar_modality")
-    order = [preferred] if preferred else [keys["usage_modality"], *modalities]
-    order = [m for m in dict.fromkeys(order) if m in modalities]
+    order = _order(modalities, keys)
     if keys["covar_columns"] is not None or keys["log1p_columns"] is not None:
         return _columns(modalities, obs, order, keys)
     key = keys["covar_key"]
@@ -255,10 +259,36 @@ def _covariates(
     )
 
 
-def _columns(
-    modalities: Mapping[str, Slots], obs: pd.DataFrame, order: list[str], keys: Mapping[str, Any]
+def _order(modalities: Mapping[str, Slots], keys: Mapping[str, Any]) -> list[str]:
+    """Modalities in the order in which covariates are looked for."""
+    preferred = keys["covar_modality"]
+    if preferred is not None:
+        _modality(modalities, preferred, "covar_modality")
+        return [preferred]
+    order = dict.fromkeys([keys["usage_modality"], *modalities])
+    return [name for name in order if name in modalities]
+
+
+def _condition(
+    modalities: Mapping[str, Slots],
+    obs: pd.DataFrame,
+    key: str | None,
+    covariates: list[Piece],
+    keys: Mapping[str, Any],
 ) -> list[Piece]:
-    """One piece per column, as columns may come from modalities with different cells."""
+    """The column by whose levels the analysis may be repeated, where no covariate is it."""
+    held = [c for p in covariates if isinstance(p.data, pd.DataFrame) for c in p.data.columns]
+    if key is None or key in held:
+        return []
+    column = _lookup(modalities, obs, _order(modalities, keys))(key)
+    cells = [str(cell) for cell in column.index]
+    return [Piece(f"column {key!r}", cells, column.to_frame(key))]
+
+
+def _lookup(
+    modalities: Mapping[str, Slots], obs: pd.DataFrame, order: list[str]
+) -> Callable[[str], pd.Series]:
+    """Finds a column of obs: see `covar_columns` of `screen_from_mudata`."""
     tables = {name: modalities[name].obs for name in modalities}
 
     def lookup(name: str) -> pd.Series:
@@ -279,6 +309,14 @@ def _columns(
         known = [f"{m}:{c}" for m, table in tables.items() for c in table] + list(obs)
         raise InputError(f"no obs table has a column {name!r}{nearest(name, known)}")
 
+    return lookup
+
+
+def _columns(
+    modalities: Mapping[str, Slots], obs: pd.DataFrame, order: list[str], keys: Mapping[str, Any]
+) -> list[Piece]:
+    """One piece per column, as columns may come from modalities with different cells."""
+    lookup = _lookup(modalities, obs, order)
     logs = name_list("log1p_columns", keys["log1p_columns"])
     plain = name_list("covar_columns", keys["covar_columns"])
     wanted = [(c, False) for c in plain if c not in logs] + [(c, True) for c in logs]

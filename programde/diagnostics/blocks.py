@@ -190,10 +190,11 @@ def cell(value: object, kind: str) -> str:
         return f"{100 * number:.1f} %" if number == 0 or number >= 0.01 else f"{100 * number:.2g} %"
     if kind == "p":
         return p_text(number)
-    text = f"{number:{'+.3g' if kind == 'signed' else '.2f' if kind == 'fixed' else '.3g'}}"
+    # "#" keeps the zeros that say how precisely a number is known: -1.00, not -1
+    text = f"{number:{'+#.3g' if kind == 'signed' else '.2f' if kind == 'fixed' else '#.3g'}}"
     if "e" in text:
         return p_text(number)
-    return text.replace("-", "−")
+    return text.removesuffix(".").replace("-", "−")
 
 
 def p_text(p: float) -> str:

@@ -137,7 +137,10 @@ def qq_panel(
         )
     _finish(ax, x_end, y_end, title)
     if legend:
-        ax.legend(loc="upper left", handlelength=2.6, borderaxespad=0.4, labelspacing=0.35)
+        key = ax.legend(loc="upper left", handlelength=2.6, borderaxespad=0.4, labelspacing=0.35)
+        # points may lie behind it: its words come first, those above the frame are counted
+        key.set(frame_on=True, zorder=6)
+        key.get_frame().set(facecolor="white", edgecolor="none", alpha=0.9)
     return ax
 
 

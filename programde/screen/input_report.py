@@ -157,6 +157,11 @@ def condition_number(C: np.ndarray) -> float:
 
 def _remarks(numbers: dict[str, float | int], targets: pd.DataFrame, few_treated: int) -> list[str]:
     remarks = []
+    if numbers["covariate_columns"] <= 1:
+        remarks.append(
+            "there are no covariates: nothing adjusts for depth or batch, and every cell counts as "
+            "equally likely to be treated"
+        )
     if numbers["targets_with_few_treated"]:
         remarks.append(
             f"{numbers['targets_with_few_treated']} of {numbers['targets']} targets have fewer "

@@ -64,3 +64,8 @@ def test_remarks():
     assert "no target is named like a non-targeting control" in remarks
     assert "1 targets have over 80 % of their cells from one guide" in remarks
     assert "1 targets have no treated cell in at least one batch" in remarks
+
+
+def test_a_screen_without_covariates_is_remarked_on():
+    screen = screen_from_anndata(small_adata(), covar_key=None)
+    assert "there are no covariates" in input_report(screen).remarks[0]

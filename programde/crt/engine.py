@@ -237,7 +237,9 @@ def _jobs(
             yield alone
             continue
         bench = Bench(task.population, options)
-        size = max(1, min(BLOCK, -(-len(task.names) // workers)))
+        # equal blocks, as many for each worker, so that all end together
+        n_blocks = workers * -(-len(task.names) // (BLOCK * workers))
+        size = max(1, -(-len(task.names) // max(n_blocks, 1)))
         for begin in range(0, len(task.names), size):
             block = list(range(begin, min(begin + size, len(task.names))))
 

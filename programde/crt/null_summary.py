@@ -91,7 +91,7 @@ def summarise(draws: np.ndarray, observed: np.ndarray) -> NullSummary:
         type 7), exact to 5e-7 standard deviations. Counts take two values as tied when they differ
         by less than `TIE` standard deviations, so that float32 rounding never decides a tie.
     """
-    from programde.crt.kernels.summary import moments_and_counts
+    from programde.crt.kernels.summary import moments_and_counts, standardise
 
     draws = np.ascontiguousarray(draws, dtype=np.float64)
     n_draws, n_programs = draws.shape
@@ -101,7 +101,9 @@ def summarise(draws: np.ndarray, observed: np.ndarray) -> NullSummary:
     mean, sd, skewness, smallest, largest = moments
     # sorted as float32 z-scores: twice as fast, and exact to 1e-7 standard deviations
     scale = np.where(sd > 0, sd, 1.0)
-    z = np.sort(((draws - mean) / scale).astype(np.float32).T, axis=1).astype(np.float64)
+    z = np.empty((n_programs, n_draws), dtype=np.float32)
+    standardise(draws, mean, scale, z)
+    z.sort(axis=1)
     n_tail = TAIL_LEVELS.size
     quantiles = _quantiles(z, np.concatenate([TAIL_LEVELS, [0.5], 1 - TAIL_LEVELS]))
     quantiles = mean[:, None] + scale[:, None] * quantiles

@@ -53,19 +53,21 @@ def max_statistic_p(draws: np.ndarray, observed: np.ndarray) -> float:
     n_draws = np.shape(draws)[0]
     if n_draws == 0:
         return float("nan")
-    # one working copy, programs in rows so that every pass runs along memory; observed comes last
-    values = np.empty((observed.size, n_draws + 1))
-    values[:, :-1] = np.asarray(draws).T
-    values[:, -1] = observed
+    from programde.crt.kernels.summary import largest_standardised, moments_with_one_more
+
+    draws = np.ascontiguousarray(draws, dtype=np.float64)
+    mean, variance = np.empty(observed.size), np.empty(observed.size)
     with np.errstate(invalid="ignore", over="ignore"):
-        mean = values.mean(axis=1)
-        values -= mean[:, None]
-        sd = np.sqrt(np.einsum("kb,kb->k", values, values) / (n_draws + 1))
+        moments_with_one_more(draws, observed, mean, variance)
+        sd = np.sqrt(variance)
         use = np.isfinite(sd) & (sd > 1e-12 * np.abs(mean))
     if not use.any():
         return float("nan")
     if not use.all():
-        values, sd = values[use], sd[use]
-    values *= (1.0 / sd)[:, None]
-    largest = np.maximum(values.max(axis=0), -values.min(axis=0))
-    return float(np.count_nonzero(largest >= largest[-1] * (1.0 - _TIE)) / (n_draws + 1))
+        draws, observed = np.ascontiguousarray(draws[:, use]), observed[use]
+        mean, sd = mean[use], sd[use]
+    largest, seen = np.empty(n_draws), np.empty(1)
+    largest_standardised(draws, mean, 1.0 / sd, largest)
+    largest_standardised(observed[None], mean, 1.0 / sd, seen)
+    reached = np.count_nonzero(largest >= seen[0] * (1.0 - _TIE))
+    return float((1 + reached) / (n_draws + 1))

@@ -63,3 +63,62 @@ def moments_and_counts(draws, observed, tie, moments, counts):  # pragma: no cov
             ge[k] += np.int32(row[k] >= high[k])
             le[k] += np.int32(row[k] <= low[k])
             absolute[k] += np.int32(abs(row[k]) >= far[k])
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def standardise(draws, mean, scale, out):  # pragma: no cover - compiled
+    """out (K, B) float32 = (draws (B, K) - mean) / scale, transposed a few columns at a time."""
+    n_draws, n_programs = draws.shape
+    for first in range(0, n_programs, 16):
+        last = min(first + 16, n_programs)
+        for b in range(n_draws):
+            for k in range(first, last):
+                out[k, b] = np.float32((draws[b, k] - mean[k]) / scale[k])
+
+
+@njit(nogil=True, cache=True, error_model="numpy", fastmath={"nnan", "nsz"})
+def largest_standardised(draws, mean, inverse_sd, out):  # pragma: no cover - compiled
+    """out (B,) = max over k of abs(draws[b, k] - mean[k]) * inverse_sd[k], all finite."""
+    for b in range(draws.shape[0]):
+        row = draws[b]
+        largest = 0.0
+        for k in range(mean.size):
+            largest = max(largest, abs(row[k] - mean[k]) * inverse_sd[k])
+        out[b] = largest
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def moments_with_one_more(draws, one, mean, variance):  # pragma: no cover - compiled
+    """Mean and variance (K,) of `draws` (B, K) and `one` (K,) taken together, dividing by B + 1."""
+    n_draws, n_programs = draws.shape
+    for k in range(n_programs):
+        mean[k] = one[k]
+    for b in range(n_draws):
+        for k in range(n_programs):
+            mean[k] += draws[b, k]
+    for k in range(n_programs):
+        mean[k] /= n_draws + 1
+        variance[k] = (one[k] - mean[k]) ** 2
+    for b in range(n_draws):
+        for k in range(n_programs):
+            d = draws[b, k] - mean[k]
+            variance[k] += d * d
+    for k in range(n_programs):
+        variance[k] /= n_draws + 1
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def scale_rows(sums, factor, out):  # pragma: no cover - compiled
+    """out (B, K) float64 = the first K columns of `sums` (B, D) float32 times `factor` (B,)."""
+    for b in range(out.shape[0]):
+        for k in range(out.shape[1]):
+            out[b, k] = np.float64(sums[b, k]) * factor[b]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def sum_rows(values, places, out):  # pragma: no cover - compiled
+    """out (K,) += values[i] for i in `places`; `values` (n, K) may be memory-mapped."""
+    for j in range(places.size):
+        i = places[j]
+        for k in range(out.size):
+            out[k] += values[i, k]

@@ -17,6 +17,7 @@ import numpy as np
 
 from programde.crt.population import Population
 from programde.crt.statistics.linearised import Linearised
+from programde.crt.statistics.sums import sum_rows
 
 #: x is collinear with the covariates where d <= COLLINEAR * n1.
 COLLINEAR = 1e-12
@@ -59,8 +60,7 @@ class PreparedOLS:
 
     def observed(self, treated: np.ndarray) -> np.ndarray:
         """beta (K,) float64; NaN where x is collinear with the covariates."""
-        sums = self.summands[treated].sum(axis=0)
-        projection = self.basis[treated].sum(axis=0)
+        sums, projection = sum_rows(self.summands, treated), sum_rows(self.basis, treated)
         d = treated.size - projection @ projection
         if not d > COLLINEAR * treated.size:
             return np.full(self.n_programs, np.nan)
@@ -68,7 +68,7 @@ class PreparedOLS:
 
     def why_untestable(self, treated: np.ndarray) -> str:
         """A reason where `observed` cannot be computed, else an empty string."""
-        projection = self.basis[treated].sum(axis=0)
+        projection = sum_rows(self.basis, treated)
         d = treated.size - projection @ projection
         return "" if d > COLLINEAR * treated.size else "collinear with the covariates"
 
@@ -78,11 +78,15 @@ class PreparedOLS:
         A resample without treated cells, or collinear with the covariates, has the value 0: it is
         a function of the draw like any other, so p-values stay valid.
         """
+        from programde.crt.kernels.summary import scale_rows
+
         projection = sums[:, self.n_programs : self._width].astype(np.float64)
         d = n_treated - np.einsum("bj,bj->b", projection, projection)
         usable = d > 1e-6 * np.maximum(n_treated, 1)
         inverse = np.divide(1.0, d, out=np.zeros_like(d), where=usable)
-        return sums[:, : self.n_programs] * inverse[:, None]
+        out = np.empty((n_treated.size, self.n_programs))
+        scale_rows(sums, inverse, out)
+        return out
 
     def standard_errors(self, treated: list[np.ndarray], effects: np.ndarray) -> np.ndarray:
         """Heteroscedasticity-robust (HC3) standard errors of `effects` (G, K), for G units.
@@ -104,7 +108,7 @@ class PreparedOLS:
         from programde.crt.kernels.robust import hc3_weights, squares
 
         n, n_units = self.basis.shape[0], len(treated)
-        projections = np.stack([self.basis[t].sum(axis=0) for t in treated])
+        projections = np.stack([sum_rows(self.basis, t) for t in treated])
         sizes = np.array([t.size for t in treated])
         d = sizes - np.einsum("gj,gj->g", projections, projections)
         base = np.einsum("ij,ij->i", self.basis, self.basis)

@@ -18,6 +18,7 @@ import numpy as np
 
 from programde.crt.population import Population
 from programde.crt.statistics.linearised import Linearised
+from programde.crt.statistics.sums import sum_rows
 from programde.errors import check_choice
 
 
@@ -44,14 +45,11 @@ class UTest:
 
     def prepare(self, population: Population) -> PreparedUTest:
         """Rank the outcome over the population's cells."""
-        from scipy.stats import rankdata
+        from programde.crt.kernels.ranks import centred_ranks
 
         values = population.outcome if self.use == "clr" else population.usage
-        # column by column: rankdata of the whole table holds several copies of it
         centred = np.empty(values.shape, dtype=np.float64)
-        middle = (values.shape[0] + 1) / 2
-        for k in range(values.shape[1]):
-            centred[:, k] = rankdata(values[:, k], method="average") - middle
+        centred_ranks(values, centred)
         return PreparedUTest(centred)
 
 
@@ -79,7 +77,7 @@ class PreparedUTest:
         pairs = treated.size * (self.n_cells - treated.size)
         if pairs == 0:
             return np.full(self.n_programs, np.nan)
-        return 2.0 * self.summands[treated].sum(axis=0) / pairs
+        return 2.0 * sum_rows(self.summands, treated) / pairs
 
     def why_untestable(self, treated: np.ndarray) -> str:
         """Ranks can always be compared."""
@@ -87,9 +85,13 @@ class PreparedUTest:
 
     def finish(self, sums: np.ndarray, n_treated: np.ndarray) -> np.ndarray:
         """Effects (B, K) float64 from `sums` (B, D); 0 for a draw without treated or control."""
+        from programde.crt.kernels.summary import scale_rows
+
         pairs = (n_treated * (self.n_cells - n_treated)).astype(np.float64)
         inverse = np.divide(2.0, pairs, out=np.zeros_like(pairs), where=pairs > 0)
-        return sums[:, : self.n_programs] * inverse[:, None]
+        out = np.empty((n_treated.size, self.n_programs))
+        scale_rows(sums, inverse, out)
+        return out
 
     def standard_errors(self, treated: list[np.ndarray], effects: np.ndarray) -> np.ndarray:
         """Not defined under the alternative without a model: NaN (G, K)."""

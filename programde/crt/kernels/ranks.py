@@ -1,0 +1,105 @@
+"""Ranks of all programs over the cells, ties averaged, by a radix sort, compiled.
+
+The bits of a double, with the sign bit flipped where it is positive and all bits where it is
+negative, order as unsigned integers do. A least-significant-digit radix sort takes them eleven
+bits at a time and leaves out the digits that all cells share; comparison sorts take ten times as
+long on the columns of a screen.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from programde.compiled import njit
+
+COLUMNS = 8
+DIGIT = 11
+SIZE = 1 << DIGIT
+PASSES = 6
+LOW = np.uint64(SIZE - 1)
+SIGN = np.uint64(1 << 63)
+S63 = np.uint64(63)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def sort_keys(keys, places, other_keys, other_places, counts):  # pragma: no cover - compiled
+    """Sort `keys` (n,) uint64 with `places`; True where the result is in the other arrays."""
+    n = keys.size
+    counts[:] = 0
+    for i in range(n):
+        key = keys[i]
+        for digit in range(PASSES):
+            counts[digit, (key >> np.uint64(DIGIT * digit)) & LOW] += 1
+    swapped = False
+    for digit in range(PASSES):
+        shift = np.uint64(DIGIT * digit)
+        place = counts[digit]
+        source, from_places = keys, places
+        target, to_places = other_keys, other_places
+        if swapped:
+            source, from_places = other_keys, other_places
+            target, to_places = keys, places
+        if place[(source[0] >> shift) & LOW] == n:
+            continue
+        total = 0
+        for d in range(SIZE):
+            count = place[d]
+            place[d] = total
+            total += count
+        for i in range(n):
+            key = source[i]
+            d = (key >> shift) & LOW
+            at = np.uint64(place[d])
+            place[d] += 1
+            target[at] = key
+            to_places[at] = from_places[i]
+        swapped = not swapped
+    return swapped
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def rank_sorted(keys, places, shift, out):  # pragma: no cover - compiled
+    """out[place] = average rank (from 1) - shift, over runs of equal keys."""
+    n = keys.size
+    first = 0
+    while first < n:
+        last = first
+        while last + 1 < n and keys[last + 1] == keys[first]:
+            last += 1
+        rank = 0.5 * (first + last) + 1.0 - shift
+        for i in range(first, last + 1):
+            out[places[i]] = rank
+        first = last + 1
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def centred_ranks(values, out):  # pragma: no cover - compiled
+    """out (n, K) = ranks of each column of `values` (n, K, no NaN), less (n + 1) / 2."""
+    n, n_columns = values.shape
+    if n == 0:
+        return
+    keys = np.empty((COLUMNS, n), np.uint64)
+    other_keys = np.empty(n, np.uint64)
+    places = np.empty(n, np.int64)
+    other_places = np.empty(n, np.int64)
+    counts = np.empty((PASSES, SIZE), np.int64)
+    ranks = np.empty((COLUMNS, n), np.float64)
+    bits = keys.view(np.float64)
+    for first in range(0, n_columns, COLUMNS):
+        width = min(COLUMNS, n_columns - first)
+        for i in range(n):
+            for k in range(width):
+                bits[k, i] = values[i, first + k] + 0.0  # -0 counts as 0
+        for k in range(width):
+            column = keys[k]
+            for i in range(n):
+                places[i] = i
+                key = column[i]
+                column[i] = ~key if key >> S63 else key | SIGN
+            if sort_keys(column, places, other_keys, other_places, counts):
+                rank_sorted(other_keys, other_places, 0.5 * (n + 1), ranks[k])
+            else:
+                rank_sorted(column, places, 0.5 * (n + 1), ranks[k])
+        for i in range(n):
+            for k in range(width):
+                out[i, first + k] = ranks[k, i]

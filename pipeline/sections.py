@@ -222,7 +222,10 @@ def _separated(facts: Facts) -> list[str]:
     table = facts.units
     separated = table[table["note"].notna() & (table["note"] != "")]
     if len(separated):
-        names = ", ".join(separated["unit"].head(5).astype(str))
+        units = separated["unit"].astype(str)
+        levels = separated["condition"].fillna("").astype(str)
+        units = units.where(levels == "", units + " in " + levels)
+        names = ", ".join(units.head(5)) + (" ..." if len(units) > 5 else "")
         remarks.append(
             f"{len(separated)} of {len(table)} units are separated from their controls by the "
             f"covariates: {names}"

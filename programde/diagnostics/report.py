@@ -320,12 +320,15 @@ def _untested(report: Report) -> Section:
     if len(missing):
         reason = missing["reason"] if "reason" in missing else pd.Series("", missing.index)
         reason = reason.fillna("").replace("", "no reason recorded")
+        names = missing["gene"].astype(str)
+        if "condition" in missing:
+            names = names + " in " + missing["condition"].astype(str)
         rows = [
             {
                 "why": why,
                 "tests": len(part),
                 "genes": part["gene"].nunique(),
-                "which": _first_names(part["gene"]),
+                "which": _first_names(names[part.index]),
             }
             for why, part in missing.groupby(reason, sort=False)
         ]

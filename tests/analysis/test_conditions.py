@@ -19,6 +19,7 @@ from programde.calibration.empirical import empirical_p
 from programde.crt.samplers import Bernoulli
 from programde.crt.statistics import OLS
 from programde.errors import InputError, ProgramDEWarning
+from programde.screen.covariates import independent_columns
 from tests.crt.small import screen_of
 
 
@@ -37,6 +38,22 @@ def screen():
     return replace(made, guides=type(made.guides)(presence), condition=level)
 
 
+def part_of(screen, keep):
+    """The screen of some cells, as if there were no others."""
+    cells = np.flatnonzero(keep)
+    columns = independent_columns(screen.covariates[cells])  # a batch may be absent from them
+    return replace(
+        screen,
+        usage=screen.usage[cells],
+        clr=screen.clr[cells],
+        covariates=screen.covariates[cells][:, columns],
+        covariate_table=screen.covariate_table.iloc[cells],
+        batch=None if screen.batch is None else screen.batch[cells],
+        guides=screen.guides[cells].tocsc(),
+        condition=None,
+    )
+
+
 def test_a_row_per_level_and_unit(screen):
     assert condition_levels(screen) == ["early", "late"]
     result = run_targets(screen, options(), ntc_labels="NTC", by_condition=True)
@@ -53,20 +70,35 @@ def test_a_row_per_level_and_unit(screen):
 
 def test_effects_are_those_of_the_levels_cells_alone(screen):
     result = run_targets(screen, options(), ntc_labels="NTC", by_condition=True)
-    late = np.flatnonzero(screen.condition == "late")
-    alone = replace(
-        screen,
-        usage=screen.usage[late],
-        clr=screen.clr[late],
-        covariates=screen.covariates[late],
-        covariate_table=screen.covariate_table.iloc[late],
-        guides=screen.guides[late].tocsc(),
-        condition=None,
-    )
+    alone = part_of(screen, screen.condition == "late")
     expected = run_targets(alone, options(), ntc_labels="NTC")
     np.testing.assert_allclose(result.effect[3:], expected.effect, rtol=1e-9)
     # levels have random streams of their own, or their p-values would be dependent
     assert (result.null.mean[3:] != expected.null.mean).all()
+
+
+@pytest.mark.parametrize("control", ["complement", "nt_cells"])
+def test_batches_without_treated_cells_are_left_out_level_by_level(control):
+    made = screen_of(n=900, k=3, n_targets=3, n_ntc=4, n_batches=3, one_guide=True)
+    level = np.array(["early", "late"])[np.arange(900) % 2]
+    presence = made.guides.toarray()
+    gap = (level == "early") & (made.batch == "B0")
+    presence[gap, 0:2] = 0  # T0 is in no early cell of B0, and in late ones
+    screen = replace(made, guides=type(made.guides)(presence), condition=level)
+    how = {"ntc_labels": "NTC", "control": control}
+    result = run_targets(screen, options(), by_condition=True, drop_empty_batches=True, **how)
+    assert result.status == [""] * 6
+    for row, keep in ((0, (level == "early") & ~gap), (3, level == "late")):
+        alone = run_targets(part_of(screen, keep), options(), targets=["T0"], **how)
+        assert result.n_control[row] == alone.n_control[0]
+        np.testing.assert_allclose(result.effect[row], alone.effect[0], rtol=1e-9)
+        np.testing.assert_allclose(result.effect_se[row], alone.effect_se[0], rtol=1e-9)
+    whole = run_targets(screen, options(), by_condition=True, **how)
+    assert (whole.n_control - result.n_control).tolist() == [
+        whole.n_control[0] - result.n_control[0], 0, 0, 0, 0, 0
+    ]  # fmt: skip
+    assert whole.n_control[0] > result.n_control[0]
+    np.testing.assert_array_equal(whole.null.n_abs_ge[1:], result.null.n_abs_ge[1:])
 
 
 def test_tables_tell_the_level_and_both_q_values(screen):

@@ -108,6 +108,11 @@ def test_by_condition_against_all_other_cells(run: Run) -> None:
     best = across.sort_values("p_value").iloc[0]
     assert (best["gene"], best["program"], best["n_conditions"]) == ("T0", "program_0", 2)
     assert page.index("With one guide per cell") < page.index("Is this run calibrated?")
+    units = pd.read_csv(reports / "units.csv").set_index(["condition", "unit"])
+    for day in ("day 0", "day 3"):
+        assert list(units.loc[day].loc[["T0", "T1", "T2"], "batches_left_out"]) == [0, 1, 0]
+    assert "T3 in day 0" in page  # which has too few treated cells
+    assert "T3 in day 3" in page
     for words in ("In day 0", "In day 3", "Over all conditions", "condition by condition"):
         assert words in page
     for name in ("volcano_in_day_0", "heatmap_in_day_3", "qq_conditions"):

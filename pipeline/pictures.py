@@ -80,9 +80,10 @@ def draw(facts: Facts, folder: Path) -> Pictures:
     """Draw all pictures into `folder`."""
     results, level = facts.results, facts.level
     label = "rank-biserial" if facts.options["test"]["kind"] == "utest" else "log-ratio"
+    unique = _unique_genes(results)
     drawn: dict[str, Any] = {
-        "volcano": plots.volcano(results, level=level, effect_label=f"effect ({label})"),
-        "heatmap": plots.effect_heatmap(_unique_genes(results), level=level),
+        "volcano": plots.volcano(unique, level=level, effect_label=f"effect ({label})"),
+        "heatmap": plots.effect_heatmap(unique, level=level),
         "inputs": _inputs(facts),
         **_controls(facts),
     }

@@ -170,8 +170,13 @@ def _facts(report: Report) -> dict[str, str]:
         **given,
         "tests": f"{counts['n_tests']:,}",
         f"hits at q ≤ {report.level:g}": f"{int(hits.sum()):,}",
-        "genes with hits": f"{report.results.loc[hits, 'gene'].nunique():,}",
+        f"{_unit(report)}s with hits": f"{report.results.loc[hits, 'gene'].nunique():,}",
     }
+
+
+def _unit(report: Report) -> str:
+    """What stands in the column `gene`: where targets stand beside them, single guides."""
+    return "guide" if "target" in report.results else "gene"
 
 
 def _found(report: Report) -> Section:
@@ -183,7 +188,7 @@ def _found(report: Report) -> Section:
     if len(hits):
         lead = (
             f"{len(hits):,} of {counted(n_tests, 'test')} {'has' if len(hits) == 1 else 'have'} "
-            f"q ≤ {level:g}: {counted(hits['gene'].nunique(), 'gene')} and "
+            f"q ≤ {level:g}: {counted(hits['gene'].nunique(), _unit(report))} and "
             f"{counted(hits['program'].nunique(), 'program')} are involved. At most "
             f"{100 * level:g} % of such hits are expected to be false."
         )
@@ -192,7 +197,7 @@ def _found(report: Report) -> Section:
         lead = f"None of {counted(n_tests, 'test')} has q ≤ {level:g}."
         best = results[results["p_value"].notna()].sort_values("p_value", kind="stable").head(10)
         tables = [_hit_table(best, "No hit; the ten tests with the smallest p")]
-    whole = [_omnibus_table(report.omnibus)] if report.omnibus is not None else []
+    whole = [_omnibus_table(report.omnibus, _unit(report))] if report.omnibus is not None else []
     return Section("What was found", [*tables, *report.findings, *whole], lead, "found")
 
 
@@ -213,15 +218,17 @@ def _hit_table(rows: pd.DataFrame, title: str) -> Table:
     return Table(shown, title, note, labels, {"effect": "signed"}, limit=12)
 
 
-def _omnibus_table(omnibus: pd.DataFrame) -> Table:
+def _omnibus_table(omnibus: pd.DataFrame, unit: str) -> Table:
     need_columns(omnibus, ("gene",), "omnibus table")
     note = (
-        "Does the gene shift any program at all? Largest shift: the largest standardised statistic "
-        "over programs against its own null draws. Combined: the p-values above, by the Cauchy "
-        "combination."
+        f"Does the {unit} shift any program at all? Largest shift: the largest standardised "
+        "statistic over programs against its own null draws. Combined: the p-values above, by the "
+        "Cauchy combination."
     )
     shown = omnibus.dropna(axis=1, how="all")
-    return Table(shown, "Genes as a whole", note, _LABELS, {"top_effect": "signed"}, limit=10)
+    labels = {**_LABELS, "gene": unit}
+    title = f"{unit.capitalize()}s as a whole"
+    return Table(shown, title, note, labels, {"top_effect": "signed"}, limit=10)
 
 
 def _evidence(report: Report) -> Section:
@@ -313,6 +320,10 @@ def _came_in(report: Report) -> Section:
     return Section("What came in", blocks, anchor="inputs")
 
 
+#: How many cells a unit has tells units apart, not reasons.
+_TOO_FEW = r"^[\d,]+ (.+ cells?), fewer than ([\d,]+)$"
+
+
 def _untested(report: Report) -> Section:
     results = report.results
     missing = results[results["p_value"].isna()]
@@ -320,6 +331,7 @@ def _untested(report: Report) -> Section:
     if len(missing):
         reason = missing["reason"] if "reason" in missing else pd.Series("", missing.index)
         reason = reason.fillna("").replace("", "no reason recorded")
+        reason = reason.str.replace(_TOO_FEW, r"fewer than \2 \1", regex=True)
         names = missing["gene"].astype(str)
         if "condition" in missing:
             names = names + " in " + missing["condition"].astype(str)
@@ -327,7 +339,7 @@ def _untested(report: Report) -> Section:
             {
                 "why": why,
                 "tests": len(part),
-                "genes": part["gene"].nunique(),
+                f"{_unit(report)}s": part["gene"].nunique(),
                 "which": _first_names(names[part.index]),
             }
             for why, part in missing.groupby(reason, sort=False)

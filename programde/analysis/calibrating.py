@@ -136,24 +136,42 @@ def against_controls(question: Question) -> Calibrated:
     return Calibrated("ntc_empirical", p.to_numpy(dtype=np.float64), fallback, evidence=null)
 
 
+class ExactTails:
+    """Saddlepoint p-values of units as they are tested: a visitor of `crt.engine.run_tasks`.
+
+    Parameters
+    ----------
+    shape : (G, K)
+    side
+        ``"both"``, ``"left"`` or ``"right"``.
+    """
+
+    def __init__(self, shape: tuple[int, int], side: str):
+        self.p_value = np.full(shape, np.nan)
+        self.branch = np.full(shape, -1, dtype=np.int64)
+        self.side = side
+
+    def __call__(self, row: int, bench: Bench, law: Any, effect: np.ndarray) -> None:
+        """Compute the tails of one unit."""
+        tails = tails_of(bench, law, effect, self.side)
+        self.p_value[row], self.branch[row] = tails.p_value, tails.branch
+
+    def calibrated(self) -> Calibrated:
+        """What was computed; NaN where a unit was not tested."""
+        from programde.calibration.saddlepoint import BRANCHES, FALLBACK
+
+        names = np.array([*BRANCHES, ""], dtype=object)  # branch -1, the last: not tested
+        why = np.array([*FALLBACK, ""], dtype=object)
+        return Calibrated("saddlepoint", self.p_value, why[self.branch], names[self.branch])
+
+
 def exact_tail(question: Question) -> Calibrated:
     """`saddlepoint`: the tail of the null law itself, computed; no draws, no smallest p-value."""
-    from programde.calibration.saddlepoint import BRANCHES, FALLBACK
-
     if question.revisit is None:
         raise OptionError("calibrate=saddlepoint needs the screen, for the law of each unit")
-    shape = question.result.effect.shape
-    p = np.full(shape, np.nan)
-    branch = np.full(shape, -1, dtype=np.int64)
-
-    def visit(row: int, bench: Bench, law: Any, effect: np.ndarray) -> None:
-        tails = tails_of(bench, law, effect, question.side)
-        p[row], branch[row] = tails.p_value, tails.branch
-
-    question.revisit(visit)
-    names = np.array([*BRANCHES, ""], dtype=object)  # branch -1, the last: not tested
-    why = np.array([*FALLBACK, ""], dtype=object)
-    return Calibrated("saddlepoint", p, why[branch], names[branch])
+    tails = ExactTails(question.result.effect.shape, question.side)
+    question.revisit(tails)
+    return tails.calibrated()
 
 
 def tails_of(bench: Bench, law: Any, effect: np.ndarray, side: str) -> Tails:

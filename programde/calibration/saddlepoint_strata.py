@@ -64,35 +64,45 @@ def fill_strata(row, tau, v, cells, first, total, flip, factor, a):
 
 
 @njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
-def _summands(row, tau, v, out):
-    """row - tau v for all cells in their own order, which brings the row near before it is
-    visited in another."""
-    for i in range(row.size):
-        out[i] = row[i] - tau * v[i]
+def _summands(row, other, tau, other_tau, v, near):
+    """row - tau v of two programs side by side, for all cells in their own order: brings the rows
+    near before they are visited in another, and one visit then serves both."""
+    for i in range(v.size):
+        near[2 * i] = row[i] - tau * v[i]
+        near[2 * i + 1] = other[i] - other_tau * v[i]
 
 
 @njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
 def _central_sums(near, cells, lo, hi, a):
-    """Mean of a stratum's summands and their sums of squares, cubes and fourth powers about it.
+    """Means of a stratum's summands in two programs, and their sums of squares, cubes and fourth
+    powers about them: (mean, S_2, S_3, S_4) twice.
 
     a is scratch that stays in the nearest cache.
     """
     n = hi - lo
-    mean = 0.0
     for i in range(n):
-        a[i] = near[cells[lo + i]]
-        mean += a[i]
-    mean /= n
-    s2 = 0.0
-    s3 = 0.0
-    s4 = 0.0
+        place = np.uint32(2) * cells[lo + i]
+        a[2 * i] = near[place]
+        a[2 * i + 1] = near[place + np.uint32(1)]
+    m = o = 0.0
     for i in range(n):
-        d = a[i] - mean
+        m += a[2 * i]
+        o += a[2 * i + 1]
+    m /= n
+    o /= n
+    s2 = s3 = s4 = t2 = t3 = t4 = 0.0
+    for i in range(n):
+        d = a[2 * i] - m
         b = d * d
         s2 += b
         s3 += b * d
         s4 += b * b
-    return mean, s2, s3, s4
+        d = a[2 * i + 1] - o
+        b = d * d
+        t2 += b
+        t3 += b * d
+        t4 += b * b
+    return (m, s2, s3, s4), (o, t2, t3, t4)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -113,22 +123,34 @@ def stratum_cumulants(n, m, s2, s3, s4):
 def cumulants_of_strata(Wt, tau, v, cells, first, total, flip, out):
     """Mean, variance, third and fourth cumulant (K, 4) over the strata that vary.
 
-    Wt (K, n), v (n,) in the cells' own order.
+    Wt (K, n), v (n,) in the cells' own order; cells unsigned 32-bit.
     """
-    near = np.empty(Wt.shape[1])
-    a = np.empty(cells.size)
-    for k in range(Wt.shape[0]):
-        for j in range(4):
-            out[k, j] = 0.0
-        _summands(Wt[k], tau[k], v, near)
+    K, n_cells = Wt.shape
+    near = np.empty(2 * n_cells)
+    a = np.empty(2 * cells.size)
+    out[:] = 0.0
+    for k in range(0, K, 2):
+        other = min(k + 1, K - 1)
+        _summands(Wt[k], Wt[other], tau[k], tau[other], v, near)
         for g in range(total.size):
-            mean, s2, s3, s4 = _central_sums(near, cells, first[g], first[g + 1], a)
             n = float(first[g + 1] - first[g])
-            drawn = total[g] if flip[g] > 0.0 else n - total[g]
-            out[k, 0] += drawn * mean
-            found = stratum_cumulants(n, float(total[g]), s2, flip[g] * s3, s4)
-            for j in range(3):
-                out[k, j + 1] += found[j]
+            m = float(total[g])
+            drawn = m if flip[g] > 0.0 else n - m
+            one, two = _central_sums(near, cells, first[g], first[g + 1], a)
+            _add_stratum(out[k], n, m, drawn, flip[g], one)
+            if other > k:
+                _add_stratum(out[other], n, m, drawn, flip[g], two)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _add_stratum(out, n, m, drawn, flip, sums):
+    """Add one stratum's cumulants to those of a program, out (4,)."""
+    mean, s2, s3, s4 = sums
+    variance, third, fourth = stratum_cumulants(n, m, s2, flip * s3, s4)
+    out[0] += drawn * mean
+    out[1] += variance
+    out[2] += third
+    out[3] += fourth
 
 
 @njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")

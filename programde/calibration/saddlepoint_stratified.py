@@ -321,8 +321,7 @@ def _log_choices(n, m):
 
 
 def _cells_of(order, starts, strata):
-    """Cells of the given strata, stratum after stratum."""
-    if strata.size == 0:
-        return np.empty(0, dtype=np.int64)
+    """Cells of the given strata, stratum after stratum; unsigned, which spares the kernels a
+    check for places counted from the end."""
     parts = [order[starts[s] : starts[s + 1]] for s in strata]
-    return np.ascontiguousarray(np.concatenate(parts), dtype=np.int64)
+    return np.concatenate([np.empty(0, dtype=np.uint32), *parts]).astype(np.uint32)

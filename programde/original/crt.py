@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from programde.analysis.calibrating import Calibrated, calibrate, raw_p
+from programde.analysis.calibrating import Calibrated, ExactTails, raw_p
 from programde.analysis.tables import ADJUST
 from programde.calibration.empirical import side_from_code
 from programde.calibration.skew_normal import SkewNormal
@@ -17,7 +17,7 @@ from programde.crt.propensity import PropensityModel
 from programde.crt.results import CRTResult, ResultTable
 from programde.errors import OptionError, check_choice
 from programde.original.inputs import CRTInputs, gene_units
-from programde.original.running import no_contrast, revisit, run_options, run_units, warn_untested
+from programde.original.running import no_contrast, run_options, run_units, warn_untested
 from programde.original.shapes import Answer, CRTGeneResult, as_dict, as_tuple
 from programde.screen.guides import check_ntc_labels, looks_like_control
 from programde.screen.screen import Unit
@@ -233,7 +233,10 @@ def answer_for(
         every = np.ones(len(units), dtype=bool)
         warn_untested(result, every, "given p-values of 1 and effects of 0")
         return Answer(result, nan, untold, skew, every)
-    result = run_units(inputs, units, options, label="genes")
+    # tails are computed while a unit's law is at hand, so that each propensity is fitted once
+    tails = ExactTails((len(units), len(inputs.program_names)), side)
+    visit = tails if method == "saddlepoint" else None
+    result = run_units(inputs, units, options, visit, label="genes")
     blank = no_contrast(result)
     warn_untested(result, blank, "given p-values of 1 and effects of 0")
     warn_untested(result, ~blank, "left as NaN")
@@ -245,7 +248,7 @@ def answer_for(
     elif method == "none":
         calibrated = Calibrated("none", raw_p(result), np.full(result.effect.shape, "", object))
     else:
-        calibrated = calibrate(result, method, side, revisit(inputs, units, options), inputs.screen)
+        calibrated = tails.calibrated()
     return Answer(result, raw_p(result), calibrated, skew, blank)
 
 

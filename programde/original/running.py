@@ -189,14 +189,6 @@ def run_units(
     return run_tasks(tasks, names, inputs.program_names, options, visit, label)
 
 
-def revisit(
-    inputs: CRTInputs, units: Sequence[Unit], options: RunOptions
-) -> Callable[[Visitor], object]:
-    """A second walk through the units without drawing, for calibrations that need each law."""
-    without = replace(options, n_resamples=0)
-    return lambda visit: run_units(inputs, units, without, visit, "calibrating")
-
-
 def visit_null_draws(
     inputs: CRTInputs,
     units: Sequence[Unit],

@@ -190,10 +190,16 @@ class StratifiedLaw:
 
         Within a stratum V is f (1 - f) n / (n - 1) times the centring matrix, f = m / n.
         """
+        from scipy.sparse import csr_array
+
         sizes = self.sizes
-        ordered = basis[self.order]
-        squares = np.add.reduceat(np.einsum("ij,ij->i", ordered, ordered), self.starts[:-1])
-        sums = np.add.reduceat(ordered, self.starts[:-1], axis=0)
+        # rows are strata: their sums over cells without putting the cells in order first
+        members = csr_array(
+            (np.ones(self.order.size), self.order, self.starts),
+            shape=(sizes.size, self.order.size),
+        )
+        squares = members @ np.einsum("ij,ij->i", basis, basis)
+        sums = members @ basis
         spread = squares - np.einsum("sj,sj->s", sums, sums) / sizes
         share = self.totals / sizes
         factor = np.where(sizes > 1, share * (1 - share) * sizes / np.maximum(sizes - 1, 1), 0.0)

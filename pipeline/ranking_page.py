@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from programde.diagnostics.page import Section, render_page
 from programde.diagnostics.style import display_name, new_figure, styled
 from programde.diagnostics.verdict import Verdict
 
+INTERVAL = "interval"
+
 #: Metrics of the pictures: name, what people read, the right value (None: the more the better).
 SHOWN = (
     ("ntc/rate_05", "controls at p ≤ 0.05", 0.05),
@@ -28,25 +31,16 @@ SHOWN = (
     ("truth/power_bh10", "power at BH 10 %", None),
     ("truth/fdr_bh10", "false among them", 0.10),
 )
+#: The table's columns: name, what people read, how it is written.
 COLUMNS = (
-    "ntc/rate_05",
-    "ntc/rate_05_low",
-    "ntc/rate_05_high",
-    "ntc/lambda",
-    "discoveries/bh10",
-    "truth/power_bh10",
-    "truth/fdr_bh10",
-    "seconds/total",
+    ("ntc/rate_05", "controls at p ≤ 0.05", "percent"),
+    (INTERVAL, "95 % interval", "text"),
+    ("ntc/lambda", "λ", "fixed"),
+    ("discoveries/bh10", "discoveries", "count"),
+    ("truth/power_bh10", "power", "percent"),
+    ("truth/fdr_bh10", "false", "percent"),
 )
-LABELS = {name: label for name, label, _ in SHOWN} | {
-    "ntc/rate_05_low": "from",
-    "ntc/rate_05_high": "to",
-    "ntc/discoveries_bh10": "control hits",
-    "discoveries/bh10": "discoveries",
-    "truth/power_bh10": "power",
-    "truth/fdr_bh10": "false",
-    "seconds/total": "seconds",
-}
+MOST_PANELS = 48
 COLOURS = {
     "calibrated": "#009E73",
     "too few controls to tell": "#E69F00",
@@ -60,18 +54,21 @@ def write_page(ranking: Ranking, folder: Path) -> None:
     """Write the page and its pictures into `folder`."""
     sections = [_table(ranking)]
     if ranking.axes:
-        figure = metrics_by_axis(ranking)
-        plots.save_png(figure, folder / "metrics.png")
-        how = "Each point is one setting; the line is the right value; the bar joins the medians."
-        picture = Picture("Each metric by each choice", figure, how)
+        image = plots.save_png(metrics_by_axis(ranking), folder / "metrics.png")
+        how = (
+            "Each mark is one setting; a grey line joins settings that differ in that choice "
+            "alone; the dark line is the right value."
+        )
+        picture = Picture("Each metric by each choice", image, how)
         sections.append(Section("What matters", [picture], anchor="axes"))
     panels = _panels(ranking)
     if panels:
         notes = dict(zip(panels, ranking.table["verdict"], strict=False))
-        figure = plots.qq_small_multiples(panels, notes=notes)
-        plots.save_png(figure, folder / "qq.png")
+        image = plots.save_png(plots.qq_small_multiples(panels, notes=notes), folder / "qq.png")
         how = "Best setting first. Calibrated control p-values follow the diagonal."
-        picture = Picture("Control groups, setting by setting", figure, how)
+        if len(ranking.table) > MOST_PANELS:
+            how += f" The first {MOST_PANELS} settings."
+        picture = Picture("Control groups, setting by setting", image, how)
         sections.append(Section("Why to believe it", [picture], anchor="qq"))
     facts = {"settings": str(len(ranking.table))}
     facts |= {word: str((ranking.table["verdict"] == word).sum()) for word in ORDER}
@@ -106,16 +103,23 @@ def name_of(row: Any, axes: list[str]) -> str:
 
 
 def _table(ranking: Ranking) -> Section:
-    columns = ["rank", *ranking.axes, "verdict", *(c for c in COLUMNS if c in ranking.table)]
-    shown = ranking.table[columns]
+    table = ranking.table.copy()
+    if "ntc/rate_05_low" in table:
+        ends = zip(table["ntc/rate_05_low"], table["ntc/rate_05_high"], strict=True)
+        table[INTERVAL] = [f"{100 * low:.1f} to {100 * high:.1f} %" for low, high in ends]
+    for axis in ranking.axes:  # a browser breaks lines at a hyphen
+        table[axis] = table[axis].astype(str).str.replace("-", "\N{NON-BREAKING HYPHEN}")
+    chosen = [(name, label, kind) for name, label, kind in COLUMNS if name in table]
+    shown = table[["rank", *ranking.axes, "verdict", *(name for name, _, _ in chosen)]]
     lead = (
         "Settings whose controls are calibrated come first; among them those that find more. "
-        "Do not pick a setting by its discoveries alone: an inflated one finds more as well."
+        "Do not pick a setting by its discoveries alone: an inflated one finds more as well. "
+        "Neighbours that differ by a few discoveries are equals."
     )
-    shares = ("ntc/rate_05", "ntc/rate_05_low", "ntc/rate_05_high", "truth/power_bh10")
-    formats = dict.fromkeys((*shares, "truth/fdr_bh10"), "percent")
-    formats |= {"ntc/lambda": "fixed", "seconds/total": "count", "discoveries/bh10": "count"}
-    labels = {**LABELS, **{axis: axis for axis in ranking.axes}}
+    if "truth/fdr_bh10" in table:
+        lead += " Power and the share of false discoveries are against the known truth."
+    labels = {name: label for name, label, _ in chosen} | {axis: axis for axis in ranking.axes}
+    formats = {name: kind for name, _, kind in chosen}
     blocks: list[Block] = [Table(shown, "Settings, best first", "", labels, formats, limit=60)]
     return Section("The settings", blocks, lead, "settings")
 
@@ -124,46 +128,51 @@ def _panels(ranking: Ranking) -> dict[str, dict[str, object]]:
     """Control p-values of every setting, kind by kind."""
     panels: dict[str, dict[str, object]] = {}
     beside = ("partition", "condition", "group", "program")
-    for _, row in ranking.table.iterrows():
+    for _, row in ranking.table.head(MOST_PANELS).iterrows():
         table = ranking.controls.get(row["run"])
         if table is None:
             continue
         kinds = [column for column in table.columns if column not in beside]
-        name = f"{row['rank']}. {name_of(row, ranking.axes)}"
+        words = f"{row['rank']}. {name_of(row, ranking.axes)}"
+        name = "\n".join(textwrap.wrap(words, 36, break_on_hyphens=False))
         panels[name] = {display_name(kind): table[kind].dropna() for kind in kinds}
     return panels
 
 
 @styled
 def metrics_by_axis(ranking: Ranking) -> Figure:
-    """Small panels: rows are metrics, columns the axes of the sweep, a point per setting."""
+    """Small panels: rows are metrics, columns the axes of the sweep, a mark per setting."""
     table, axes = ranking.table, ranking.axes[:6]
     shown = [(key, label, right) for key, label, right in SHOWN if key in table]
     figure = new_figure(2.2 + 2.3 * len(axes), 0.8 + 1.75 * len(shown))
     grid = figure.subplots(len(shown), len(axes), squeeze=False, sharey="row", sharex="col")
-    for row, (key, label, right) in enumerate(shown):
-        for column, axis in enumerate(axes):
+    for column, axis in enumerate(axes):
+        levels = sorted(table[axis].astype(str).unique(), key=_natural)
+        others = [other for other in ranking.axes if other != axis]
+        alike = table.groupby(others, sort=True).ngroup() if others else pd.Series(0, table.index)
+        place = table[axis].astype(str).map(levels.index)
+        place += (alike / max(1, alike.max()) - 0.5) * 0.36 if alike.max() else 0.0
+        for row, (key, label, right) in enumerate(shown):
             ax = grid[row][column]
-            levels = sorted(table[axis].astype(str).unique(), key=_natural)
-            place = table[axis].astype(str).map(levels.index)
             if right is not None:
-                ax.axhline(right, color="#767676", linewidth=0.9)
-            medians = [table.loc[place == i, key].median() for i in range(len(levels))]
-            ax.plot(range(len(levels)), medians, color="#BBBBBB", linewidth=1.2, zorder=1)
+                ax.axhline(right, color="#444444", linewidth=1.0, zorder=1)
+            for _, same in table.groupby(alike):
+                x = place[same.index].sort_values()
+                ax.plot(x, table.loc[x.index, key], color="#C4C4C4", linewidth=0.8, zorder=2)
             for word in ORDER:
                 chosen = table["verdict"] == word
-                shift = (pd.Series(range(len(table))) / max(1, len(table) - 1) - 0.5) * 0.3
                 ax.scatter(
-                    (place + shift)[chosen],
+                    place[chosen],
                     table.loc[chosen, key],
-                    s=22,
+                    s=20,
                     marker=MARKS[word],
                     color=COLOURS[word],
                     linewidths=0,
-                    label=word,
+                    zorder=3,
                 )
             ax.set_xlim(-0.5, len(levels) - 0.5)
-            ax.set_xticks(range(len(levels)), levels, rotation=30, ha="right")
+            ticks = range(0, len(levels), math.ceil(len(levels) / 12))
+            ax.set_xticks(ticks, [levels[i] for i in ticks], rotation=30, ha="right")
             if column == 0:
                 ax.set_ylabel(label, fontsize=8.5)
             if row == 0:

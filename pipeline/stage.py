@@ -33,6 +33,9 @@ from programde.errors import ProgramDEError, ProgramDEWarning
 #: File (JSON lines) to which a stage appends what it did, where this variable is set.
 STAGE_LOG = "PROGRAMDE_STAGE_LOG"
 
+#: What is told when the user interrupts.
+INTERRUPTED = "interrupted"
+
 
 class Options:
     """Part of the configuration: `options.sampler.kind`, `options.sampler.as_dict()`.
@@ -101,6 +104,7 @@ def run(name: str, function: Callable[[dict[str, Any]], None]) -> None:
     line on stderr, status 1. Anything else is a bug and shows its traceback.
     """
     started = time.monotonic()
+    held = _hold_the_folder()  # noqa: F841  until this process ends
     register()
     warnings.showwarning = _show_warning  # type: ignore[assignment]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us instead of being printed
@@ -117,7 +121,7 @@ def run(name: str, function: Callable[[dict[str, Any]], None]) -> None:
                 raise
             _leave(name, started, f"{error.filename or 'output'}: {error.strerror}")
         except KeyboardInterrupt:
-            _leave(name, started, "interrupted", status=130)
+            _leave(name, started, INTERRUPTED, status=130)
 
     try:
         root = project_root()
@@ -150,6 +154,18 @@ def log_stage(name: str, started: float, error: str | None) -> None:
         entry = {"stage": name, "seconds": seconds, "error": error}
         with open(where, "a", encoding="utf-8") as stream:
             stream.write(json.dumps(entry) + "\n")
+
+
+def _hold_the_folder() -> Any:
+    """Wait for a stage that a killed driver left running in this folder, and hold it in turn."""
+    where = os.environ.get(STAGE_LOG)
+    if where is None:
+        return None
+    import fcntl
+
+    stream = Path(where).with_suffix(".lock").open("a")
+    fcntl.flock(stream, fcntl.LOCK_EX)
+    return stream
 
 
 def _leave(name: str, started: float, message: str, status: int = 1) -> None:

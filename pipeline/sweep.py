@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -30,6 +31,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pipeline.config import project_root
 from pipeline.explain import explain
 from pipeline.io import read_json, write_json
+from pipeline.launching import patience
 from pipeline.points import (
     GRID,
     Point,
@@ -101,43 +103,82 @@ def drive(root: Path, request: Request, settings: Settings, started: float) -> i
     if settings.multirun:
         command = shlex.join(["python", "-m", "pipeline.sweep", *sys.argv[1:]])
         parent = tracking.open_sweep(sweep, _sweep_name(request, points), command)
-    spec = {"code": str(plan.source), "parent": parent, "tracking": settings.tracking}
-    write_json(folder / SPEC, {**spec, "n_points": len(points), "started": time.time()})
+    spec: dict[str, Any] = {
+        "code": str(plan.source), "parent": parent, "tracking": settings.tracking,
+        "n_points": len(points), "n_quick": 0, "started": time.time(),
+    }  # fmt: skip
+    write_json(folder / SPEC, spec)
     for number, point in enumerate(points):
         point.save(_file(folder, number))
 
-    lost = ""
     try:
         if not settings.multirun:
             work_on(root, folder, _file(folder, 0))
         elif listed:
-            files = [_file(folder, number).relative_to(root) for number in range(len(points))]
-            chosen = f"point={','.join(map(str, files))}"
-            _launch(root, [*settings.experiment, *request.launching], chosen)
+            known = tracking.finished_under(parent)
+            quick = [i for i, point in enumerate(points) if point.error or point.id in known]
+            print(f"{len(points)} points, {len(points) - len(quick)} to compute", flush=True)
+            for number in quick:
+                work_on(root, folder, _file(folder, number))
+            write_json(folder / SPEC, {**spec, "n_quick": len(quick), "started": time.time()})
+            files = [_file(folder, i) for i in range(len(points)) if i not in quick]
+            launching = [*settings.experiment, *request.launching]
+            while files:
+                files = _launch_all(root, launching, files, tracking, parent)
         else:
             os.environ[FOLDER] = str(folder)
-            _launch(root, [*request.overrides, *request.launching])
-    except (HydraException, OmegaConfBaseException, ProgramDEError, KeyboardInterrupt):
+            words = [*request.overrides, *request.launching]
+            _launch_all(root, words, folder, tracking, parent)
+    except BaseException:
         if parent is not None:
             tracking.interrupt(parent)
         raise
-    except Exception as error:  # a launcher whose process or job died
-        lost = " ".join(f"{type(error).__name__}: {error}".split())
-    _account_for_the_lost(folder, tracking, parent, lost)
     return _conclude(root, folder, tracking, parent, started)
 
 
-def _account_for_the_lost(
-    folder: Path, tracking: Tracking, parent: str | None, reason: str
-) -> None:
-    """Points whose process died before it could say how they ended are failed points."""
-    for file in sorted(folder.glob("????.json")):
-        outcome = file.with_suffix(".outcome.json")
-        if not outcome.is_file():
-            point = Point.load(file)
-            message = f"its process died: {reason or 'no word from it'}"
-            tracking.fail(tracking.start(point, parent), message)
-            write_json(outcome, asdict(Outcome(point.name, "failed", 0.0, [], message)))
+def _launch_all(
+    root: Path,
+    overrides: Sequence[str],
+    points: list[Path] | Path,
+    tracking: Tracking,
+    parent: str | None,
+) -> list[Path]:
+    """Launch points; those whose process died are failed points.
+
+    Parameters
+    ----------
+    points
+        Their files; or the folder of those that a sweeper will think of.
+
+    Returns
+    -------
+    list of Path
+        Points that were not begun, since the launcher gave up when a process died.
+    """
+    chosen = None
+    if isinstance(points, list):
+        chosen = f"point={','.join(str(file.relative_to(root)) for file in points)}"
+    reason = ""
+    try:
+        with patience(overrides) as died:
+            _launch(root, overrides, chosen)
+    except (HydraException, OmegaConfBaseException, ProgramDEError):
+        raise
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+    else:
+        reason = "; ".join(died)
+    files = points if isinstance(points, list) else sorted(points.glob("????.json"))
+    lost = [file for file in files if not _outcome(file).is_file()]
+    begun = [file for file in lost if file.with_suffix(".begun").exists()]
+    for file in begun or lost:
+        point = Point.load(file)
+        message = f"its process died: {reason or 'no word from it'}"
+        tracking.fail(tracking.start(point, parent), message)
+        outcome = Outcome(point.name, "failed", 0.0, [], message)
+        write_json(_outcome(file), asdict(outcome))
+        _tell(file.parent, read_json(file.parent / SPEC), outcome)
+    return [file for file in lost if begun and file not in begun]
 
 
 def work_on(root: Path, folder: Path, file: Path) -> Outcome:
@@ -147,6 +188,7 @@ def work_on(root: Path, folder: Path, file: Path) -> Outcome:
     started = time.monotonic()
     tracking = Tracking(root, **spec["tracking"])
     outcome = Outcome(point.name, "failed", 0.0, [], point.error)
+    file.with_suffix(".begun").touch()
     run = None
     try:
         if point.error:
@@ -163,10 +205,16 @@ def work_on(root: Path, folder: Path, file: Path) -> Outcome:
                 run = tracking.start(point, spec["parent"])
                 plan = Plan(root, Path(spec["code"]))
                 workspace = lay_out(plan, point.params, point.id)
-                stages = compute(plan, point.params, workspace, show=spec["parent"] is None)
+                alone = spec["parent"] is None
+                told = _telling(folder, spec, point)
+                stages = compute(plan, point.params, workspace, show=alone, tell=told)
                 tracking.finish(run, workspace, stages)
                 outcome.state = "computed"
                 outcome.executed = [stage.stage for stage in stages if stage.executed]
+    except KeyboardInterrupt:
+        if run is not None:
+            tracking.interrupt(run)
+        raise
     except Exception as error:
         known = isinstance(error, ProgramDEError)
         message = str(error) if known else f"{type(error).__name__}: {error}"
@@ -179,7 +227,7 @@ def work_on(root: Path, folder: Path, file: Path) -> Outcome:
     else:
         outcome.report = str(report)
     outcome.seconds = round(time.monotonic() - started, 2)
-    write_json(file.with_suffix(".outcome.json"), asdict(outcome))
+    write_json(_outcome(file), asdict(outcome))
     if spec["n_points"] != 1:
         _tell(folder, spec, outcome)
     return outcome
@@ -259,13 +307,32 @@ def _conclude(
 def _tell(folder: Path, spec: dict[str, Any], outcome: Outcome) -> None:
     """One line of progress: n of m, the point, how long, the time left."""
     done = len(list(folder.glob("*.outcome.json")))
-    total = spec["n_points"]
+    total, quick = spec["n_points"], spec["n_quick"]
     left = ""
-    if total and done < total:
+    if total and quick < done < total:
         elapsed = time.time() - spec["started"]
-        left = f", about {_time(elapsed / done * (total - done))} left"
+        left = f", about {_time(elapsed / (done - quick) * (total - done))} left"
     count = f"[{done}/{total}]" if total else f"[{done}]"
+    _passing("")
     print(f"{count} {outcome.name}: {_work(outcome)} ({_time(outcome.seconds)}{left})", flush=True)
+
+
+def _telling(folder: Path, spec: dict[str, Any], point: Point) -> Callable[[str], None]:
+    """Shows on a terminal what is being computed, until the point's line of progress."""
+
+    def tell(stage: str) -> None:
+        done = len(list(folder.glob("*.outcome.json")))
+        if spec["n_points"] > 1:
+            _passing(f"[{done + 1}/{spec['n_points']}] {point.name}: {stage} ...")
+
+    return tell
+
+
+def _passing(text: str) -> None:
+    """A line that the next one takes the place of; on a terminal only."""
+    if sys.stdout.isatty():
+        width = shutil.get_terminal_size().columns - 1
+        print(f"\r\x1b[K{text[:width]}", end="", flush=True)
 
 
 def _work(outcome: Outcome) -> str:
@@ -284,6 +351,10 @@ def _sweep_name(request: Request, points: Sequence[Point]) -> str:
 
 def _file(folder: Path, number: int) -> Path:
     return folder / f"{number:04d}.json"
+
+
+def _outcome(file: Path) -> Path:
+    return file.with_suffix(".outcome.json")
 
 
 def _time(seconds: float) -> str:

@@ -99,6 +99,10 @@ class Tracking:
                 return str(run.info.run_id)
         return None
 
+    def finished_under(self, parent: str | None) -> set[str]:
+        """The points that have a finished run under a parent."""
+        return {run.data.tags[POINT_TAG] for run in self.points(parent)}
+
     def start(self, point: Point, parent: str | None) -> str:
         """A run for a point: one that was interrupted or failed before, or a new one."""
         with _quiet(), locked("tracking", self.root):

@@ -22,7 +22,7 @@ import shutil
 import sys
 import time
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -33,7 +33,7 @@ import yaml
 from pipeline.compose import PARAMS, write_params
 from pipeline.config import select
 from pipeline.io import replacing_folder
-from pipeline.stage import STAGE_LOG, declared_keys
+from pipeline.stage import INTERRUPTED, STAGE_LOG, declared_keys
 from programde.errors import ProgramDEError
 
 SWEEPS = Path("sweeps")
@@ -175,11 +175,16 @@ def _configure(root: Path, folder: Path) -> None:
 
 
 def compute(
-    plan: Plan, params: dict[str, Any], workspace: Path, show: bool = False
+    plan: Plan,
+    params: dict[str, Any],
+    workspace: Path,
+    show: bool = False,
+    tell: Callable[[str], None] = lambda stage: None,
 ) -> list[StageRun]:
     """Run or restore every stage of a point.
 
-    What the stages print goes to the user where `show`, else to a file in the workspace.
+    What the stages print goes to the user where `show`, else to a file in the workspace. `tell` is
+    called with the name of each stage before its turn.
 
     Returns
     -------
@@ -190,22 +195,27 @@ def compute(
     ------
     PointError
         A stage failed.
+    KeyboardInterrupt
+        The user interrupted a stage, of which DVC tells its caller nothing but a failure.
     """
     from dvc.exceptions import DvcException
 
     log = workspace / EXECUTED
     log.unlink(missing_ok=True)
     runs: list[StageRun] = []
-    output = contextlib.nullcontext() if show else _output_to(workspace / OUTPUT)
-    with _environment(_stage_environment(plan.source, log)), output:
+    with _environment(_stage_environment(plan.source, log)):
         for stage in plan.order:
-            with locked(f"{stage}-{plan.computation(stage, params)}", plan.root):
+            tell(stage)
+            output = contextlib.nullcontext() if show else _output_to(workspace / OUTPUT)
+            with locked(f"{stage}-{plan.computation(stage, params)}", plan.root), output:
                 started = time.monotonic()
                 try:
                     with dvc_repository(workspace) as repo:
                         shared = bool(repo.config["core"].get("remote"))
                         repo.reproduce([stage], single_item=True, pull=shared)
                 except DvcException as error:
+                    if _interrupted(stage, log, error):
+                        raise KeyboardInterrupt from None
                     raise PointError(_reason(stage, log, error)) from None
                 seconds = time.monotonic() - started
             runs.append(StageRun(stage, bool(_entries(log, stage)), round(seconds, 3)))
@@ -261,6 +271,11 @@ def _reason(stage: str, log: Path, error: Exception) -> str:
     told = [entry["error"] for entry in _entries(log, stage) if entry["error"]]
     cause = error.__cause__ or error
     return f"stage {stage}: {told[-1] if told else ' '.join(str(cause).split())}"
+
+
+def _interrupted(stage: str, log: Path, error: Exception) -> bool:
+    left_by_signal = str(error.__cause__ or error).endswith(("exited with -2", "exited with 130"))
+    return left_by_signal or any(e["error"] == INTERRUPTED for e in _entries(log, stage))
 
 
 def _entries(log: Path, stage: str) -> list[dict[str, Any]]:

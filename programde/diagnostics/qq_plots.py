@@ -158,7 +158,8 @@ def qq_small_multiples(
     Parameters
     ----------
     panels
-        Panel title -> {curve label -> p-values}. Labels keep their look across panels.
+        Panel title (of one line or several) -> {curve label -> p-values}. Labels keep their look
+        across panels.
     n_columns
         Default: 2 to 4, by the number of panels.
     band_for
@@ -188,7 +189,7 @@ def qq_small_multiples(
             ax.set_xlabel("")
         if i % columns:
             ax.set_ylabel("")
-        ax.set_title(_shorten(name, 30), fontsize=9)
+        ax.set_title("\n".join(_shorten(line, 36) for line in name.split("\n")), fontsize=8.5)
         if notes and name in notes:
             ax.text(0.04, 0.95, notes[name], transform=ax.transAxes, va="top", fontsize=8)
     for ax in grid[len(panels) :]:

@@ -45,6 +45,8 @@ def main(o):
     text = "\\n".join(parts)
     if NAME == "crt" and o.seed == 666:
         raise InputError("the number of the beast\\nis no seed")
+    if NAME == "crt" and o.seed == 130:
+        raise KeyboardInterrupt
     if NAME == "crt" and o.seed == 28:
         raise OSError(28, "No space left on device", "data/crt")
     for path in WRITES:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pandas as pd
 import pytest
 
 from pipeline.io import read_json, replacing, replacing_folder, write_json, write_table, write_text
-from pipeline.stage import Options, declared_keys
+from pipeline.stage import STAGE_LOG, Options, _hold_the_folder, declared_keys
 
 from .conftest import Project
 
@@ -122,3 +123,16 @@ def test_a_stage_does_not_sweep(project: Project) -> None:
     assert "python -m pipeline.sweep -m" in done.stderr
     project.run("fake.prepare", "experiment=calibration_grid")
     assert (project.folder / "data/screen").is_file()
+
+
+def test_a_stage_holds_the_folder_of_its_point(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that one which a killed driver left running is waited for; by hand nothing is held."""
+    monkeypatch.delenv(STAGE_LOG, raising=False)
+    assert _hold_the_folder() is None
+    monkeypatch.setenv(STAGE_LOG, str(tmp_path / "executed.jsonl"))
+    held = _hold_the_folder()
+    with (tmp_path / "executed.lock").open() as other, pytest.raises(BlockingIOError):
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    held.close()

@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from pipeline import sweep
 from pipeline.points import Point, Settings, expand, read_request, share_cores
 from pipeline.schema import register
 from pipeline.tracking import PARENT_TAG
@@ -190,19 +191,52 @@ def test_points_that_a_sweeper_thinks_of(swept: Project, monkeypatch: pytest.Mon
 
 
 @pytest.mark.slow
-def test_a_point_whose_process_dies(swept: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The launcher gives up; what was computed counts, the rest is failed."""
+def test_points_whose_process_dies(swept: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A launcher gives up: the point that had begun is failed, the others are launched again."""
+    launch, turns = sweep._launch, []
 
-    def dying(*_: object) -> None:
-        raise RuntimeError("worker was\nkilled")
+    def dying(root: Path, overrides: list[str], points: str) -> None:
+        files = [root / name for name in points.removeprefix("point=").split(",")]
+        turns.append(len(files))
+        if len(turns) == 1:
+            files[0].with_suffix(".begun").touch()
+            raise RuntimeError("worker was\nkilled")
+        launch(root, overrides, points)
 
-    monkeypatch.setattr("pipeline.sweep._launch", dying)
-    done = swept.sweep("-m", "seed=1,2")
+    monkeypatch.setattr(sweep, "_launch", dying)
+    done = swept.sweep("-m", "seed=1,666")
     assert done.status == 1
-    assert done.err.count("its process died: RuntimeError: worker was killed") == 2
+    assert turns == [2, 1]
+    first, second = done.err.strip().splitlines()
+    assert first == "failed: seed=1: its process died: RuntimeError: worker was killed"
+    assert "beast" in second
     tracking = swept.tracking()
-    states = sorted(r.info.status for r in tracking.client.search_runs([tracking.experiment]))
+    states = [r.info.status for r in tracking.client.search_runs([tracking.experiment])]
     assert states == ["FAILED"] * 3
+
+
+@pytest.mark.slow
+def test_an_interrupted_stage_ends_the_sweep(swept: Project) -> None:
+    """DVC keeps Ctrl-C from the driver while a stage runs; it must not go on to the next point."""
+    done = swept.sweep("-m", "seed=130,2")
+    assert done.status == 130
+    assert done.err == ("sweep: interrupted; the same command goes on where this one stopped\n")
+    assert swept.outcomes() == []
+    tracking = swept.tracking()
+    states = [r.info.status for r in tracking.client.search_runs([tracking.experiment])]
+    assert states == ["KILLED"] * 2
+
+
+def test_time_left_is_that_of_points_to_compute(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two of five were finished before and took no time; one took 10 s; two are left."""
+    monkeypatch.setattr(time, "time", lambda: 110.0)
+    for number in range(3):
+        (tmp_path / f"{number:04d}.outcome.json").touch()
+    spec = {"n_points": 5, "n_quick": 2, "started": 100.0}
+    sweep._tell(tmp_path, spec, sweep.Outcome("a=1", "computed", 10.0, ["crt"]))
+    assert capsys.readouterr().out == "[3/5] a=1: ran crt (10.0 s, about 20.0 s left)\n"
 
 
 def test_points_side_by_side_share_the_cores() -> None:

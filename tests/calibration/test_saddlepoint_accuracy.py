@@ -1,6 +1,6 @@
 """Tails of the statistics themselves against draws, on screens of thousands of cells.
 
-The whole grid is a command: ``python -m benchmarks.saddlepoint``; here are a few of its cells. The
+The whole grid is a command: ``python -m benchmarks.saddlepoint.accuracy``; here are a few of its cells. The
 truth comes from importance draws: draws from a law tilted towards the threshold, each weighted
 with its exact likelihood ratio, of the statistic itself and not of its linearisation.
 """
@@ -49,8 +49,9 @@ def test_plain_and_importance_draws_agree():
                 one, STATISTICS[j // 2], sampler, float(upper[j, 0]), "right", 20_000, seed=5
             )
             share = hits[0, j, 0] / 300_000
-            both = np.hypot(error, np.sqrt(share / 300_000))
-            assert abs(share - truth) < 5.0 * both + 1e-9
+            both = np.hypot(error, np.sqrt(truth / 300_000))
+            # three draws more, for counts too small to be normal; by chance once in 1e5
+            assert abs(share - truth) < 5.0 * both + 3.0 / 300_000
 
 
 def test_screened_p_values_equal_computed_ones():

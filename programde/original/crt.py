@@ -17,9 +17,16 @@ from programde.crt.propensity import PropensityModel
 from programde.crt.results import CRTResult, ResultTable
 from programde.errors import OptionError, check_choice
 from programde.original.inputs import CRTInputs, gene_units
-from programde.original.running import no_contrast, run_options, run_units, warn_untested
+from programde.original.running import (
+    COMPLEMENT,
+    Compared,
+    compared,
+    no_contrast,
+    run_options,
+    run_units,
+    warn_untested,
+)
 from programde.original.shapes import Answer, CRTGeneResult, as_dict, as_tuple
-from programde.screen.guides import check_ntc_labels, looks_like_control
 from programde.screen.screen import Unit
 
 NULL_METHODS = ("crt", "ntc_empirical")
@@ -52,9 +59,10 @@ def run_all_genes_union_crt(
     calibration: str = "none",
     adjust: str = "bh",
     ntc_labels: str | Sequence[str] | None = None,
+    control: str = "complement",
     progress: bool | None = None,
 ) -> Any:
-    """Test genes, each the union of its guides against all other cells, on all programs.
+    """Test genes, each the union of its guides against its control cells, on all programs.
 
     Parameters
     ----------
@@ -62,7 +70,8 @@ def run_all_genes_union_crt(
         From `prepare_crt_inputs`: N cells, K programs.
     genes
         Genes to test, in this order; one name will do. Default: all that have guides, control
-        labels among them (with the NTC empirical null: all but the control labels).
+        labels among them (all but the control labels with the NTC empirical null, and against
+        cells of control guides).
     B
         Resamples. 0 or below: nothing is tested, unless `calibration="saddlepoint"`.
     n_jobs, backend
@@ -98,6 +107,10 @@ def run_all_genes_union_crt(
     ntc_labels
         Genes that are controls and left out of the q-values. Default: those whose names say so
         (NTC, non-targeting, safe-targeting ...).
+    control
+        ``"complement"``: all other cells. ``"nt_cells"``: cells that hold only control guides;
+        with one guide per cell, all other cells are perturbed ones and no null. ``"auto"``:
+        `nt_cells` where the median cell holds one guide.
     progress
         Whether to show a progress bar; None on interactive terminals only.
 
@@ -116,6 +129,8 @@ def run_all_genes_union_crt(
             One row per gene x program with q-values, see `programde.analysis.tables`.
         omnibus_table : DataFrame
             One row per gene: does it shift any program?
+        control : ControlGroup
+            Its `kind`, the `reason`, and a `warning` where there is one.
         pvals_raw_df, pvals_skew_df, skew_params (G, K, 3), stats_df (U-test)
             As asked.
         ntc_matching_info, ntc_crossfit
@@ -156,16 +171,25 @@ def run_all_genes_union_crt(
         from programde.original.empirical import against_ntc
 
         _only_ols(options, method, return_skew_normal)
+        if control != "complement":
+            raise OptionError(
+                f"control={control!r} does not go with null_method='ntc_empirical', which compares "
+                "with control guides in any case; leave one out"
+            )
         out = against_ntc(inputs, genes, null_kwargs, qq_crossfit, options, adjust)
         if return_raw_pvals:
             out["pvals_raw_df"] = out["pvals_df"].copy()
         return out if return_format == "dict" else as_tuple(out)
     if null_kwargs or qq_crossfit:
         raise OptionError("null_kwargs and qq_crossfit belong to null_method='ntc_empirical'")
+    against = compared(inputs, control, ntc_labels)
+    if genes is None and against.group.kind == "nt_cells":
+        genes = [gene for gene in inputs.gene_to_cols if gene not in against.labels]
     units = gene_units(inputs, genes)
-    controls = _controls(inputs, [unit.name for unit in units], ntc_labels)
-    answer = answer_for(inputs, units, options, method, side, return_skew_normal)
+    controls = np.array([unit.name in against.labels for unit in units])
+    answer = answer_for(inputs, units, options, method, side, return_skew_normal, against)
     out = as_dict(answer, options.statistic.name, adjust, controls)
+    out["control"] = against.group
     if return_raw_pvals:
         out["pvals_raw_df"] = answer.wide(answer.raw)
     if return_skew_normal and answer.skew is not None:
@@ -189,6 +213,8 @@ def run_one_gene_union_crt(
     test_stat_kwargs: Mapping[str, Any] | None = None,
     *,
     calibration: str = "none",
+    ntc_labels: str | Sequence[str] | None = None,
+    control: str = "complement",
 ) -> CRTGeneResult:
     """Test one gene; the same numbers as in `run_all_genes_union_crt`, whose options these are.
 
@@ -212,7 +238,9 @@ def run_one_gene_union_crt(
     )
     side = side_from_code(skew_normal_side_code)
     units = gene_units(inputs, gene)
-    return answer_for(inputs, units, options, method, side, return_skew_normal).per_gene()[0]
+    against = compared(inputs, control, ntc_labels)
+    answer = answer_for(inputs, units, options, method, side, return_skew_normal, against)
+    return answer.per_gene()[0]
 
 
 def answer_for(
@@ -222,6 +250,7 @@ def answer_for(
     method: str,
     side: str,
     with_skew: bool = False,
+    against: Compared = COMPLEMENT,
 ) -> Answer:
     """Test units and calibrate; warns of units that cannot be tested."""
     check_choice("calibration", method, CALIBRATIONS)
@@ -236,7 +265,7 @@ def answer_for(
     # tails are computed while a unit's law is at hand, so that each propensity is fitted once
     tails = ExactTails((len(units), len(inputs.program_names)), side)
     visit = tails if method == "saddlepoint" else None
-    result = run_units(inputs, units, options, visit, label="genes")
+    result = run_units(inputs, units, options, visit, "genes", against)
     blank = no_contrast(result)
     warn_untested(result, blank, "given p-values of 1 and effects of 0")
     warn_untested(result, ~blank, "left as NaN")
@@ -287,13 +316,3 @@ def _only_ols(options: RunOptions, method: str, return_skew_normal: bool) -> Non
             "null_method='ntc_empirical' draws nothing that could be calibrated; leave out "
             "calibration, calibrate_skew_normal and return_skew_normal"
         )
-
-
-def _controls(
-    inputs: CRTInputs, names: Sequence[str], ntc_labels: str | Sequence[str] | None
-) -> np.ndarray:
-    """Which of the genes (G,) are controls, and take no part in the q-values."""
-    if ntc_labels is None:
-        return np.array([looks_like_control(name) for name in names])
-    labels = set(check_ntc_labels(inputs.guide2gene, ntc_labels))
-    return np.array([name in labels for name in names])

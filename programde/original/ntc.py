@@ -17,7 +17,7 @@ from programde.calibration.empirical import side_from_code
 from programde.original.crt import answer_for
 from programde.original.inputs import CRTInputs, guide_set_unit
 from programde.original.null import Ensemble, distinct_units, replicates
-from programde.original.running import WorkSettings, run_options
+from programde.original.running import ComparedSettings, run_options, split_settings
 from programde.original.shapes import wide
 
 
@@ -26,7 +26,7 @@ def crt_pvals_for_ntc_groups_ensemble(
     ntc_groups_ens: Ensemble,
     B: int,
     seed0: int,
-    **settings: Unpack[WorkSettings],
+    **settings: Unpack[ComparedSettings],
 ) -> dict[Any, pd.DataFrame]:
     """Raw two-sided p-values of groups of control guides.
 
@@ -39,7 +39,7 @@ def crt_pvals_for_ntc_groups_ensemble(
     B, seed0
         Number of resamples, and seed.
     **settings
-        See `programde.original.running.WorkSettings`; take those of the main run.
+        See `programde.original.running.ComparedSettings`; take those of the main run.
 
     Returns
     -------
@@ -61,7 +61,7 @@ def crt_pvals_for_ntc_groups_ensemble_skew(
     side_code: int = 0,
     *,
     calibration: str = "skew_normal",
-    **settings: Unpack[WorkSettings],
+    **settings: Unpack[ComparedSettings],
 ) -> dict[Any, pd.DataFrame]:
     """Skew-normal p-values of groups of control guides, from the draws of the raw ones.
 
@@ -89,7 +89,7 @@ def crt_pvals_for_guide_set(
     *,
     calibration: str = "none",
     side_code: int = 0,
-    **settings: Unpack[WorkSettings],
+    **settings: Unpack[ComparedSettings],
 ) -> np.ndarray:
     """P-values of the union of some guides.
 
@@ -106,16 +106,18 @@ def crt_pvals_for_guide_set(
     side_code
         Side of calibrated p-values: 0 both, -1 left, 1 right. Raw ones are two-sided.
     **settings
-        See `programde.original.running.WorkSettings`.
+        See `programde.original.running.ComparedSettings`.
 
     Returns
     -------
     (K,) float64
         As in the table of an ensemble that holds this set, for the same seed.
     """
-    options = run_options(inputs, B, seed, settings)
+    work, against = split_settings(inputs, settings)
+    options = run_options(inputs, B, seed, work)
     units = [guide_set_unit(inputs, guide_idx)]
-    answer = answer_for(inputs, units, options, calibration, side_from_code(side_code))
+    side = side_from_code(side_code)
+    answer = answer_for(inputs, units, options, calibration, side, against=against)
     return answer.filled(answer.calibrated.p_value)[0]
 
 
@@ -124,15 +126,17 @@ def _ensemble(
     ensemble: Ensemble,
     B: int,
     seed: int,
-    settings: WorkSettings,
+    settings: ComparedSettings,
     calibration: str,
     side_code: int,
 ) -> dict[Any, pd.DataFrame]:
     parts = replicates(ensemble)
     groups = [guides for _, part in parts for guides in part.values()]
     units, rows = distinct_units(inputs, groups)
-    options = run_options(inputs, B, seed, settings)
-    answer = answer_for(inputs, units, options, calibration, side_from_code(side_code))
+    work, against = split_settings(inputs, settings)
+    options = run_options(inputs, B, seed, work)
+    side = side_from_code(side_code)
+    answer = answer_for(inputs, units, options, calibration, side, against=against)
     p = answer.filled(answer.calibrated.p_value)
     frames: dict[Any, pd.DataFrame] = {}
     start = 0

@@ -15,10 +15,12 @@ from programde.crt.engine import RunOptions
 from programde.errors import InputError
 from programde.original.inputs import CRTInputs, gene_units, guide_set_unit
 from programde.original.running import (
-    Settings,
-    WorkSettings,
+    Compared,
+    ComparedSettings,
+    NullSettings,
     no_contrast,
     run_options,
+    split_settings,
     visit_null_draws,
     warn_untested,
 )
@@ -32,7 +34,7 @@ def crt_null_stats_for_test(
     inputs: CRTInputs,
     B: int = 1023,
     base_seed: int = 123,
-    **settings: Unpack[WorkSettings],
+    **settings: Unpack[ComparedSettings],
 ) -> np.ndarray:
     """Null draws of the statistic for one unit: what `null_stats` means elsewhere.
 
@@ -45,7 +47,7 @@ def crt_null_stats_for_test(
     B, base_seed
         Number of resamples, and seed.
     **settings
-        See `programde.original.running.WorkSettings`.
+        See `programde.original.running.ComparedSettings`.
 
     Returns
     -------
@@ -57,9 +59,12 @@ def crt_null_stats_for_test(
         The unit has no treated or no control cells, or is collinear with the covariates.
     """
     chosen = unit_of(inputs, unit)
-    options = run_options(inputs, B, base_seed, settings)
+    work, against = split_settings(inputs, settings)
+    options = run_options(inputs, B, base_seed, work)
     found: list[np.ndarray] = []
-    result = visit_null_draws(inputs, [chosen], options, lambda _, draws, __: found.append(draws))
+    result = visit_null_draws(
+        inputs, [chosen], options, lambda _, draws, __: found.append(draws), against=against
+    )
     if not found:
         raise InputError(f"{chosen.name} cannot be tested: {result.status[0]}")
     return found[0]
@@ -72,7 +77,7 @@ def compute_gene_null_pvals(
     base_seed: int = 123,
     *,
     side_code: int = 0,
-    **settings: Unpack[WorkSettings],
+    **settings: Unpack[ComparedSettings],
 ) -> np.ndarray:
     """Leave-one-out null p-values of a gene: each draw judged by the others.
 
@@ -91,7 +96,8 @@ def compute_gene_null_pvals(
         Multiples of 1/B; all 1 for a gene without treated or control cells (with a warning).
     """
     (unit,) = gene_units(inputs, gene)
-    return _null_p(inputs, unit, run_options(inputs, B, base_seed, settings), side_code)
+    work, against = split_settings(inputs, settings)
+    return _null_p(inputs, unit, run_options(inputs, B, base_seed, work), side_code, against)
 
 
 def compute_guide_set_null_pvals(
@@ -101,7 +107,7 @@ def compute_guide_set_null_pvals(
     base_seed: int = 123,
     *,
     side_code: int = 0,
-    **settings: Unpack[WorkSettings],
+    **settings: Unpack[ComparedSettings],
 ) -> np.ndarray:
     """Leave-one-out null p-values of the union of some guides.
 
@@ -117,7 +123,8 @@ def compute_guide_set_null_pvals(
     (B, K) float64
     """
     unit = guide_set_unit(inputs, guide_idx)
-    return _null_p(inputs, unit, run_options(inputs, B, base_seed, settings), side_code)
+    work, against = split_settings(inputs, settings)
+    return _null_p(inputs, unit, run_options(inputs, B, base_seed, work), side_code, against)
 
 
 def compute_ntc_group_null_pvals_parallel(
@@ -129,7 +136,7 @@ def compute_ntc_group_null_pvals_parallel(
     backend: str = "threading",
     *,
     side_code: int = 0,
-    **settings: Unpack[Settings],
+    **settings: Unpack[NullSettings],
 ) -> np.ndarray:
     """Leave-one-out null p-values of groups of control guides, for a QQ plot's null curve.
 
@@ -142,7 +149,7 @@ def compute_ntc_group_null_pvals_parallel(
     B, base_seed
         Number of resamples, and seed.
     n_jobs, backend, **settings
-        See `programde.original.running.WorkSettings`.
+        See `programde.original.running.ComparedSettings`.
     side_code
         0 both, -1 left, 1 right.
 
@@ -154,8 +161,9 @@ def compute_ntc_group_null_pvals_parallel(
     """
     groups = [guides for _, part in replicates(ntc_groups_ens) for guides in part.values()]
     units, row_of = distinct_units(inputs, groups)
-    given: WorkSettings = {**settings, "n_jobs": n_jobs, "backend": backend}  # type: ignore[typeddict-item]
-    options = run_options(inputs, B, base_seed, given)
+    given: ComparedSettings = {**settings, "n_jobs": n_jobs, "backend": backend}  # type: ignore[typeddict-item]
+    work, against = split_settings(inputs, given)
+    options = run_options(inputs, B, base_seed, work)
     side = side_from_code(side_code)
     out = np.empty((len(units), options.n_resamples, len(inputs.program_names)))
     if options.n_resamples == 0:
@@ -164,7 +172,7 @@ def compute_ntc_group_null_pvals_parallel(
     def keep(row: int, draws: np.ndarray, observed: np.ndarray) -> None:
         out[row] = leave_one_out_p(draws, side)
 
-    result = visit_null_draws(inputs, units, options, keep, "NTC null draws")
+    result = visit_null_draws(inputs, units, options, keep, "NTC null draws", against)
     tested = np.array([reason == "" for reason in result.status])
     warn_untested(result, ~tested, "left out of the null")
     rows = np.array([row for row in row_of if tested[row]], dtype=np.intp)
@@ -207,13 +215,17 @@ def unit_of(inputs: CRTInputs, unit: str | Sequence[Any] | np.ndarray) -> Unit:
     return guide_set_unit(inputs, unit)
 
 
-def _null_p(inputs: CRTInputs, unit: Unit, options: RunOptions, side_code: int) -> np.ndarray:
+def _null_p(
+    inputs: CRTInputs, unit: Unit, options: RunOptions, side_code: int, against: Compared
+) -> np.ndarray:
     side = side_from_code(side_code)
     shape = (options.n_resamples, len(inputs.program_names))
     if options.n_resamples == 0:
         return np.ones(shape)
     found: list[np.ndarray] = []
-    result = visit_null_draws(inputs, [unit], options, lambda _, draws, __: found.append(draws))
+    result = visit_null_draws(
+        inputs, [unit], options, lambda _, draws, __: found.append(draws), against=against
+    )
     if found:
         return leave_one_out_p(found[0], side)
     blank = bool(no_contrast(result)[0])

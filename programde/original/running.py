@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, TypedDict
 
 import numpy as np
 
 from programde.crt.engine import Bench, RunOptions, Visitor, run_tasks
-from programde.crt.plan import ControlGroup, plan
+from programde.crt.plan import ControlGroup, choose_control, plan
 from programde.crt.propensity import PropensityModel, fit_propensity_logistic
 from programde.crt.results import CRTResult
 from programde.crt.samplers import SAMPLERS, Bernoulli, StratifiedPermutation, make_sampler
@@ -25,13 +25,13 @@ from programde.errors import (
     tell,
 )
 from programde.original.inputs import CRTInputs
+from programde.screen.guides import check_ntc_labels, looks_like_control
 from programde.screen.screen import Unit
 from programde.streams import stream_key
 from programde.threads import worker_count
 
 #: Names of joblib's backends; whichever is named, the work is done by threads.
 BACKENDS = ("threading", "loky", "multiprocessing", "sequential")
-COMPLEMENT = ControlGroup("complement", "as the original", None)
 
 
 class Settings(TypedDict, total=False):
@@ -70,6 +70,82 @@ class WorkSettings(Settings, total=False):
 
     n_jobs: int
     backend: str
+
+
+class Comparison(TypedDict, total=False):
+    """Who a unit is compared with.
+
+    control
+        ``"complement"`` (default): all other cells. ``"nt_cells"``: cells that hold only control
+        guides; a group of control guides is compared with the remaining such cells. ``"auto"``:
+        `nt_cells` where the median cell holds one guide.
+    ntc_labels
+        Genes that are controls. Default: those whose names say so (NTC, non-targeting ...).
+    """
+
+    control: str
+    ntc_labels: str | Sequence[str] | None
+
+
+class ComparedSettings(WorkSettings, Comparison, total=False):
+    """`WorkSettings` and `Comparison`."""
+
+
+class NullSettings(Settings, Comparison, total=False):
+    """`Settings` and `Comparison`, where the number of threads has a place of its own."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Who units are compared with.
+
+    Attributes
+    ----------
+    group
+        The control group.
+    labels
+        Genes that are controls.
+    """
+
+    group: ControlGroup
+    labels: tuple[str, ...] = ()
+
+    def are_controls(self, inputs: CRTInputs, units: Sequence[Unit]) -> bool:
+        """Whether all these units consist of control guides alone."""
+        held = {inputs.guide2gene.get(guide) for unit in units for guide in unit.guides}
+        return held <= set(self.labels)
+
+
+COMPLEMENT = Compared(ControlGroup("complement", "as the original", None))
+
+
+def compared(
+    inputs: CRTInputs,
+    control: str = "complement",
+    ntc_labels: str | Sequence[str] | None = None,
+) -> Compared:
+    """Settle who units are compared with; the options of `Comparison`.
+
+    Raises
+    ------
+    OptionError
+        An unknown kind of control group.
+    InputError
+        Labels that match nothing, or no cell that holds only control guides.
+    """
+    if ntc_labels is not None:
+        labels = check_ntc_labels(inputs.guide2gene, ntc_labels)
+    else:
+        labels = [gene for gene in inputs.gene_to_cols if looks_like_control(gene)]
+    return Compared(choose_control(inputs.screen, control, labels), tuple(labels))
+
+
+def split_settings(inputs: CRTInputs, settings: ComparedSettings) -> tuple[WorkSettings, Compared]:
+    """How units are tested, and who they are compared with."""
+    check_keywords("the test", settings, ComparedSettings.__annotations__)
+    rest: Any = dict(settings)
+    asked = {key: rest.pop(key) for key in ("control", "ntc_labels") if key in rest}
+    return rest, compared(inputs, **asked)
 
 
 def run_options(inputs: CRTInputs, B: int, seed: int, settings: Mapping[str, Any]) -> RunOptions:
@@ -182,10 +258,12 @@ def run_units(
     options: RunOptions,
     visit: Visitor | None = None,
     label: str = "testing",
+    against: Compared = COMPLEMENT,
 ) -> CRTResult:
-    """Test units against the complement of their treated cells, row i being unit i."""
+    """Test units against their controls, row i being unit i."""
     names = [unit.name for unit in units]
-    tasks = plan(inputs.screen, units, COMPLEMENT)
+    own = against.are_controls(inputs, units)
+    tasks = plan(inputs.screen, units, against.group, are_controls=own)
     return run_tasks(tasks, names, inputs.program_names, options, visit, label)
 
 
@@ -195,6 +273,7 @@ def visit_null_draws(
     options: RunOptions,
     use: Callable[[int, np.ndarray, np.ndarray], None],
     label: str = "null draws",
+    against: Compared = COMPLEMENT,
 ) -> CRTResult:
     """Hand the null draws of each testable unit to ``use(row, draws (B, K), observed (K,))``.
 
@@ -206,7 +285,7 @@ def visit_null_draws(
         sums, counts = law.sums(bench.statistic.rows, options.n_resamples, key)
         use(row, bench.statistic.finish(sums, counts), effect)
 
-    return run_units(inputs, units, replace(options, n_resamples=0), visit, label)
+    return run_units(inputs, units, replace(options, n_resamples=0), visit, label, against)
 
 
 def no_contrast(result: CRTResult) -> np.ndarray:

@@ -18,12 +18,22 @@ def test_the_code_on_the_page_runs(adata):
     assert len(blocks) == 3
     for block in blocks:
         exec(block, space)
-    assert space["result"].effect.shape == (8, 5)
+    assert space["out"]["control"].kind == "nt_cells"
+    assert space["out"]["betas_df"].shape == (8, 5)
 
 
 @pytest.mark.parametrize(
     "name",
-    ["ntc_labels", "adjust", "calibration", "progress", "return_format", "null_method", "genes"],
+    [
+        "ntc_labels",
+        "control",
+        "adjust",
+        "calibration",
+        "progress",
+        "return_format",
+        "null_method",
+        "genes",
+    ],
 )
 def test_options_on_the_page_exist(name):
     import inspect

@@ -13,7 +13,7 @@ export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
 
-.PHONY: help env requirements run data test lint format bench global-null lock ui clean clean-sweeps
+.PHONY: help env requirements run data test lint format bench global-null lock ui push clean clean-sweeps
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 18
@@ -52,6 +52,9 @@ global-null: env  ## a screen without effects: is every p-value uniform? into re
 
 ui: env  ## compare runs in the browser: http://127.0.0.1:5000
 	@mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port 5000
+
+push: env  ## send what was computed, points of sweeps included, to the DVC remote
+	@$(PYTHON) -m pipeline.repository
 
 lock: requirements.in  ## renew requirements.lock (needs uv)
 	@uv pip compile requirements.in --universal --python-version 3.11 --generate-hashes \

@@ -105,7 +105,7 @@ def drive(root: Path, request: Request, settings: Settings, started: float) -> i
         parent = tracking.open_sweep(sweep, _sweep_name(request, points), command)
     spec: dict[str, Any] = {
         "code": str(plan.source), "parent": parent, "tracking": settings.tracking,
-        "n_points": len(points), "n_quick": 0, "started": time.time(),
+        "n_points": len(points), "n_quick": len(points), "started": time.time(),
     }  # fmt: skip
     write_json(folder / SPEC, spec)
     for number, point in enumerate(points):
@@ -364,6 +364,7 @@ def _time(seconds: float) -> str:
 
 
 def _complain(message: str, status: int = 1) -> int:
+    _passing("")
     print("sweep:", " ".join(message.split()), file=sys.stderr, flush=True)
     return status
 

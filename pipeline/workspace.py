@@ -21,7 +21,6 @@ import os
 import shutil
 import sys
 import time
-import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
@@ -33,6 +32,7 @@ import yaml
 from pipeline.compose import PARAMS, write_params
 from pipeline.config import select
 from pipeline.io import replacing_folder
+from pipeline.repository import cache_dir, reproduce
 from pipeline.stage import INTERRUPTED, STAGE_LOG, declared_keys
 from programde.errors import ProgramDEError
 
@@ -170,7 +170,7 @@ def _configure(root: Path, folder: Path) -> None:
     (folder / "config.local").write_text(
         "[core]\n    no_scm = true\n    analytics = false\n    check_update = false\n"
         f"    site_cache_dir = {root / SWEEPS / 'site'}\n"
-        f"[cache]\n    dir = {_cache_dir(root)}\n    type = reflink,hardlink,copy\n"
+        f"[cache]\n    dir = {cache_dir(root)}\n    type = reflink,hardlink,copy\n"
     )
 
 
@@ -210,9 +210,7 @@ def compute(
             with locked(f"{stage}-{plan.computation(stage, params)}", plan.root), output:
                 started = time.monotonic()
                 try:
-                    with dvc_repository(workspace) as repo:
-                        shared = bool(repo.config["core"].get("remote"))
-                        repo.reproduce([stage], single_item=True, pull=shared)
+                    reproduce(workspace, stage)
                 except DvcException as error:
                     if _interrupted(stage, log, error):
                         raise KeyboardInterrupt from None
@@ -237,7 +235,7 @@ def clean(root: Path) -> str:
         freed += sum(
             _removed(root / SWEEPS / name) for name in ("code", "site", "hydra", "runs", "locks")
         )
-    cache = _size(_cache_dir(root), links=True)
+    cache = _size(cache_dir(root), links=True)
     in_use = f", {kept} in use were left" if kept else ""
     return (
         f"{count} workspaces deleted{in_use}, {freed / 1e6:.0f} MB freed; the DVC cache "
@@ -288,26 +286,6 @@ def _entries(log: Path, stage: str) -> list[dict[str, Any]]:
 def _outputs(entry: dict) -> list[str]:
     listed = [*entry.get("outs", []), *entry.get("metrics", []), *entry.get("plots", [])]
     return [name for item in listed for name in (item if isinstance(item, dict) else [item])]
-
-
-@contextlib.contextmanager
-def dvc_repository(folder: Path) -> Iterator[Any]:
-    """DVC in this process and in `folder`, which some of its parts take from the working folder.
-
-    What its own dependencies deprecate is nothing to tell the user.
-    """
-    from dvc.repo import Repo
-
-    with warnings.catch_warnings(), contextlib.chdir(folder):
-        warnings.simplefilter("ignore", DeprecationWarning)
-        with Repo(".") as repo:
-            yield repo
-
-
-def _cache_dir(root: Path) -> Path:
-    """The project's cache; its configuration may have put it elsewhere."""
-    with dvc_repository(root) as repo:
-        return Path(repo.cache.local_cache_dir)
 
 
 def _copy(source: Path, target: Path, compiled: bool = True) -> None:

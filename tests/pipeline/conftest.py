@@ -17,8 +17,8 @@ import pytest
 import yaml
 
 from pipeline.io import read_json
+from pipeline.repository import dvc_repository
 from pipeline.stage import STAGE_LOG
-from pipeline.workspace import dvc_repository
 
 if TYPE_CHECKING:
     from pipeline.sweep import Outcome

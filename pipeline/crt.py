@@ -7,7 +7,7 @@ import pandas as pd
 from pipeline.io import replacing_folder, write_json, write_table
 from pipeline.paths import CONTROL, CRT, GUIDES, SCREEN, UNITS
 from pipeline.stage import Options, note, stage
-from pipeline.testing import comparison, run_options
+from pipeline.testing import check_burden, comparison, run_options
 from programde.analysis.support import Probabilities, unit_support
 from programde.analysis.testing import condition_levels, run_targets, units_to_test
 from programde.controls.concordance import guide_concordance
@@ -52,6 +52,7 @@ def tested(screen: Screen, o: Options, control: ControlGroup) -> pd.DataFrame:
 def main(o: Options) -> None:
     screen = load_screen(SCREEN)
     control = choose_control(screen, o.analysis.control, o.data.ntc_labels)
+    check_burden(screen, control, o)
     if control.warning:
         note(control.warning)
     support = tested(screen, o, control)

@@ -83,6 +83,23 @@ def test_one_line_and_nothing_left_behind(
     assert not list(folder.glob("data/*"))
 
 
+def test_burden_that_tells_treated_from_control_cells(
+    files: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """Strata of guide burden hold treated or control cells, never both: nothing to permute."""
+    folder = project_folder(tmp_path / "project")
+    words = ["data=h5ad", f"data.path={files}/good.h5ad", "sampler=stratified_burden"]
+    run_stage(monkeypatch, folder, "prepare", *words)
+    with pytest.raises(SystemExit):
+        run_stage(monkeypatch, folder, "crt", *words, "analysis.control=nt_cells")
+    line = capfd.readouterr().err.splitlines()[-1]
+    assert line.startswith("crt: sampler.burden_key=log1p_non_ntc_guides_per_cell is above 0 in")
+    assert "use sampler=stratified or analysis.control=complement" in line
+
+
 @pytest.mark.slow
 def test_dvc_repro_says_the_same(files: Path, tmp_path: Path) -> None:
     folder = project_folder(tmp_path / "project")

@@ -21,10 +21,12 @@ from omegaconf import DictConfig, OmegaConf
 from pipeline.checking import typed
 from pipeline.fingerprint import fingerprint
 from pipeline.schema import BESIDE, KINDS
-from programde.errors import InputError
+from programde.errors import InputError, OptionError
 
 #: Sections that change no result: every stage may read them, none declares them.
 FREE = ("compute", "inputs", "tracking")
+#: The one path that is a folder, cNMF's.
+FOLDER = "folder"
 
 
 def project_root() -> Path:
@@ -56,6 +58,8 @@ def resolve(config: DictConfig) -> dict[str, Any]:
         A file that does not exist or cannot be read.
     """
     known = config.get("inputs")
+    if known is not None and not isinstance(known, DictConfig):
+        raise OptionError(f"inputs={known} is not allowed: it follows from the paths of data")
     given = OmegaConf.create({k: config._get_node(k) for k in config if k not in BESIDE})
     if known is not None:  # from a params.yaml: put the paths back where they are checked
         marks = given.data.pop("fingerprint", OmegaConf.create({}))
@@ -73,13 +77,24 @@ def resolve(config: DictConfig) -> dict[str, Any]:
     for key, where in inputs.items():
         if not Path(where).exists():
             raise InputError(f"data.{key}={where} does not exist; give an existing file")
+        if Path(where).is_dir() and key != FOLDER:
+            raise InputError(f"data.{key}={where} is a folder; give a file")
     if known is not None:
         prints = {str(key): str(mark) for key, mark in marks.items()}
     else:
-        prints = {key: fingerprint(Path(where)) for key, where in inputs.items()}
+        prints = {key: fingerprint(_read_there(key, where, data)) for key, where in inputs.items()}
     if prints:
         data["fingerprint"] = prints
     return {**plain, "inputs": inputs}
+
+
+def _read_there(key: str, where: str, data: dict[str, Any]) -> Path:
+    """The file that is read: of cNMF's folder, which may be large, that of one K and threshold."""
+    if key != FOLDER:
+        return Path(where)
+    from programde.screen.readers.cnmf import find_usages
+
+    return find_usages(where, data["k"], data["density_threshold"], data["name"])
 
 
 def _paths_of(kind: str) -> list[str]:

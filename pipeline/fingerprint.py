@@ -1,4 +1,4 @@
-"""A hash of what an input file or folder holds, remembered while its size and times stay."""
+"""A hash of what an input file holds, remembered while its size and times stay."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MEMORY = Path(".dvc/tmp/fingerprints.json")
 
 
 def fingerprint(path: Path) -> str:
-    """BLAKE2b (128 bits) of a file's bytes, or of the names and bytes of a folder's files.
+    """BLAKE2b (128 bits) of a file's bytes.
 
     A file whose size, inode and times are those remembered is not read again.
 
@@ -23,19 +23,15 @@ def fingerprint(path: Path) -> str:
     InputError
         The file cannot be read.
     """
-    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
     try:
-        state = [[str(f), *_state(f)] for f in files]
+        state = _state(path)
         remembered = _remembered().get(str(path))
-        if remembered is not None and remembered["state"] == state:
+        if isinstance(remembered, dict) and remembered.get("state") == state:
             return str(remembered["hash"])
         digest = hashlib.blake2b(digest_size=16)
-        for file in files:
-            if path.is_dir():
-                digest.update(file.relative_to(path).as_posix().encode() + b"\0")
-            with file.open("rb") as stream:
-                while block := stream.read(1 << 22):
-                    digest.update(block)
+        with path.open("rb") as stream:
+            while block := stream.read(1 << 22):
+                digest.update(block)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from None
     _remember(str(path), {"state": state, "hash": digest.hexdigest()})

@@ -10,6 +10,10 @@ from collections.abc import Iterable
 class ProgramDEError(ValueError):
     """Anything that a user of programDE can cure; the message is one line."""
 
+    def __init__(self, message: object = ""):
+        # names that come in (of programs, cells, files) may hold line breaks
+        super().__init__(" ".join(str(message).splitlines()))
+
 
 class InputError(ProgramDEError):
     """The data that came in cannot be used as they are."""

@@ -11,7 +11,7 @@ from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from pipeline.config import resolve, select
+from pipeline.config import FOLDER, resolve, select
 from pipeline.explain import compose_config, explain
 from pipeline.schema import KINDS, register
 from programde.errors import ProgramDEError
@@ -50,10 +50,12 @@ def test_every_choice_composes(
         for item in fields(
             KINDS["data"][yaml.safe_load((CONF / f"data/{name}.yaml").read_text())["kind"]]
         ):
-            if item.metadata.get("path"):
+            if item.name == FOLDER:
+                (tmp_path / "a.usages.k_5.dt_0_5.consensus.txt").write_text("content")
+                inputs += [f"data.folder={tmp_path}", "data.k=5"]
+            elif item.metadata.get("path"):
                 (tmp_path / item.name).write_text("content")
                 inputs.append(f"data.{item.name}={tmp_path / item.name}")
-        inputs += ["data.k=5"] if name == "cnmf" else []
     params = resolve(compose_config(CONF, [choice, *inputs]))
     assert yaml.safe_load(yaml.safe_dump(params)) == params
 
@@ -158,22 +160,30 @@ def test_inputs_are_known_by_content_not_by_place(
     assert other["data"]["fingerprint"] != params[0]["data"]["fingerprint"]
 
 
-def test_folder_fingerprint_sees_names_and_contents(
+def test_of_a_folder_the_file_that_is_read_counts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pipeline.fingerprint import fingerprint
-
     monkeypatch.chdir(tmp_path)
-    folder = tmp_path / "cnmf"
-    folder.mkdir()
-    (folder / "a.txt").write_text("1")
-    seen = {fingerprint(folder)}
-    (folder / "a.txt").rename(folder / "b.txt")
-    seen.add(fingerprint(folder))
-    (folder / "b.txt").write_text("2")
-    seen.add(fingerprint(folder))
-    assert len(seen) == 3
-    assert fingerprint(folder) in seen
+    (tmp_path / "screen.h5ad").write_text("content")
+
+    def mark() -> str:
+        words = ["data=cnmf", "data.folder=.", "data.screen=screen.h5ad", "data.k=5"]
+        return str(resolve(compose_config(CONF, words))["data"]["fingerprint"]["folder"])
+
+    with pytest.raises(ProgramDEError, match="k=5"):
+        mark()
+    usages = tmp_path / "a.usages.k_5.dt_0_5.consensus.txt"
+    usages.write_text("1")
+    first = mark()
+    (tmp_path / "a.usages.k_6.dt_0_5.consensus.txt").write_text("2")
+    assert mark() == first
+    usages.write_text("3")
+    assert mark() != first
+
+
+def test_a_folder_is_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "data.path=/ is a folder" in complaint("data=h5ad", "data.path=/")
 
 
 def test_select_takes_dotted_keys() -> None:

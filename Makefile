@@ -51,7 +51,7 @@ global-null: env  ## a screen without effects: is every p-value uniform? into re
 	@$(PYTHON) scripts/global_null.py
 
 ui: env  ## compare runs in the browser: http://127.0.0.1:5000
-	@mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port 5000
+	@MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow ui --workers 1 --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port 5000
 
 push: env  ## send what was computed, points of sweeps included, to the DVC remote
 	@$(PYTHON) -m pipeline.repository

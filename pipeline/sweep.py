@@ -345,8 +345,22 @@ def _work(outcome: Outcome) -> str:
 
 
 def _sweep_name(request: Request, points: Sequence[Point]) -> str:
+    """What people call a sweep: its experiment, or what is fixed and what varies."""
     names = [o.split("=", 1)[1] for o in request.overrides if o.startswith("experiment=")]
-    return (names or [" ".join(request.overrides) or "sweep"])[0][:200]
+    values: dict[str, set[str]] = {}
+    for point in points:
+        for key, _, value in (override.partition("=") for override in point.overrides):
+            values.setdefault(key, set()).add(value)
+    fixed = {key: next(iter(seen)) for key, seen in values.items() if len(seen) == 1}
+    words = [
+        Path(value).name if "/" in value else f"{key}={value}"
+        for key, value in fixed.items()
+        if key not in ("experiment", "data")
+    ]
+    axes = " x ".join(key for key in values if key not in fixed)
+    if names:
+        return " ".join([names[0], *words])[:200]
+    return (" ".join([*words, axes]).strip() or " ".join(request.overrides) or "sweep")[:200]
 
 
 def _file(folder: Path, number: int) -> Path:

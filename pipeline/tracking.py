@@ -116,7 +116,7 @@ class Tracking:
             if point.params:
                 tags[SETTING_TAG] = setting_id(point.params)
                 tags[DATASET_TAG] = dataset_id(point.params)
-            run = self.client.create_run(self.experiment, tags=tags, run_name=point.name)
+            run = self.client.create_run(self.experiment, tags=tags, run_name=_run_name(point))
             self._log(run.info.run_id, {}, _flat_params(point))
             return str(run.info.run_id)
 
@@ -206,6 +206,13 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, fl
             yield from flatten(value, f"{prefix}{key}/")
         elif isinstance(value, int | float) and math.isfinite(value):
             yield f"{prefix}{key}", float(value)
+
+
+def _run_name(point: Point) -> str:
+    """A point's name for a narrow column: a choice without the name of its folder."""
+    words = (word.partition("=") for word in point.name.split())
+    return " ".join(value if key in point.choices else key + sign + value
+                    for key, sign, value in words)  # fmt: skip
 
 
 def _flat_params(point: Point) -> dict[str, str]:

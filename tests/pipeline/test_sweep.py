@@ -14,7 +14,7 @@ import pytest
 from pipeline import sweep
 from pipeline.points import Point, Settings, expand, read_request, share_cores
 from pipeline.schema import register
-from pipeline.tracking import PARENT_TAG
+from pipeline.tracking import PARENT_TAG, _run_name
 
 from .conftest import SHORT, Project
 
@@ -179,6 +179,20 @@ def test_points_of_a_grid(swept: Project) -> None:
         "test=ols",
         "test=utest",
     ]
+
+
+def test_names_in_the_record() -> None:
+    """Short enough for a column: what varies, and of a path the file."""
+    words = ["data=h5ad", "data.path=/a/b/screen.h5ad", "sampler={}", "sampler.n_bins=9"]
+    points = [
+        Point("", [word.format(name) for word in words]) for name in ("bernoulli", "stratified")
+    ]
+    name = sweep._sweep_name(read_request([]), points)
+    assert name == "screen.h5ad sampler.n_bins=9 sampler"
+    grid = sweep._sweep_name(read_request(["experiment=calibration_grid"]), points)
+    assert grid == "calibration_grid screen.h5ad sampler.n_bins=9"
+    point = Point("sampler=stratified seed=1", [], choices={"sampler": "stratified"})
+    assert _run_name(point) == "stratified seed=1"
 
 
 @pytest.mark.slow

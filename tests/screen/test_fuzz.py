@@ -79,6 +79,28 @@ def test_odd_values_under_each_key(key):
         outcome(lambda value=value: screen_from_anndata(put(small_adata(), key, value)))
 
 
+def mistaken(value):
+    """A part of a screen turned, cut, doubled or emptied."""
+    if isinstance(value, dict):
+        return [{target: guide for guide, target in value.items()}, {}]
+    if isinstance(value, list):
+        return [value[:3], value * 2, []]
+    rows = value.iloc if isinstance(value, pd.DataFrame) else value
+    return [value.T, rows[:30], rows[:0], rows[np.tile(np.arange(60), 2)]]
+
+
+@pytest.mark.parametrize("key", NAMES)
+def test_parts_turned_cut_doubled_emptied_or_dropped(key):
+    whole = small_adata()
+    value = whole.obsm[key] if key in whole.obsm else whole.uns[key]
+    for wrong in mistaken(value):
+        line = outcome(lambda w=wrong: screen_from_anndata(put(small_adata(), key, w)))
+        assert isinstance(line, str)
+    for container in (whole.obsm, whole.uns):
+        container.pop(key, None)
+    assert key in outcome(lambda: screen_from_anndata(whole))
+
+
 @pytest.mark.parametrize("options", ODD_OPTIONS, ids=str)
 def test_odd_options(options):
     outcome(lambda: screen_from_anndata(small_adata(), **options))

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline.crossfit import load_crossfit
-from pipeline.io import read_json, replacing_folder, write_json
+from pipeline.io import read_json, read_table, replacing_folder, write_json
 from pipeline.paths import (
     ACROSS,
     CONTROL,
@@ -69,11 +69,11 @@ def flat(metrics: dict[str, dict[str, Any]], used: str) -> dict[str, dict[str, A
 
 @stage("diagnostics")
 def main(o: Options) -> None:
-    results = pd.read_parquet(RESULTS)
-    tables = control_tables(pd.read_parquet(NTC_P_VALUES))
+    results = read_table(RESULTS)
+    tables = control_tables(read_table(NTC_P_VALUES))
     used = "raw" if o.calibrate.kind == "none" else o.calibrate.kind
     metrics = control_metrics(tables, o)
-    truth = pd.read_parquet(TRUTH)
+    truth = read_table(TRUTH)
     by_target = results.assign(gene=results["target"]) if "target" in results else results
     known = truth_metrics(by_target, truth) if len(truth) else None
     crossfit, why_not = load_crossfit(CROSSFIT)
@@ -84,10 +84,10 @@ def main(o: Options) -> None:
     facts = Facts(
         screen=load_screen(SCREEN),
         results=results,
-        omnibus=pd.read_csv(OMNIBUS),
-        across=pd.read_csv(ACROSS),
-        guides=pd.read_csv(GUIDES),
-        units=pd.read_csv(UNITS),
+        omnibus=read_table(OMNIBUS),
+        across=read_table(ACROSS),
+        guides=read_table(GUIDES),
+        units=read_table(UNITS),
         control=read_json(CONTROL),
         controls=tables,
         group_size=read_json(NTC_NULL / "groups.json")["group_size"],
@@ -98,8 +98,8 @@ def main(o: Options) -> None:
         crossfit=crossfit,
         why_no_crossfit=why_not,
         input_summary=read_json(INPUT_REPORT / "summary.json"),
-        input_targets=pd.read_parquet(INPUT_REPORT / "targets.parquet"),
-        input_programs=pd.read_parquet(INPUT_REPORT / "programs.parquet"),
+        input_targets=read_table(INPUT_REPORT / "targets.parquet"),
+        input_programs=read_table(INPUT_REPORT / "programs.parquet"),
         options=o.as_dict(),
         level=o.fdr.level,
     )

@@ -18,6 +18,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
+#: Columns of our tables that hold names and words, whatever these look like: "7" is a program,
+#: "NA" a target, "None" a condition.
+TEXT = (
+    "condition", "gene", "target", "unit", "guide", "program", "top_program", "leading_guide",
+    "without_control", "without_treated", "note", "calibration", "branch", "fallback", "reason",
+)  # fmt: skip
+
 
 @contextlib.contextmanager
 def replacing(path: Path | str) -> Iterator[Path]:
@@ -82,6 +89,22 @@ def write_table(table: pd.DataFrame, *paths: Path | str) -> None:
                 table.to_parquet(temporary)
             else:
                 table.to_csv(temporary, index=False, lineterminator="\n")
+
+
+def read_table(path: Path | str) -> pd.DataFrame:
+    """Read what `write_table` wrote: names come back as text, numbers exactly, "" as missing."""
+    import pandas as pd
+
+    path = Path(path)
+    if path.suffix == ".parquet":
+        return pd.read_parquet(path)
+    return pd.read_csv(
+        path,
+        dtype=dict.fromkeys(TEXT, str),
+        keep_default_na=False,
+        na_values=[""],
+        float_precision="round_trip",
+    )
 
 
 def _json_ready(value: Any) -> Any:

@@ -71,6 +71,7 @@ def compose_page(facts: Facts, pictures: Pictures) -> Report:
         results=facts.results,
         metrics=facts.metrics,
         kind=facts.used,
+        judgement=sections.judgement(facts),
         picture=pictures.get("qq_ntc"),
         facts={
             "cells": int(numbers["cells"]),

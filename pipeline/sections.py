@@ -8,6 +8,8 @@ from pipeline.pictures import Pictures
 from programde.diagnostics.blocks import Block, Settings, Table
 from programde.diagnostics.findings import carried_by_one_guide
 from programde.diagnostics.page import Section
+from programde.diagnostics.style import display_name
+from programde.diagnostics.verdict import Verdict
 
 if TYPE_CHECKING:
     from pipeline.report import Facts
@@ -58,8 +60,23 @@ def warnings(facts: Facts) -> list[str]:
     return [f"{text[0].upper()}{text[1:]}."] if text else []
 
 
+def judgement(facts: Facts) -> Verdict | None:
+    """The verdict where no control tells of the p-values in use; None where some do."""
+    if facts.used in facts.metrics:
+        return None
+    why = f" ({facts.why_no_crossfit})" if facts.why_no_crossfit else ""
+    kind = display_name(facts.used)
+    return Verdict("not judged", f"No control guide was held out{why}, and only held-out ones "
+                   f"can judge {kind} p-values.")  # fmt: skip
+
+
 def evidence(facts: Facts, pictures: Pictures) -> list[Block]:
     """What the control groups show."""
+    if facts.used not in facts.metrics:
+        text = (
+            "Control guides were tested by the other ways alone; this one has no p-value of them."
+        )
+        return [text, *pictures.some("rates", "qq_conditions")]
     used = facts.metrics[facts.used]
     partitions = int(used["n_partitions"])
     n, size = used["n_independent"], facts.group_size

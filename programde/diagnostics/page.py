@@ -103,6 +103,13 @@ _BANNER: dict[Word, tuple[str, str, str, str]] = {
         "The controls cannot vouch for the p-values, nor do they speak against them. The hits "
         "rest on the assumptions of the test alone.",
     ),
+    "not judged": (
+        "few",
+        "?",
+        "Not judged",
+        "No control guide was tested in the way of these p-values. The hits rest on the "
+        "assumptions of the test alone.",
+    ),
 }
 
 

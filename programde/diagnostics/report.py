@@ -62,7 +62,8 @@ class Report:
     kind
         The kind that `results.p_value` is of; its metrics make the verdict.
     judgement
-        The verdict, where the caller has made it with other limits.
+        The verdict, where the caller has made it with other limits, or where no control tells of
+        the p-values in use: `metrics` may then lack `kind`.
     picture
         The picture beside the verdict: the QQ plot of the control units.
     subtitle
@@ -127,12 +128,13 @@ def write_report(path: str | os.PathLike[str], report: Report) -> Path:
     Raises
     ------
     InputError
-        `results` lacks a column, `kind` has no metrics, or a picture is no PNG.
+        `results` lacks a column, `kind` has neither metrics nor a `judgement`, or a picture is no
+        PNG.
     """
     need_columns(
         report.results, ("gene", "program", "effect", "p_value", "q_value"), "results table"
     )
-    if report.kind not in report.metrics:
+    if report.kind not in report.metrics and report.judgement is None:
         raise InputError(
             f"no metrics of kind {report.kind!r}{nearest(report.kind, report.metrics)}"
         )

@@ -10,6 +10,8 @@ The word follows from the rates of `calibration_metrics` and their 95 % interval
   by more than the tolerance (0.001 is left out: few tests reach it, and none can where B < 999);
 * calibrated: none of these.
 
+A run without a single control p-value of its kind is "not judged"; its caller says so.
+
 Inflated wins over conservative, and both win over too few, since a wide interval that still
 excludes the level is evidence.
 """
@@ -19,14 +21,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from ..errors import InputError
 from .metrics import LEVELS
 from .tables import Metrics, counted
 
-Word = Literal["calibrated", "inflated", "conservative", "too few controls to tell"]
-WORDS: tuple[Word, ...] = ("calibrated", "inflated", "conservative", "too few controls to tell")
+Word = Literal[
+    "calibrated", "inflated", "conservative", "too few controls to tell", "not judged"
+]  # fmt: skip
+WORDS: tuple[Word, ...] = get_args(Word)
 TOLERANCE: dict[str, float] = {"05": 0.2, "01": 0.5, "001": 1.0}
 
 

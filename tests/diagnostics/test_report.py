@@ -167,6 +167,7 @@ def test_verdict_and_numbers_are_on_the_page(page):
         ("inflated", "No: inflated"),
         ("conservative", "On the safe side"),
         ("too few controls to tell", "Too few controls to tell"),
+        ("not judged", "Not judged"),
     ],
 )
 def test_every_word_has_its_banner(tmp_path, word, answer):

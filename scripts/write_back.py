@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
+import warnings
 from pathlib import Path
 
-import pandas as pd
-
-from programde.errors import InputError, ProgramDEError
+from pipeline.io import read_table
+from programde.errors import InputError, ProgramDEError, ProgramDEWarning
 from programde.screen.write_back import write_back_file
 
 
@@ -16,7 +16,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("source", help="the screen, .h5ad or .h5mu")
     parser.add_argument("target", help="the copy to write, of the same kind")
-    parser.add_argument("--reports", default="reports", help="folder of results.parquet")
+    parser.add_argument(
+        "--reports", default="reports", help="folder of results.parquet: reports (the default), "
+        "or, of a sweep's point, sweeps/points/ID/reports"
+    )  # fmt: skip
+    parser.add_argument(
+        "--force", action="store_true", help="write even where the file seems another screen's"
+    )
     options = parser.parse_args(arguments)
     folder = Path(options.reports)
     try:
@@ -25,12 +31,18 @@ def main(arguments: list[str] | None = None) -> int:
                 f"{folder} holds no results.parquet: run the pipeline, or name the folder of a "
                 "sweep's point by --reports"
             )
-        results = pd.read_parquet(folder / "results.parquet")
+        results = read_table(folder / "results.parquet")
         omnibus = folder / "omnibus.csv"
-        table = None
-        if omnibus.exists():
-            table = pd.read_csv(omnibus, float_precision="round_trip")
-        print(write_back_file(options.source, options.target, results, table))
+        table = read_table(omnibus) if omnibus.exists() else None
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", ProgramDEWarning)
+            written = write_back_file(
+                options.source, options.target, results, table, check=not options.force
+            )
+        for warning in caught:
+            if issubclass(warning.category, ProgramDEWarning):
+                print(f"warning: {warning.message}", file=sys.stderr)
+        print(written)
     except (ProgramDEError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

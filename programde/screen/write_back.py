@@ -6,23 +6,33 @@ What is written survives `write_h5ad` / `write_h5mu` and reading back:
 * ``programde_effect``, ``programde_p_value``, ``programde_q_value``: programs x targets,
   in ``varm`` of the modality whose variables are the programs where there is one (cNMF's
   modality of a MuData), else in ``uns``.
+
+Before that the names of the results are looked for in the file, so that the results of one screen
+do not end up in the file of another.
 """
 
 from __future__ import annotations
 
 import os
+import warnings
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from programde.errors import InputError
+from programde.errors import InputError, ProgramDEWarning, some
 
 MATRICES = ("effect", "p_value", "q_value")
 
 
 def write_back(
-    data: Any, results: pd.DataFrame, omnibus: pd.DataFrame | None = None, prefix: str = "programde"
+    data: Any,
+    results: pd.DataFrame,
+    omnibus: pd.DataFrame | None = None,
+    prefix: str = "programde",
+    check: bool = True,
 ) -> None:
     """Put results into an AnnData or MuData, in place.
 
@@ -36,15 +46,21 @@ def write_back(
         The table of one row per target.
     prefix
         Begins the name of every slot that is written.
+    check
+        Whether to look for the targets and programs of the results in `data` first. Some that are
+        absent give a `ProgramDEWarning` with their number.
 
     Raises
     ------
     InputError
-        If `results` lacks a column.
+        If `results` lacks a column; with `check`, if `data` holds none of the targets, or holds
+        names of programs and none of them is one of the results.
     """
     missing = [c for c in ("gene", "program", *MATRICES) if c not in results.columns]
     if missing:
         raise InputError(f"the results table has no column {', '.join(missing)}")
+    if check:
+        _check_names(data, results, prefix)
     data.uns[f"{prefix}_results"] = storable(results)
     if omnibus is not None:
         data.uns[f"{prefix}_omnibus"] = storable(omnibus)
@@ -84,11 +100,85 @@ def storable(table: pd.DataFrame) -> pd.DataFrame:
 
 def _of_programs(data: Any, programs: list[str]) -> Any:
     """The AnnData whose variables are the programs: `data` itself, a modality of it, or None."""
-    parts = list(data.mod.values()) if hasattr(data, "mod") else [data]
-    for part in parts:
+    for part in _parts(data):
         if sorted(map(str, part.var_names)) == sorted(programs):
             return part
     return None
+
+
+def _check_names(data: Any, results: pd.DataFrame, prefix: str) -> None:
+    """Raise where the results are plainly those of another file; warn of names that are absent."""
+    targets = results["target" if "target" in results.columns else "gene"]
+    _compare("target", targets, {str(t) for t in _words(data, prefix)})
+    programs = _program_names(data)
+    if programs:  # with cNMF's files they stand elsewhere
+        _compare("program", results["program"], programs)
+
+
+def _compare(what: str, names: pd.Series, present: set[str]) -> None:
+    wanted = list(dict.fromkeys(names.astype(str)))
+    absent = [name for name in wanted if name not in present]
+    if not absent:
+        return
+    if len(absent) == len(wanted):
+        raise InputError(
+            f"none of the {len(wanted)} {what}s of the results ({some(wanted)}) is in this file: "
+            "give the results of its own run (--reports), or write them all the same (--force; "
+            "check=False)"
+        )
+    warnings.warn(
+        f"{len(absent)} of the {len(wanted)} {what}s of the results are not in this file: "
+        f"{some(absent)}",
+        ProgramDEWarning,
+        stacklevel=4,
+    )
+
+
+def _parts(data: Any) -> list[Any]:
+    """The AnnData themselves: `data`, or its modalities."""
+    return list(data.mod.values()) if hasattr(data, "mod") else [data]
+
+
+def _words(data: Any, prefix: str) -> Iterator[object]:
+    """Texts among which targets are: in ``uns`` and in the columns of ``obs`` and ``var``."""
+    for part in {id(part): part for part in [data, *_parts(data)]}.values():
+        for key, value in part.uns.items():
+            if not key.startswith(f"{prefix}_"):  # an earlier run's results prove nothing
+                yield from _texts(value)
+        yield from _texts(part.obs)
+        yield from _texts(part.var)
+
+
+def _texts(value: Any) -> Iterator[object]:
+    if isinstance(value, pd.DataFrame):
+        for column in value.columns:
+            if value[column].dtype == object or isinstance(value[column].dtype, _TEXT_TYPES):
+                yield from value[column].dropna().unique()
+    elif isinstance(value, Mapping):
+        for one in value.values():
+            yield from _texts(one)
+    elif isinstance(value, str):
+        yield value
+    elif isinstance(value, list | tuple | pd.Series) or (
+        isinstance(value, np.ndarray) and value.dtype.kind in "OUTS"
+    ):
+        yield from pd.unique(pd.Series(np.ravel(np.asarray(value, dtype=object))).dropna())
+
+
+_TEXT_TYPES = (pd.CategoricalDtype, pd.StringDtype)
+
+
+def _program_names(data: Any) -> set[str]:
+    """Names of programs that the file holds by the names of our readers; empty where none."""
+    found: set[str] = set()
+    for part in _parts(data):
+        found |= set(map(str, np.ravel(np.asarray(part.uns.get("program_names", []), object))))
+        usage = part.obsm.get("cnmf_usage")
+        if isinstance(usage, pd.DataFrame):
+            found |= set(map(str, usage.columns))
+    if hasattr(data, "mod") and "cNMF" in data.mod:
+        found |= set(map(str, data.mod["cNMF"].var_names))
+    return found
 
 
 def write_back_file(
@@ -96,13 +186,14 @@ def write_back_file(
     target: str | os.PathLike[str],
     results: pd.DataFrame,
     omnibus: pd.DataFrame | None = None,
+    check: bool = True,
 ) -> Path:
-    """Copy an h5ad or h5mu file with the results in it.
+    """Copy an h5ad or h5mu file with the results in it; for the parameters see `write_back`.
 
     Raises
     ------
     InputError
-        If the file cannot be read, or is neither h5ad nor h5mu.
+        If the file cannot be read, is neither h5ad nor h5mu, or is not that of the results.
     """
     source, target = Path(source), Path(target)
     kind = source.suffix
@@ -119,7 +210,7 @@ def write_back_file(
             data = mudata.read_h5mu(source)
     except Exception as error:  # whatever h5py or anndata make of a broken file
         raise InputError(f"{source} cannot be read: {str(error).splitlines()[0]}") from error
-    write_back(data, results, omnibus)
+    write_back(data, results, omnibus, check=check)
     temporary = target.with_name(f".{target.stem}.partial{kind}")
     try:
         data.write(temporary)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from programde.errors import InputError
+from programde.errors import InputError, ProgramDEWarning
 from programde.screen.write_back import wide, write_back, write_back_file
 
 
@@ -30,7 +30,9 @@ def results(conditions: tuple[str, ...] = ()) -> pd.DataFrame:
 
 
 def blank(n_vars: int, names: list[str]) -> anndata.AnnData:
-    return anndata.AnnData(np.ones((4, n_vars), dtype=np.float32), var=pd.DataFrame(index=names))
+    data = anndata.AnnData(np.ones((4, n_vars), dtype=np.float32), var=pd.DataFrame(index=names))
+    data.uns["guide2gene"] = {"g1": "A", "g2": "B", "g3": "non-targeting"}
+    return data
 
 
 def test_h5ad_round_trip_puts_matrices_into_uns(tmp_path):
@@ -87,3 +89,46 @@ def test_bad_input_is_one_line(tmp_path):
         write_back_file(tmp_path / "broken.h5ad", tmp_path / "o.h5ad", results())
     with pytest.raises(InputError, match="both must end"):
         write_back_file(tmp_path / "broken.h5ad", tmp_path / "o.h5mu", results())
+
+
+def test_results_of_another_screen_are_refused():
+    table, own = results(), blank(2, ["g1", "g2"])
+    other = blank(2, ["A", "B"])  # genes of that name are no targets
+    other.uns["guide2gene"] = {"g1": "X", "g2": "Y"}
+    other.uns["programde_results"] = table  # nor do results of another run tell
+    with pytest.raises(InputError, match=r"none of the 2 targets of the results \(B, A\)"):
+        write_back(other, table)
+    own.uns["program_names"] = np.array(["p1", "p2", "p3"], dtype=object)
+    with pytest.raises(InputError, match="none of the 3 programs"):
+        write_back(own, table)
+    write_back(own, table, check=False)
+    assert "programde_effect" in own.uns
+
+
+def test_targets_are_found_where_they_may_stand():
+    table = results()
+    for place in ("obs", "var", "uns"):
+        data = blank(2, ["g1", "g2"])
+        del data.uns["guide2gene"]
+        if place == "obs":
+            data.obs["target"] = pd.Categorical(["A", "B", "A", "A"])
+        elif place == "var":
+            data.var["intended_target_name"] = ["A", "B"]
+        else:
+            data.uns["guides"] = pd.DataFrame({"target": ["A", "B"]})
+        write_back(data, table)
+        assert "programde_effect" in data.uns
+    guides = table.assign(target=table["gene"], gene=table["gene"] + "_1")
+    write_back(blank(1, ["g"]), guides)
+
+
+def test_absent_names_are_counted():
+    data = blank(2, ["g1", "g2"])
+    data.uns["guide2gene"] = {"g1": "A", "g2": "C"}
+    data.uns["program_names"] = ["program_0", "program_1", "program_9"]
+    with pytest.warns(ProgramDEWarning) as warned:
+        write_back(data, results())
+    assert [str(w.message).split(" of the results ")[0] for w in warned] == [
+        "1 of the 2 targets",
+        "1 of the 3 programs",
+    ]

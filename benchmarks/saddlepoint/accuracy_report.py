@@ -105,9 +105,9 @@ def within(rows: list[Row], target: tuple[int, int, float, float]) -> dict[str, 
 
 def table_lines(rows: list[Row]) -> list[str]:
     """Tables and counts, in Markdown."""
-    draws = rows[0]["draws"]
+    draws = " or ".join(f"{n:.0e}" for n in sorted({row["draws"] for row in rows}))
     lines = [
-        f"{len(rows):,} points, {draws:.0e} plain draws each; the ratio of computed to true tail, "
+        f"{len(rows):,} points, {draws} plain draws each; the ratio of computed to true tail, "
         "smallest to largest, where the truth is known to 5 % (plain and importance draws taken "
         "together). The fit is to 1,023 draws, the median of twenty.",
         "",

@@ -18,6 +18,7 @@ from programde.calibration.empirical import empirical_p
 from programde.crt.engine import Bench, Visitor
 from programde.crt.results import CRTResult
 from programde.crt.samplers import BernoulliLaw, StratifiedLaw
+from programde.crt.statistics import Linearised
 from programde.errors import OptionError, check_choice
 from programde.screen.screen import Screen
 
@@ -174,19 +175,48 @@ def exact_tail(question: Question) -> Calibrated:
     return tails.calibrated()
 
 
-def tails_of(bench: Bench, law: Any, effect: np.ndarray, side: str) -> Tails:
-    """Saddlepoint p-values of one unit's effects (K,) under its law."""
-    from programde.calibration.saddlepoint import bernoulli_tails, stratified_tails
+class NoExactTails(OptionError):
+    """A sampler's law whose tails no one has computed yet."""
 
-    event = bench.statistic.linearise(effect, law)
+
+def _bernoulli(bench: Bench, law: BernoulliLaw, event: Linearised, side: str) -> Tails:
+    from programde.calibration.saddlepoint import bernoulli_tails
+
     line = (bench.columns.T, event.tau, event.weights, event.threshold)
-    if isinstance(law, BernoulliLaw):
-        return bernoulli_tails(*line, law.p, side, basis=event.basis, bend=event.bend)
-    if isinstance(law, StratifiedLaw):
-        return stratified_tails(*line, law.order, law.starts, law.totals, side)
-    raise OptionError(
-        f"calibrate=saddlepoint does not know the law {type(law).__name__}; take skew_normal"
-    )
+    return bernoulli_tails(*line, law.p, side, basis=event.basis, bend=event.bend)
+
+
+def _stratified(bench: Bench, law: StratifiedLaw, event: Linearised, side: str) -> Tails:
+    from programde.calibration.saddlepoint import stratified_tails
+
+    line = (bench.columns.T, event.tau, event.weights, event.threshold)
+    strata = (law.order, law.starts, law.totals)
+    return stratified_tails(*line, *strata, side, basis=event.basis, bend=event.bend)
+
+
+#: Exact tails by the kind of a sampler's law. A law that is not here has none, and a sampler may
+#: do without: its screens are calibrated by draws.
+EXACT_TAILS: dict[type, Callable[[Bench, Any, Linearised, str], Tails]] = {
+    BernoulliLaw: _bernoulli,
+    StratifiedLaw: _stratified,
+}
+
+
+def tails_of(bench: Bench, law: Any, effect: np.ndarray, side: str) -> Tails:
+    """Saddlepoint p-values of one unit's effects (K,) under its law.
+
+    Raises
+    ------
+    NoExactTails
+        If `EXACT_TAILS` does not know such a law.
+    """
+    compute = EXACT_TAILS.get(type(law))
+    if compute is None:
+        raise NoExactTails(
+            f"calibrate=saddlepoint does not know the law {type(law).__name__}; "
+            "take calibrate=skew_normal"
+        )
+    return compute(bench, law, bench.statistic.linearise(effect, law), side)
 
 
 CALIBRATIONS: dict[str, Callable[[Question], Calibrated]] = {

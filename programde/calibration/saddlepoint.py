@@ -138,14 +138,17 @@ def stratified_tails(
     totals: np.ndarray,
     side: str = "both",
     *,
+    basis: np.ndarray | None = None,
+    bend: np.ndarray | None = None,
     screen_level: float = SCREEN_LEVEL,
 ) -> Tails:
     """P-values of the K tests of a unit whose cells are permuted within strata.
 
     Parameters
     ----------
-    W, tau, v, threshold, side, screen_level
-        As in `bernoulli_tails`.
+    W, tau, v, threshold, side, basis, bend, screen_level
+        As in `bernoulli_tails`; but the curvature is used only where all draws are listed (at most
+        `saddlepoint_enumeration.FEW`): beyond, it was never seen to matter.
     order : (n,) int
         Cells, stratum after stratum.
     starts : (S + 1,) int
@@ -166,7 +169,8 @@ def stratified_tails(
     """
     tau, v, threshold = _checked(W, tau, v, threshold)
     order, starts, totals = _checked_strata(order, starts, totals, v.size)
-    sums = StratifiedSums(program_major(W), tau, v, threshold, order, starts, totals)
+    law = (order, starts, totals)
+    sums = StratifiedSums(program_major(W), tau, v, threshold, *law, basis, bend)
     return tails_of_sums(sums, side, screen_level)
 
 

@@ -191,6 +191,18 @@ class BernoulliSums:
                 out[j, 0] = np.logaddexp(out[j, 0], self._log_undefined)
         return out
 
+    def enumerated(self):
+        """(logarithms of both tails (2, K), that of the rarest draw) from all draws of a screen of
+        few cells; None for others."""
+        if self._p.size > ENUMERATED:
+            return None
+        which = np.flatnonzero(self.cumulants[:, 1] > 0.0)
+        logs = np.full((2, self.tau.size), np.nan)
+        for row, sign in zip(logs, (1.0, -1.0), strict=True):
+            signs, start = np.full(which.size, sign), np.ones(which.size)
+            row[which] = self.invert(which, signs, start)[:, 0]
+        return logs, float(np.log(self._p).sum())
+
     @cached_property
     def _log_undefined(self):
         """log P(no cell, or in enumerated screens all cells, are drawn)."""
@@ -207,8 +219,6 @@ class BernoulliSums:
         The draw of all cells with a > 0; where there is none, no cell or the best single one.
         Where single cells reach s by the curvature of their event, theirs is the probability.
         """
-        if self._p.size <= ENUMERATED:
-            return -np.inf, False  # all draws are looked at anyway
         a, s, rounding = self._standardised(k, sign)
         up = a > 0.0
         largest = float(a[up].sum())

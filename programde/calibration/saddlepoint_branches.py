@@ -1,6 +1,7 @@
 """The ladder of branches by which each tail of a unit's tests is computed.
 
-From cheap to dear, each step where the one before is not good enough: the Edgeworth expansion of
+Where there are few draws all are listed. Else from cheap to dear, each step where the one before
+is not good enough: the Edgeworth expansion of
 the exact cumulants, the Lugannani-Rice tail at the saddlepoint, inversion along the contour, the
 end of the support or Chernoff's bound. The laws themselves (`BernoulliSums`, `StratifiedSums`)
 answer with cumulants, roots, inverted tails and ends.
@@ -17,6 +18,7 @@ from programde.errors import check_choice
 from .saddlepoint_formulas import (
     CHERNOFF,
     END,
+    ENUMERATION,
     INVERSION,
     MOMENTS,
     SADDLEPOINT,
@@ -97,7 +99,15 @@ def tails_of_sums(sums, side: str, screen_level: float) -> Tails:
         z = (sums.threshold - cumulants[:, 0]) / sd
         shape = np.column_stack([cumulants[:, 2] / sd**3, cumulants[:, 3] / sd**4])
     live = np.flatnonzero(np.isfinite(z) & np.isfinite(shape).all(axis=1) & (sd > 0.0))
-    if live.size:
+    every = sums.enumerated() if live.size else None
+    if every is not None:
+        (log_upper[live], log_lower[live]), rarest = every[0][:, live], every[1]
+        branch[live] = ENUMERATION
+        for tail in (log_upper, log_lower):
+            # a threshold beyond all draws: the rarest of them
+            beyond = live[np.isneginf(tail[live])]
+            tail[beyond], branch[beyond] = rarest, END
+    elif live.size:
         branch[live] = MOMENTS
         good = _screened(sums, live, z, shape, sd, log_upper, log_lower, side, screen_level)
         rest = live[~good]

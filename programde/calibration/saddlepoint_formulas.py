@@ -17,10 +17,10 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import erfcx, log_ndtr
 
-MOMENTS, SADDLEPOINT, INVERSION, CHERNOFF, END, UNTESTABLE = range(6)
+MOMENTS, SADDLEPOINT, INVERSION, CHERNOFF, END, UNTESTABLE, ENUMERATION = range(7)
 
 #: Branch of a test, by code.
-BRANCHES = ("moments", "saddlepoint", "inversion", "chernoff", "end", "untestable")
+BRANCHES = ("moments", "saddlepoint", "inversion", "chernoff", "end", "untestable", "enumeration")
 
 #: What the results table says under `fallback`, by code; "" where the tail itself was computed.
 FALLBACK = (
@@ -29,6 +29,7 @@ FALLBACK = (
     "",
     "upper bound (Chernoff): the tail could not be computed",
     "beyond the linearised law: probability of its most extreme draw",
+    "",
     "",
 )
 

@@ -16,6 +16,7 @@ from scipy.special import gammaln
 from programde.compiled import njit
 
 from .saddlepoint_contour import log_tail
+from .saddlepoint_enumeration import FEW, all_draws, all_sums, number_of_draws
 from .saddlepoint_groups import light_sums, series_coefficient, series_start
 from .saddlepoint_items import LAPLACE, LONGEST_SERIES, group_rule, make_items
 from .saddlepoint_strata import (
@@ -27,6 +28,7 @@ from .saddlepoint_strata import (
 
 _GATHER_ABOVE = np.int64(400)  # strata of more light cells than this go on a grid
 _SPAN_SEEN = 1e-4  # a lattice finer than this many standard deviations is none
+_TOGETHER = 32  # programs whose draws are listed together, which bounds the memory
 _LOOK_AT = 64  # programs without ties among so many cells are no coarse lattice ...
 _FINE_ABOVE = 2000  # ... and with more cells than this a fine one does not matter to screening
 
@@ -226,9 +228,11 @@ class StratifiedSums:
     starts : (S + 1,) int64
     totals : (S,) int64
         Treated cells of each stratum.
+    basis, bend : (n, q) and (K,), optional
+        Curvature of the event; used where all draws are listed, where it matters most.
     """
 
-    def __init__(self, Wt, tau, v, threshold, order, starts, totals):
+    def __init__(self, Wt, tau, v, threshold, order, starts, totals, basis=None, bend=None):
         self.Wt, self.tau, self.threshold = Wt, tau, threshold
         sizes = np.diff(starts)
         varying = np.flatnonzero((totals > 0) & (totals < sizes))
@@ -245,8 +249,33 @@ class StratifiedSums:
         cumulants_of_strata(
             Wt, tau, v, self._cells, self._first, self._total, self._flip, self.cumulants
         )
+        self._basis, self._bend = basis, bend
         always = _cells_of(order, starts, full)
         self.cumulants[:, 0] += Wt[:, always].sum(axis=1) - tau * v[always].sum()
+
+    def enumerated(self):
+        """(logarithms of both tails (2, K), that of one draw) from all draws, where these are few;
+        None where they are many."""
+        if not number_of_draws(self._first, self._total) <= FEW:
+            return None
+        draws = all_draws(self._first, self._total)
+        square = np.zeros(1)
+        if self._basis is not None:
+            basis = np.asarray(self._basis)[self._cells]
+            square = (all_sums(basis, self._first, draws, self._flip) ** 2).sum(axis=1)
+            square -= square.mean()
+        logs = np.full((2, self.tau.size), np.nan)
+        for lo in range(0, self.tau.size, _TOGETHER):
+            k = slice(lo, lo + _TOGETHER)
+            columns = self.Wt[k, self._cells].T - self._v[:, None] * self.tau[k]
+            reached = all_sums(columns, self._first, draws, self._flip)
+            if self._bend is not None:
+                reached += square[:, None] * np.asarray(self._bend)[k]
+            slack = 1e-9 * np.abs(reached).max(axis=0)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                logs[0, k] = np.log((reached >= self._gap[k] - slack).mean(axis=0))
+                logs[1, k] = np.log((reached <= self._gap[k] + slack).mean(axis=0))
+        return logs, -float(sum(np.log(len(chosen)) for chosen in draws))
 
     @cached_property
     def half_span(self):

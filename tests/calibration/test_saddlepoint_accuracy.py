@@ -1,8 +1,8 @@
 """Tails of the statistics themselves against draws, on screens of thousands of cells.
 
-The whole grid is a command: ``python -m benchmarks.saddlepoint.accuracy``; here are a few of its cells. The
-truth comes from importance draws: draws from a law tilted towards the threshold, each weighted
-with its exact likelihood ratio, of the statistic itself and not of its linearisation.
+The whole grid is a command, ``python -m benchmarks.saddlepoint.accuracy``; here are a few of its
+points. The truth comes from importance draws: draws from a law tilted towards the threshold, each
+weighted with its exact likelihood ratio, of the statistic itself and not of its linearisation.
 """
 
 import numpy as np

@@ -15,7 +15,10 @@ from programde.calibration.saddlepoint import (
 )
 from programde.calibration.saddlepoint_bernoulli import BernoulliSums
 from programde.calibration.saddlepoint_inversion import enumerate_draws
+from programde.crt.samplers import BernoulliLaw, StratifiedLaw
+from programde.crt.statistics import OLS, UTest
 from tests.calibration.test_saddlepoint_kernels import enumerated
+from tests.crt.small import population
 
 OUTCOMES = ("normal", "heavy", "ranks", "tied", "zeros")
 
@@ -85,7 +88,10 @@ def test_bernoulli_tails_equal_enumeration(propensity, n, side):
 @pytest.mark.parametrize(
     ("sizes", "totals"), [([16], [5]), ([9, 9], [3, 4]), ([4, 6, 6], [1, 3, 4]), ([18], [9])]
 )
-def test_stratified_tails_equal_enumeration(sizes, totals):
+@pytest.mark.parametrize("listed", [True, False])
+def test_stratified_tails_equal_enumeration(sizes, totals, listed, monkeypatch):
+    if not listed:  # by saddlepoint and contour, as where draws are too many to be listed
+        monkeypatch.setattr("programde.calibration.saddlepoint_stratified.FEW", 0)
     rng = np.random.default_rng(len(sizes))
     n = sum(sizes)
     W = outcomes(rng, n)
@@ -101,6 +107,7 @@ def test_stratified_tails_equal_enumeration(sizes, totals):
                 W, np.zeros(5), np.ones(n), t, order, starts, np.array(totals), side
             )
             ratio = found.p_value / exact
+            assert not listed or np.abs(np.log(ratio)).max() < 1e-9
             # lattices (ranks, counts) to rounding, atoms of continuous outcomes to a few percent
             np.testing.assert_allclose(ratio[2:], 1.0, atol=0.02)
             np.testing.assert_allclose(ratio[:2], 1.0, atol=0.05)
@@ -115,6 +122,41 @@ def test_observed_value_counts_in_full_and_not_by_half():
             W, np.zeros(1), np.ones(10), np.array([rank]), *at.values(), "right"
         )
         assert tail.p_value[0] == pytest.approx((10 - rank) / 10)
+
+
+def laws_of(n):
+    """Bernoulli and permutation laws of n cells, with every draw and its probability."""
+    people = population(n=n, k=4, p=1, zeros=0.3)
+    p = 1 / (1 + np.exp(1.0 - 0.7 * people.covariates[:, 1]))
+    order, starts = np.argsort(-p, kind="stable"), np.array([0, n // 2, n])
+    totals = np.array([n // 4, n // 6 + 1])
+    yield people, BernoulliLaw(p), *all_draws(p)
+    drawn = enumerated(order, starts, totals, np.eye(n))
+    yield people, StratifiedLaw(order, starts, totals), drawn, np.full(len(drawn), 1 / len(drawn))
+
+
+@pytest.mark.parametrize("statistic", [OLS(), UTest()], ids=lambda s: s.name)
+@pytest.mark.parametrize("n", [12, 14])
+def test_statistics_on_small_screens_are_exact(n, statistic):
+    # every draw of the statistic itself, by the library's own linearisation of it
+    for people, law, x, probability in laws_of(n):
+        prepared = statistic.prepare(people)
+        T = np.nan_to_num([prepared.observed(np.flatnonzero(row)) for row in x])
+        T[x.sum(axis=1) == n] = 0.0
+        for level in (0.003, 0.05, 0.5, 0.95, 0.997):
+            t = np.quantile(T, level, axis=0, method="nearest")
+            event = prepared.linearise(t, law)
+            line = (prepared.summands, event.tau, event.weights, event.threshold)
+            bent = {"basis": event.basis, "bend": event.bend}
+            for side in ("left", "right", "both"):
+                if isinstance(law, BernoulliLaw):
+                    found = bernoulli_tails(*line, law.p, side, **bent)
+                else:
+                    strata = (law.order, law.starts, law.totals)
+                    found = stratified_tails(*line, *strata, side, **bent)
+                exact = tails_of_sums(T, probability, t, side)
+                np.testing.assert_allclose(found.p_value, exact, rtol=1e-9)
+                assert {BRANCHES[b] for b in found.branch} == {"enumeration"}
 
 
 def ols_problem(rng, n):

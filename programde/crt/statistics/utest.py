@@ -105,7 +105,8 @@ class PreparedUTest:
 
             f(n1) ~ f(E) + f'(E) (n1 - E) + f''/2 Var n1,   f'(E) = (t / 2) (N - 2 E),  f'' = -t.
 
-        Under permutation n1 is fixed and the inequality is exact.
+        What the line leaves out is (t / 2) ((n1 - E)^2 - Var n1), given as `basis` (ones) and
+        `bend`. Under permutation n1 is fixed and the line is exact.
         """
         t = np.asarray(t, dtype=np.float64)
         mean, variance = law.count_moments()
@@ -115,4 +116,6 @@ class PreparedUTest:
             tau=slope,
             weights=np.ones(self.n_cells),
             threshold=level - slope * mean - 0.5 * t * variance,
+            basis=np.ones((self.n_cells, 1)) if variance > 0.0 else None,
+            bend=0.5 * t if variance > 0.0 else None,
         )

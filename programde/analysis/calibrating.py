@@ -23,6 +23,8 @@ from programde.errors import OptionError, check_choice
 from programde.screen.screen import Screen
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from programde.calibration.saddlepoint import Tails
 
 
@@ -38,6 +40,8 @@ class Calibrated:
         NaN where a test could not be done.
     fallback : (G, K) object
         Empty where the calibration holds; else what was used in its place, and why.
+    reason : (G, K) object or None
+        Why the calibration gives no p-value where the test as such could be done; empty elsewhere.
     branch : (G, K) object or None
         By which of its ways a calibration that has several got each p-value.
     evidence
@@ -50,6 +54,7 @@ class Calibrated:
     fallback: np.ndarray
     branch: np.ndarray | None = None
     evidence: Any = None
+    reason: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -100,6 +105,10 @@ def smooth(question: Question) -> Calibrated:
     return Calibrated("skew_normal", fit.p, fit.fallback)
 
 
+#: A target that was compared with control guides whatever their size.
+UNMATCHED = "compared with all control guides: fewer exist than matching asks for"
+
+
 def against_controls(question: Question) -> Calibrated:
     """`ntc_empirical`: the targets' least-squares effects against those of non-targeting guides.
 
@@ -129,12 +138,18 @@ def against_controls(question: Question) -> Calibrated:
     )
     p = null.pvals.reindex(index=question.result.units, columns=question.result.programs)
     info = null.matching_info.reindex(question.result.units)
-    words = [
-        " ".join(part for part in (str(fallback), str(reason)) if part and part != "nan")
-        for fallback, reason in zip(info["fallback"], info["reason"], strict=True)
-    ]
-    fallback = np.repeat(np.array(words, dtype=object)[:, None], p.shape[1], axis=1)
-    return Calibrated("ntc_empirical", p.to_numpy(dtype=np.float64), fallback, evidence=null)
+    fallback = info["fallback"].fillna("").replace("all", UNMATCHED)
+
+    def per_test(words: pd.Series) -> np.ndarray:
+        return np.repeat(words.to_numpy(dtype=object)[:, None], p.shape[1], axis=1)
+
+    return Calibrated(
+        "ntc_empirical",
+        p.to_numpy(dtype=np.float64),
+        per_test(fallback),
+        evidence=null,
+        reason=per_test(info["reason"].fillna("")),
+    )
 
 
 class ExactTails:

@@ -13,6 +13,9 @@ from programde.calibration.omnibus import acat
 from programde.crt.results import CRTResult
 from programde.errors import check_choice
 
+#: Half a 95 % interval in standard errors: the normal law's quantile at 0.975.
+HALF_95 = 1.959963984540054
+
 ADJUST: dict[str, Callable[..., np.ndarray]] = {"bh": benjamini_hochberg, "storey": storey}
 
 
@@ -51,10 +54,12 @@ def results_table(
     DataFrame
         gene, program, effect, effect_se (HC3 for OLS, see `crt.statistics.ols`; NaN for ranks),
         p_raw, p_value, q_value, n_treated, n_control, null_mean, null_sd, calibration, fallback,
-        reason (why a test could not be done; its p-values are NaN). Where the calibration has
-        several ways, `branch` after `calibration` names the one taken. Where the analysis was
-        repeated by condition, the first column is `condition` and after q_value (over all rows)
-        comes q_value_within (over the rows of the condition).
+        reason (why there is no p-value), effect_low and effect_high (95 % interval of the effect
+        by its standard error, effect -/+ 1.96 effect_se, of this one test: not corrected for the
+        others; NaN for ranks). Where the calibration has several ways, `branch` after
+        `calibration` names the one taken. Where the analysis was repeated by condition, the first
+        column is `condition` and after q_value (over all rows) comes q_value_within (over the rows
+        of the condition).
     """
     n_units, n_programs = result.effect.shape
     p_raw = raw_p(result, side)
@@ -64,6 +69,11 @@ def results_table(
     reasons = np.array(
         [reason if reason else "effect is not a number" for reason in result.status], dtype=object
     )
+    untold = np.full(p_value.shape, f"calibrate={calibrated.method} gives no p-value", dtype=object)
+    if calibrated.reason is not None:
+        untold = np.where(calibrated.reason == "", untold, calibrated.reason)
+    silent = ~blank & ~np.isfinite(p_value)
+    half = HALF_95 * result.effect_se
     table = {
         level: np.repeat(np.array(result.units, dtype=object), n_programs),
         "program": np.tile(np.array(result.programs, dtype=object), n_units),
@@ -77,29 +87,32 @@ def results_table(
         "null_mean": result.null.mean.ravel(),
         "null_sd": result.null.sd.ravel(),
         "calibration": np.full(n_units * n_programs, calibrated.method, dtype=object),
-        "fallback": np.where(blank, "", calibrated.fallback).ravel(),
-        "reason": np.where(blank, reasons[:, None], "").ravel(),
+        "fallback": np.where(blank | silent, "", calibrated.fallback).ravel(),
+        "reason": np.where(blank, reasons[:, None], np.where(silent, untold, "")).ravel(),
+        "effect_low": (result.effect - half).ravel(),
+        "effect_high": (result.effect + half).ravel(),
     }
     frame = pd.DataFrame(table)
     if calibrated.branch is not None:
         branch = np.where(blank, "", calibrated.branch).ravel()
         frame.insert(list(frame.columns).index("calibration") + 1, "branch", branch)
-    return _by_condition(frame, np.repeat(result.condition, n_programs), "p_value", adjust)
+    return _by_condition(frame, np.repeat(result.condition, n_programs), ("p_value",), adjust)
 
 
 def _by_condition(
-    frame: pd.DataFrame, condition: np.ndarray, p_column: str, adjust: str
+    frame: pd.DataFrame, condition: np.ndarray, p_columns: Sequence[str], adjust: str
 ) -> pd.DataFrame:
     """Add the condition and the q-values within it, where there is one."""
     if not any(condition):
         return frame
-    within = np.full(len(frame), np.nan)
-    p = frame[p_column].to_numpy()
-    for level in np.unique(condition):
-        rows = condition == level
-        within[rows] = adjust_p(p[rows], adjust)
-    q_column = p_column.replace("p_", "q_")
-    frame.insert(list(frame.columns).index(q_column) + 1, f"{q_column}_within", within)
+    for p_column in p_columns:
+        within = np.full(len(frame), np.nan)
+        p = frame[p_column].to_numpy()
+        for level in np.unique(condition):
+            rows = condition == level
+            within[rows] = adjust_p(p[rows], adjust)
+        q_column = p_column.replace("p_", "q_")
+        frame.insert(list(frame.columns).index(q_column) + 1, f"{q_column}_within", within)
     frame.insert(0, "condition", condition.astype(object))
     return frame
 
@@ -112,9 +125,11 @@ def omnibus_table(
     Returns
     -------
     DataFrame
-        gene, p_max (maximum standardised statistic over programs against its own null; Westfall
-        and Young 1993; NaN without draws), p_acat (Cauchy combination of the calibrated p-values;
-        Liu and Xie 2020), their q-values, n_treated, and the program of the smallest p-value.
+        gene, p_max (largest absolute standardised statistic over programs against its own null;
+        Westfall and Young 1993; two-sided whatever the side of the calibrated p-values; NaN
+        without draws), p_acat (Cauchy combination of the calibrated p-values, hence of their side;
+        Liu and Xie 2020), their q-values, n_treated, and the program of the smallest p-value. By
+        condition, `condition` comes first and q_max_within, q_acat_within after q_max, q_acat.
     """
     tested = np.array([reason == "" for reason in result.status])
     p = np.where(tested[:, None], calibrated.p_value, np.nan)
@@ -136,7 +151,7 @@ def omnibus_table(
             "top_effect": np.where(some, result.effect[np.arange(best.size), best], np.nan),
         }
     )
-    return _by_condition(table, np.array(result.condition), "p_acat", adjust)
+    return _by_condition(table, np.array(result.condition), ("p_max", "p_acat"), adjust)
 
 
 def ntc_table(

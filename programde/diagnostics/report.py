@@ -35,6 +35,7 @@ _LABELS = {
     "p_max": "p, largest shift",
     "q_max": "q, largest shift",
     "p_acat": "p, combined",
+    "q_max_within": "q, largest shift, within",
     "q_acat": "q, combined",
     "q_acat_within": "q, combined, within",
     "fallback": "another p-value, because",
@@ -224,8 +225,8 @@ def _omnibus_table(omnibus: pd.DataFrame, unit: str) -> Table:
     need_columns(omnibus, ("gene",), "omnibus table")
     note = (
         f"Does the {unit} shift any program at all? Largest shift: the largest standardised "
-        "statistic over programs against its own null draws. Combined: the p-values above, by the "
-        "Cauchy combination."
+        "statistic over programs, up or down whatever side was asked for, against its own null "
+        "draws. Combined: the p-values above, of the side asked for, by the Cauchy combination."
     )
     shown = omnibus.dropna(axis=1, how="all")
     labels = {**_LABELS, "gene": unit}

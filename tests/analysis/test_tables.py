@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy.stats import false_discovery_control
+from scipy.stats import false_discovery_control, norm
 
-from programde.analysis.calibrating import CALIBRATIONS, calibrate, raw_p
+from programde.analysis.calibrating import CALIBRATIONS, Calibrated, calibrate, raw_p
 from programde.analysis.tables import adjust_p, ntc_table, omnibus_table, results_table
 from programde.analysis.testing import RunOptions, run_ntc_groups, run_targets
 from programde.calibration.empirical import empirical_p
@@ -31,6 +31,8 @@ COLUMNS = [
     "calibration",
     "fallback",
     "reason",
+    "effect_low",
+    "effect_high",
 ]
 
 
@@ -126,7 +128,7 @@ def test_wrong_names_are_refused(result):
 def test_ranks_have_no_standard_error(screen):
     result = run_targets(screen, options(UTest()), ntc_labels="NTC")
     table = results_table(result, calibrate(result, "none"))
-    assert table["effect_se"].isna().all()
+    assert table[["effect_se", "effect_low", "effect_high"]].isna().all(axis=None)
     assert table["p_value"].notna().sum() == 16
 
 
@@ -139,6 +141,30 @@ def test_an_effect_that_is_not_a_number_is_no_test(result):
     assert row["reason"] == "effect is not a number"
     assert np.isnan([row["p_raw"], row["p_value"], row["q_value"]]).all()
     assert table["q_value"].notna().sum() == 15
+
+
+def test_a_calibration_without_an_answer_says_why_in_reason(result):
+    p = np.full(result.effect.shape, 0.5)
+    p[0], p[2, 1] = np.nan, np.nan
+    fallback = np.full(p.shape, "something else", dtype=object)
+    reason = np.full(p.shape, "", dtype=object)
+    reason[0] = "no guide like it"
+    table = results_table(result, Calibrated("some", p, fallback, reason=reason))
+    rows = table.set_index(["gene", "program"])
+    assert (rows.loc["T0", "reason"] == "no guide like it").all()
+    assert rows.loc[("T2", "program_1"), "reason"] == "calibrate=some gives no p-value"
+    assert (rows.loc["T1", "reason"] == "no treated cells").all()
+    assert (table.loc[table["p_value"].isna(), "fallback"] == "").all()
+    known = table[table["p_value"].notna()]
+    assert (known["reason"] == "").all()
+    assert (known["fallback"] == "something else").all()
+
+
+def test_intervals_are_those_of_a_normal_effect(result):
+    table = results_table(result, calibrate(result, "none")).dropna(subset="effect")
+    low, high = norm.interval(0.95, table["effect"], table["effect_se"])
+    np.testing.assert_allclose(table["effect_low"], low, rtol=1e-12)
+    np.testing.assert_allclose(table["effect_high"], high, rtol=1e-12)
 
 
 def test_adjusting_leaves_missing_tests_out():

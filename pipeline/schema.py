@@ -75,6 +75,7 @@ class UnitKind(enum.Enum):
 class BatchMode(enum.Enum):
     """Where targets meet non-targeting guides."""
 
+    auto = enum.auto()
     meta = enum.auto()
     pooled = enum.auto()
 

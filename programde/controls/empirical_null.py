@@ -94,6 +94,9 @@ def ntc_empirical_null(
         mode without batch labels, no batch with enough cells.
     """
     options = options or EmpiricalNullOptions()
+    if options.batch_mode == "auto":
+        batches = options.batch_key is not None or screen.batch is not None
+        options = replace(options, batch_mode="meta" if batches else "pooled")
     names = screen.guide_names
     ntc = sorted(names[c] for c in ntc_columns(names, screen.guide_to_target, options.ntc_labels))
     size = options.guides_per_unit

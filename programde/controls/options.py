@@ -10,7 +10,7 @@ from programde.controls.groups import as_labels
 from programde.controls.matching import MatchingOptions
 from programde.errors import OptionError, check_choice, check_keywords
 
-BATCH_MODES = ("meta", "pooled")
+BATCH_MODES = ("meta", "pooled", "auto")
 COMBINE_METHODS = ("stouffer", "fisher")
 GENE_STATISTICS = ("max_z", "max_effect")
 
@@ -30,7 +30,8 @@ class EmpiricalNullOptions:
     n_ntc_units
         Number of NTC units; all possible ones where fewer exist.
     batch_mode
-        "meta": within each batch, then combined. "pooled": once on all cells.
+        "meta": within each batch, then combined. "pooled": once on all cells. "auto": meta where
+        the screen has batches, else pooled.
     combine_method
         "stouffer" (signed, weighted by information; recommended) or "fisher" (two-sided p-values;
         blind to direction).

@@ -24,6 +24,14 @@ def run(screen, genes=None, **kwargs):
     return run_ntc_empirical_null(screen, genes, BASE | kwargs, **settings)
 
 
+@pytest.mark.parametrize("mode", ["meta", "pooled"])
+def test_auto_goes_by_batch_where_there_are_batches(screen, mode):
+    given = screen if mode == "meta" else replace(screen, batch=None)
+    found, expected = run(given, batch_mode="auto"), run(given, batch_mode=mode)
+    pd.testing.assert_frame_equal(found.pvals, expected.pvals)
+    assert found.info["options"].batch_mode == mode
+
+
 def test_shapes_and_names(screen):
     found = run(screen)
     targets = [f"t{t}" for t in range(8)]

@@ -15,6 +15,7 @@ import pandas as pd
 from scipy import sparse
 
 from programde.errors import InputError, OptionError, nearest
+from programde.memory import must_fit
 from programde.screen.alignment import check_rows, row_order
 from programde.screen.composition import Floor, check_usage, clr, floor_and_close, floor_value
 from programde.screen.covariates import batch_labels, covariate_frame, encode_covariates
@@ -22,6 +23,8 @@ from programde.screen.guides import check_guides, to_csc_matrix
 from programde.screen.screen import Screen
 
 DEFAULT_BATCH_KEY = "batch"
+#: Usages, compositions and log-ratios in float64, and what lies between them at the worst moment.
+BYTES_PER_USAGE = 30
 BUILD_OPTIONS = (
     "batch_key",
     "floor",
@@ -120,6 +123,10 @@ def build_screen(
         )
     cell_names = [str(name) for name in parts.cell_names]
     notes = list(parts.notes)
+    shape = getattr(parts.usage, "shape", ())
+    if len(shape) == 2:
+        n, k = shape
+        must_fit(f"preparing {n:,} cells x {k:,} programs", BYTES_PER_USAGE * n * k)
 
     presence, columns = to_csc_matrix(parts.guides)
     check_rows(parts.guide_label, presence.shape, len(cell_names))

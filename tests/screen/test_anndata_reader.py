@@ -325,3 +325,16 @@ def test_covariates_from_obs_columns(tmp_path):
     adata.obs["counts"] -= 1e9
     with pytest.raises(InputError, match="60 values are negative"):
         screen_from_anndata(adata, **keys)
+
+
+def test_what_does_not_fit_into_memory_is_refused_with_the_figure(tmp_path, monkeypatch):
+    adata = small_adata()
+    adata.write_h5ad(tmp_path / "s.h5ad")
+    monkeypatch.setattr("programde.memory.free_memory", lambda: 1500.0)
+    with pytest.raises(InputError, match="reading 'cnmf_usage' needs about"):
+        read_h5ad(tmp_path / "s.h5ad")
+    monkeypatch.setattr("programde.memory.free_memory", lambda: 5000.0)
+    with pytest.raises(InputError, match="preparing 60 cells x 4 programs needs about"):
+        screen_from_anndata(adata)
+    monkeypatch.setattr("programde.memory.free_memory", lambda: None)
+    assert screen_from_anndata(adata).n_cells == 60

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import pandas as pd
 
 from programde.errors import InputError, ProgramDEError, nearest, some
+from programde.memory import must_fit
 from programde.screen.build import Parts
 from programde.screen.composition import first_line
 from programde.screen.guides import is_flat_list, text
@@ -77,7 +78,7 @@ class FileSlots:
     def matrix(self, layer: str | None = None) -> Any:
         if layer is not None:
             return _need_layer(self, layer)
-        return _need_matrix(self.read_elem(self.group["X"]) if "X" in self.group else None)
+        return _need_matrix(self._read("matrix X", self.group["X"]) if "X" in self.group else None)
 
     def var(self) -> pd.DataFrame:
         return self.read_elem(self.group["var"])
@@ -91,7 +92,15 @@ class FileSlots:
         return [str(key) for key in self.group.get(container, {})]
 
     def get(self, container: str, key: str) -> Any:
-        return self.obs[key] if container == "obs" else self.read_elem(self.group[container][key])
+        return self.obs[key] if container == "obs" else self._read(key, self.group[container][key])
+
+    def _read(self, what: str, element: Any) -> Any:
+        """An element, if there is room for it."""
+        held = getattr(element, "nbytes", None)  # of an array; a group tells of its members
+        if held is None:
+            held = sum(getattr(element[name], "nbytes", 0) for name in element)
+        must_fit(f"reading {what!r}", held)
+        return self.read_elem(element)
 
 
 def find(slots: Slots, key: str, role: str = "") -> Any:

@@ -160,6 +160,20 @@ def test_a_calibration_without_an_answer_says_why_in_reason(result):
     assert (known["fallback"] == "something else").all()
 
 
+def test_a_target_that_meets_no_control_guide_says_why_in_reason(screen, result):
+    least = int(np.sort(result.n_treated)[2])  # two of the four targets that were tested have less
+    options = {"ntc_labels": ["NTC"], "batch_mode": "auto", "min_treated": least + 1}
+    calibrated = calibrate(result, "ntc_empirical", screen=screen, options=options)
+    table = results_table(result, calibrated)
+    few = (table["n_treated"] <= least) & (table["n_treated"] > 0)
+    assert few.any()
+    assert table.loc[few, "p_value"].isna().all()
+    assert table.loc[few, "reason"].str.startswith(f"fewer than min_treated={least + 1}").all()
+    assert (table.loc[table["p_value"].isna(), "fallback"] == "").all()
+    assert (table.loc[table["p_value"].notna(), "reason"] == "").all()
+    assert table["p_value"].notna().any()
+
+
 def test_intervals_are_those_of_a_normal_effect(result):
     table = results_table(result, calibrate(result, "none")).dropna(subset="effect")
     low, high = norm.interval(0.95, table["effect"], table["effect_se"])

@@ -10,6 +10,8 @@ import pandas as pd
 import pytest
 from anndata import AnnData
 
+from pipeline.io import read_json
+
 from .stages import STAGES, project_folder, run_stage
 
 QUICK = ("n_resamples=49", "controls.n_partitions=2", "report.n_boot=50", "data=h5ad")
@@ -117,6 +119,22 @@ def test_by_condition_against_all_other_cells(run: Run) -> None:
         assert words in page
     for name in ("volcano_in_day_0", "heatmap_in_day_3", "qq_conditions"):
         assert (reports / "plots" / f"{name}.png").is_file()
+
+
+def test_against_control_guides_without_batches_and_unjudged(run: Run) -> None:
+    results, page, reports = run(
+        "calibrate=ntc_empirical",
+        "calibrate.crossfit=false",
+        "analysis.control=complement",
+        "data.batch_key=null",
+    )
+    tested = results["p_value"].notna()
+    assert set(results.loc[tested, "gene"]) == {"T0", "T1", "T2"}
+    assert results.loc[~tested, "reason"].notna().all()
+    assert results.loc[~tested, "fallback"].isna().all()
+    assert page.index("Not judged") < page.index("What was found")
+    assert "calibrate.crossfit=False" in page
+    assert "ntc" not in read_json(reports / "metrics.json")
 
 
 def test_single_guides_by_ranks_in_strata(run: Run) -> None:

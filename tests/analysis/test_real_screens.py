@@ -1,8 +1,6 @@
 """The two real screens through the engine; skipped, saying so, where the files are absent."""
 
-import os
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,9 +12,8 @@ from programde.crt.samplers import Bernoulli, StratifiedPermutation
 from programde.crt.statistics import OLS, UTest
 from programde.errors import ProgramDEWarning
 from programde.screen.readers.anndata import read_h5ad
+from tests.real_screens import real_screen
 
-BEYOND_REPOSITORY = Path(__file__).resolve().parents[3] / "shared" / "data"
-FOLDER = Path(os.environ.get("PROGRAMDE_DATA", BEYOND_REPOSITORY))
 NTC = "non-targeting"
 WAYS = [(t, s) for t in (OLS(), UTest()) for s in (Bernoulli(), StratifiedPermutation())]
 EACH_WAY = pytest.mark.parametrize(
@@ -25,9 +22,7 @@ EACH_WAY = pytest.mark.parametrize(
 
 
 def read(name):
-    path = FOLDER / f"{name}.h5ad"
-    if not path.is_file():
-        pytest.skip(f"{path} is absent; set PROGRAMDE_DATA to the folder of the real screens")
+    path = real_screen(name)
     with warnings.catch_warnings():
         # a third of the usages are exact zeros, so the floor is not the plain quantile
         warnings.simplefilter("ignore", ProgramDEWarning)

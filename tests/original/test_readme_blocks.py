@@ -1,8 +1,8 @@
 """The code blocks of the original's readme, run with only the import line changed.
 
-The readme is not part of this repository. Where a copy lies beside the checkout
-(``../shared/seed.txt``, or the path in ORIGINAL_README) its blocks are taken from there, sizes
-reduced; elsewhere these tests are skipped, and `test_readme_calls.py` makes the same calls.
+The readme is not part of this repository. Where a copy is at hand (the file that ORIGINAL_README
+names, by default the one at `README`) its blocks are taken from there, sizes reduced; elsewhere
+these tests are skipped, and `test_readme_calls.py` makes the same calls.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ import pytest
 import programde as pde
 from tests.original.conftest import small_screen
 
-README = Path(os.environ.get("ORIGINAL_README", Path(__file__).parents[3] / "shared" / "seed.txt"))
+BESIDE = Path(__file__).resolve().parents[3]  # the folder that holds the checkout
+README = Path(os.environ.get("ORIGINAL_README") or BESIDE / "shared" / "seed.txt")
 START = re.compile(r"^(from (src|tests|pathlib)\b|out = run_|resampling_kwargs = )")
 SMALLER = {
     "src.sceptre": "programde",

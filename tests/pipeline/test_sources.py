@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import runpy
 import warnings
 from collections.abc import Callable
@@ -15,6 +14,7 @@ import pytest
 from anndata import AnnData
 
 from programde.crt.results import CRTResult
+from tests.real_screens import real_screen
 from tests.screen.conversions import (
     guide_modality,
     one_modality,
@@ -25,8 +25,6 @@ from tests.screen.conversions import (
 
 from .stages import ROOT, STAGES, project_folder, run_stage
 
-BEYOND_REPOSITORY = Path(__file__).resolve().parents[3] / "shared" / "data"
-FOLDER = Path(os.environ.get("PROGRAMDE_DATA", BEYOND_REPOSITORY))
 #: Enough targets and guides to be a screen, few enough to be quick.
 TARGETS = ("STAT1", "CUL3", "MYC", "non-targeting")
 QUICK = ("usage=positive_quantile", "n_resamples=49", "controls.n_partitions=2", "report.n_boot=50")
@@ -36,10 +34,7 @@ pytestmark = pytest.mark.slow
 
 def part_of_the_screen() -> AnnData:
     """The cells of the THP-1 screen whose guides all belong to a few targets."""
-    path = FOLDER / "papalexi_thp1.h5ad"
-    if not path.is_file():
-        pytest.skip(f"{path} is absent; set PROGRAMDE_DATA to the folder of the real screens")
-    whole = anndata.read_h5ad(path)
+    whole = anndata.read_h5ad(real_screen("papalexi_thp1"))
     target = np.array([whole.uns["guide2gene"][g] for g in whole.uns["guide_names"]])
     ours = np.isin(target, TARGETS)
     guides = whole.obsm["guide_assignment"].tocsr()

@@ -1,8 +1,6 @@
 """The two real screens, read in every form; skipped where their files are absent."""
 
-import os
 import warnings
-from pathlib import Path
 
 import anndata
 import numpy as np
@@ -13,20 +11,16 @@ from programde.screen.input_report import input_report
 from programde.screen.readers.anndata import read_h5ad
 from programde.screen.readers.cnmf import read_cnmf
 from programde.screen.readers.mudata import read_h5mu
+from tests.real_screens import real_screen
 from tests.screen.compare import assert_same_screen
 from tests.screen.conversions import guide_modality, one_modality, write_cnmf, write_tables
 
 FLOOR = Floor("positive_quantile")
-BEYOND_REPOSITORY = Path(__file__).resolve().parents[3] / "shared" / "data"
-FOLDER = Path(os.environ.get("PROGRAMDE_DATA", BEYOND_REPOSITORY))
 
 
 @pytest.fixture(params=["papalexi_thp1", "schraivogel_tapseq"])
 def path(request):
-    path = FOLDER / f"{request.param}.h5ad"
-    if not path.is_file():
-        pytest.skip(f"{path} is absent; set PROGRAMDE_DATA to the folder of the real screens")
-    return path
+    return real_screen(request.param)
 
 
 def write_h5mu(modalities, path):

@@ -123,7 +123,7 @@ def build_screen(
         )
     cell_names = [str(name) for name in parts.cell_names]
     notes = list(parts.notes)
-    shape = getattr(parts.usage, "shape", ())
+    shape: tuple[int, ...] = getattr(parts.usage, "shape", ())
     if len(shape) == 2:
         n, k = shape
         must_fit(f"preparing {n:,} cells x {k:,} programs", BYTES_PER_USAGE * n * k)

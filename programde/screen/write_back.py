@@ -16,6 +16,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ import numpy as np
 import pandas as pd
 
 from programde.errors import InputError, ProgramDEWarning, some
+from programde.screen.composition import first_line
 
 MATRICES = ("effect", "p_value", "q_value")
 
@@ -199,22 +201,35 @@ def write_back_file(
     kind = source.suffix
     if kind not in (".h5ad", ".h5mu") or target.suffix != kind:
         raise InputError(f"{source.name} -> {target.name}: both must end in .h5ad or both in .h5mu")
+    with _untouched(kind):
+        data = _read(source)
+        write_back(data, results, omnibus, check=check)
+        temporary = target.with_name(f".{target.stem}.partial{kind}")
+        try:
+            data.write(temporary)
+            os.replace(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
+    return target
+
+
+def _untouched(kind: str) -> AbstractContextManager[Any]:
+    """Else a MuData repeats the columns of its modalities in the tables they share."""
+    if kind == ".h5ad":
+        return nullcontext()
+    import mudata
+
+    return mudata.set_options(pull_on_update=False)
+
+
+def _read(source: Path) -> Any:
     try:
-        if kind == ".h5ad":
+        if source.suffix == ".h5ad":
             import anndata
 
-            data = anndata.read_h5ad(source)
-        else:
-            import mudata
+            return anndata.read_h5ad(source)
+        import mudata
 
-            data = mudata.read_h5mu(source)
+        return mudata.read_h5mu(source)
     except Exception as error:  # whatever h5py or anndata make of a broken file
-        raise InputError(f"{source} cannot be read: {str(error).splitlines()[0]}") from error
-    write_back(data, results, omnibus, check=check)
-    temporary = target.with_name(f".{target.stem}.partial{kind}")
-    try:
-        data.write(temporary)
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return target
+        raise InputError(f"{source} cannot be read: {first_line(error)}") from error

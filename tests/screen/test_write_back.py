@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-
 import anndata
 import numpy as np
 import pandas as pd
@@ -60,14 +58,17 @@ def test_variables_that_are_programs_get_varm(tmp_path):
 def test_mudata_modality_of_programs(tmp_path):
     import mudata
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with mudata.set_options(pull_on_update=False):
         data = mudata.MuData(
             {"rna": blank(2, ["g1", "g2"]), "cNMF": blank(3, [f"program_{k}" for k in range(3)])}
         )
+        data["rna"].obs["depth"] = 1.0
         data.write(tmp_path / "in.h5mu")
-        write_back_file(tmp_path / "in.h5mu", tmp_path / "out.h5mu", results())
+    write_back_file(tmp_path / "in.h5mu", tmp_path / "out.h5mu", results())
+    with mudata.set_options(pull_on_update=False):
         back = mudata.read_h5mu(tmp_path / "out.h5mu")
+    assert list(back.obs.columns) == []  # as it came
+    assert list(back["rna"].obs.columns) == ["depth"]
     assert back["cNMF"].varm["programde_q_value"].shape == (3, 2)
     assert "programde_results" in back.uns
 

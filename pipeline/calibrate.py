@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -24,14 +26,15 @@ from pipeline.paths import SCREEN as SCREEN_FOLDER
 from pipeline.stage import Options, stage
 from pipeline.testing import comparison, group_options, n_jobs, progress, run_options
 from programde.analysis.across import across_conditions
-from programde.analysis.calibrating import Calibrated, calibrate, raw_p
+from programde.analysis.calibrating import Calibrated, NoExactTails, calibrate, raw_p
 from programde.analysis.tables import ntc_table, omnibus_table, results_table
 from programde.analysis.testing import NTCNull, run_ntc_groups, run_targets
 from programde.controls.empirical_null import ntc_empirical_null
 from programde.controls.groups import ntc_columns
 from programde.controls.options import EmpiricalNullOptions
+from programde.crt.plan import choose_control
 from programde.crt.results import CRTResult
-from programde.errors import InputError
+from programde.errors import InputError, OptionError, ProgramDEWarning
 from programde.screen.screen import Screen
 from programde.screen.store import load_screen
 
@@ -43,7 +46,9 @@ def revisits(screen: Screen, o: Options) -> tuple[Revisit, Revisit]:
     options = run_options(o, 0)
 
     def targets(visit: Any) -> object:
-        return run_targets(screen, options, unit=o.analysis.unit, visit=visit, **comparison(o))
+        with warnings.catch_warnings():  # given by stage crt
+            warnings.simplefilter("ignore", ProgramDEWarning)
+            return run_targets(screen, options, unit=o.analysis.unit, visit=visit, **comparison(o))
 
     def groups(visit: Any) -> object:
         return run_ntc_groups(
@@ -51,6 +56,19 @@ def revisits(screen: Screen, o: Options) -> tuple[Revisit, Revisit]:
         )
 
     return targets, groups
+
+
+def check_comparison(screen: Screen, o: Options) -> None:
+    """Effect and p-value of a row must belong to one comparison; asked before the long work."""
+    if o.calibrate.kind != "ntc_empirical":
+        return
+    chosen = choose_control(screen, o.analysis.control, o.data.ntc_labels)
+    if chosen.kind != "complement":
+        raise OptionError(
+            f"analysis.control={o.analysis.control} took {chosen.kind} ({chosen.reason}), but "
+            "calibrate=ntc_empirical compares with all other cells: "
+            "choose analysis.control=complement or calibrate=saddlepoint"
+        )
 
 
 def own_options(o: Options) -> dict[str, Any]:
@@ -69,7 +87,8 @@ def control_p_values(controls: CRTResult, side: str, revisit: Revisit) -> dict[s
     if controls.null.n_draws > 0:
         kinds["raw"] = raw_p(controls, side)
         kinds["skew_normal"] = calibrate(controls, "skew_normal", side).p_value
-    kinds["saddlepoint"] = calibrate(controls, "saddlepoint", side, revisit).p_value
+    with contextlib.suppress(NoExactTails):  # a sampler may come without
+        kinds["saddlepoint"] = calibrate(controls, "saddlepoint", side, revisit).p_value
     return kinds
 
 
@@ -80,8 +99,10 @@ def with_holdout(table: pd.DataFrame, calibrated: Calibrated) -> pd.DataFrame:
         return table
     held_out = crossfit["meta"]["pvals_holdout"].rename_axis(index="group", columns="program")
     rows = held_out.stack(future_stack=True).rename(calibrated.method).reset_index()
+    # sets that share guides are no independent evidence: those of one layer share none
+    rows["partition"] = rows["group"].map(crossfit["meta"]["layer_holdout"])
     rows["group"] = rows["group"].astype(str)
-    return pd.concat([table, rows.assign(partition=0, condition="")], ignore_index=True)
+    return pd.concat([table, rows.assign(condition="")], ignore_index=True)
 
 
 def held_out_controls(
@@ -130,6 +151,7 @@ def main(o: Options) -> None:
     screen = load_screen(SCREEN_FOLDER)
     result, controls = CRTResult.load(CRT), NTCNull.load(NTC_NULL)
     method, side, adjust = o.calibrate.kind, o.side, o.fdr.adjust
+    check_comparison(screen, o)
     targets, groups = revisits(screen, o)
     calibrated = calibrate(result, method, side, targets, screen, own_options(o))
     kinds = control_p_values(controls.result, side, groups)

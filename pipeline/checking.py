@@ -142,6 +142,17 @@ def _check_across(plain: dict[str, Any]) -> None:
                     f"analysis.{key}={given} does not go with calibrate=ntc_empirical: "
                     "choose calibrate=saddlepoint"
                 )
+        if plain["analysis"]["control"] == "nt_cells":
+            raise OptionError(
+                "analysis.control=nt_cells does not go with calibrate=ntc_empirical, which "
+                "compares with all other cells: choose analysis.control=complement or "
+                "calibrate=saddlepoint"
+            )
+        if plain["test"]["kind"] != "ols":
+            raise OptionError(
+                f"test={plain['test']['kind']} does not go with calibrate=ntc_empirical, which is "
+                "of least-squares effects: choose test=ols or calibrate=saddlepoint"
+            )
         if plain["side"] != "both":
             raise OptionError(
                 f"side={plain['side']} does not go with calibrate=ntc_empirical, which is "

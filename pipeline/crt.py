@@ -53,8 +53,6 @@ def main(o: Options) -> None:
     screen = load_screen(SCREEN)
     control = choose_control(screen, o.analysis.control, o.data.ntc_labels)
     check_burden(screen, control, o)
-    if control.warning:
-        note(control.warning)
     support = tested(screen, o, control)
     separated = int((support["note"] != "").sum())
     if separated:

@@ -175,9 +175,16 @@ def _leave(name: str, started: float, message: str, status: int = 1) -> None:
     sys.exit(status)
 
 
+#: Warnings shown by this process: a stage may go through its units several times.
+_told: set[str] = set()
+
+
 def _show_warning(message: Any, category: Any, filename: str, lineno: int, *_: Any) -> None:
     """Ours as one line; those of other packages as Python formats them."""
     if issubclass(category, ProgramDEWarning):
+        if str(message) in _told:
+            return
+        _told.add(str(message))
         print("warning:", " ".join(str(message).split()), file=sys.stderr, flush=True)
     else:
         sys.stderr.write(warnings.formatwarning(message, category, filename, lineno))

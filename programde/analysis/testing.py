@@ -16,7 +16,7 @@ from programde.crt.engine import Deferred, RunOptions, Task, Visitor, run_tasks
 from programde.crt.memory import fitting_threads, memory_need
 from programde.crt.plan import ControlGroup, choose_control, plan
 from programde.crt.results import UNREADABLE, CRTResult
-from programde.errors import InputError, OptionError, ProgramDEWarning, check_choice, nearest
+from programde.errors import InputError, OptionError, ProgramDEWarning, check_choice, nearest, tell
 from programde.screen.guides import check_ntc_labels
 from programde.screen.screen import Screen, Unit
 from programde.threads import worker_count
@@ -90,6 +90,8 @@ def run_targets(
     labels = check_ntc_labels(screen.guide_to_target, ntc_labels) if ntc_labels else []
     units = units_to_test(screen, labels, targets, unit)
     group = choose_control(screen, control, labels)
+    if group.warning:
+        tell(group.warning)
     return _run(
         screen,
         units,

@@ -12,7 +12,7 @@ statistic, judged by the B - 1 others ("leave one out"):
 
     p_b = (1 + #{b' != b : |T_b'| >= |T_b|}) / B
 
-Two values are tied where they differ by less than 1e-6 standard deviations of the draws, as in
+Two values are tied where they differ by less than 1e-5 standard deviations of the draws, as in
 `programde.crt.null_summary.summarise`: rounding never decides a tie.
 """
 

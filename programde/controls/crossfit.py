@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from programde.controls.guide_sets import NTCSplit
+from programde.controls.guide_sets import NTCSplit, disjoint_layers
 from programde.controls.options import EmpiricalNullOptions
 from programde.controls.unit_tests import UnitTests
 
@@ -49,9 +49,12 @@ def crossfit_tables(
     -------
     dict
         "info": how it was done. "meta": "pvals_real" (targets x programs), "pvals_holdout" (units
-        x programs), "gene_real", "gene_holdout" (Series), and "pvals_t_real", "pvals_t_holdout" of
-        the t form. "per_batch": the same for each batch.
+        x programs), "gene_real", "gene_holdout" (Series), "layer_holdout" (Series: held-out units
+        of one layer share no guide), and "pvals_t_real", "pvals_t_holdout" of the t form.
+        "per_batch": the same for each batch.
     """
+
+    layers = disjoint_layers(split.units_B)
 
     def tables(s: int) -> dict[str, Any]:
         real_index = pd.Index(targets, name="gene")
@@ -61,6 +64,7 @@ def crossfit_tables(
             "pvals_holdout": pd.DataFrame(held_out.p[s], out_index, list(programs)),
             "gene_real": pd.Series(real.gene_p[s], real_index, name="p"),
             "gene_holdout": pd.Series(held_out.gene_p[s], out_index, name="p"),
+            "layer_holdout": pd.Series(layers, out_index, name="layer"),
             "pvals_t_real": pd.DataFrame(real.p_t[s], real_index, list(programs)),
             "pvals_t_holdout": pd.DataFrame(held_out.p_t[s], out_index, list(programs)),
         }

@@ -108,6 +108,35 @@ def check_unit_size(n_guides: int, guides_per_unit: int) -> None:
         )
 
 
+def disjoint_layers(units: Sequence[Sequence[str]]) -> np.ndarray:
+    """Units sorted into layers, each of units that share no guide.
+
+    A unit goes to the first layer where none of its guides occurs. Units that share guides are not
+    independent, so only those of one layer count as so many.
+
+    Parameters
+    ----------
+    units
+        Guides of each unit.
+
+    Returns
+    -------
+    (units,) int64
+        Layers from 0.
+    """
+    layers: list[set[str]] = []
+    of_unit = np.empty(len(units), dtype=np.int64)
+    for i, unit in enumerate(units):
+        guides = set(unit)
+        free = (j for j, used in enumerate(layers) if used.isdisjoint(guides))
+        j = next(free, len(layers))
+        if j == len(layers):
+            layers.append(set())
+        layers[j] |= guides
+        of_unit[i] = j
+    return of_unit
+
+
 @dataclass(frozen=True)
 class NTCSplit:
     """NTC guides and units for a cross-fit.

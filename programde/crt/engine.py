@@ -4,16 +4,15 @@ Per unit: propensity -> law -> sums of B resamples -> null statistics -> a fixed
 Blocks of units are shared out to threads; the compiled kernels release the GIL and all threads
 read the same arrays. A unit's result depends on (seed, unit name) and its population alone.
 
-Memory, in bytes, for n cells, K programs, D = K + p padded to 16, B resamples and J threads:
-about 8 n (2 K + 3 p) + 4 n D for the population, 4 B D + 24 B K per thread, 450 K per unit.
+Memory: `programde.crt.memory`.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -106,16 +105,21 @@ class Bench:
     def __init__(self, population: Population, options: RunOptions):
         self.population = population
         self.options = options
+        self._columns: np.ndarray | None = None
+        self._making_columns = threading.Lock()
         if population.n_cells == 0:
             return  # no unit of it is testable
         self.statistic = options.statistic.prepare(population)
         self.sampler = options.sampler.prepare(population)
         self.solver = PropensitySolver(population.covariates, population.intercept)
 
-    @cached_property
+    @property
     def columns(self) -> np.ndarray:
         """The statistic's summands by program, (K, n) C-ordered, for whoever goes along cells."""
-        return np.ascontiguousarray(self.statistic.summands.T)
+        with self._making_columns:  # threads share the bench: made by the first that asks
+            if self._columns is None:
+                self._columns = np.ascontiguousarray(self.statistic.summands.T)
+            return self._columns
 
     def why_untestable(self, treated: np.ndarray) -> str:
         """Why a unit cannot be tested, in a few words; empty where it can."""

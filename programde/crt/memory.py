@@ -4,7 +4,8 @@ In bytes, for n cells, K programs, p covariates, D = K + p padded to a multiple 
 resamples and J threads:
 
     screen       16 n K + 8 n p                    usages and log-ratios, covariates
-    population    8 n K + 16 n p + 4 n D           residuals or ranks, basis and its transpose, rows
+    population   16 n K + 16 n p + 4 n D           residuals or ranks, the same by program (for
+                                                   exact tails), basis and its transpose, rows
     each thread   4 B D + 24 B K + 4 MB            sums, statistics, sorted z-scores
     results     420 G K
 
@@ -65,9 +66,9 @@ def memory_need(
     thread = n_resamples * (4 * width + 24 * n_programs) + 4e6
     results = 420.0 * n_units * n_programs
     if own_cells is None:
-        shared = n_cells * (8 * n_programs + 16 * n_covariates + 4 * width)
+        shared = n_cells * (16 * n_programs + 16 * n_covariates + 4 * width)
         return MemoryNeed(BASE + screen + shared + results, thread)
-    copies = own_cells * (24 * n_programs + 24 * n_covariates + 4 * width)
+    copies = own_cells * (32 * n_programs + 24 * n_covariates + 4 * width)
     return MemoryNeed(BASE + screen + results, thread + copies)
 
 

@@ -137,7 +137,10 @@ def compared(
         labels = check_ntc_labels(inputs.guide2gene, ntc_labels)
     else:
         labels = [gene for gene in inputs.gene_to_cols if looks_like_control(gene)]
-    return Compared(choose_control(inputs.screen, control, labels), tuple(labels))
+    group = choose_control(inputs.screen, control, labels)
+    if group.warning:
+        tell(group.warning)
+    return Compared(group, tuple(labels))
 
 
 def split_settings(inputs: CRTInputs, settings: ComparedSettings) -> tuple[WorkSettings, Compared]:

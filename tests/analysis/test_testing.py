@@ -23,7 +23,7 @@ from programde.crt.null_summary import NullSummary
 from programde.crt.plan import nt_only_cells
 from programde.crt.samplers import Bernoulli, StratifiedPermutation
 from programde.crt.statistics import OLS, UTest
-from programde.errors import InputError, OptionError
+from programde.errors import InputError, OptionError, ProgramDEWarning
 from tests.crt.small import screen_of
 
 
@@ -221,3 +221,8 @@ def test_batches_without_treated_cells_can_be_left_out(screen):
     assert whole.n_treated[0] + whole.n_control[0] == 500
     assert within.n_treated[0] + within.n_control[0] == n_b1
     np.testing.assert_array_equal(within.null.n_abs_ge[1:], whole.null.n_abs_ge[1:])
+
+
+def test_the_wrong_control_group_is_told(screen):
+    with pytest.warns(ProgramDEWarning, match="compare with cells of non-targeting guides"):
+        run_targets(screen, options(n_resamples=9), ntc_labels=["NTC"])

@@ -106,6 +106,11 @@ def test_every_choice_composes(
         ),
         (["calibrate=ntc_empirical", "analysis.unit=guide"], ["analysis.unit=guide"]),
         (["calibrate=ntc_empirical", "side=left"], ["side=left", "two-sided"]),
+        (["calibrate=ntc_empirical", "test=utest"], ["test=utest", "least-squares", "test=ols"]),
+        (
+            ["calibrate=ntc_empirical", "analysis.control=nt_cells"],
+            ["analysis.control=nt_cells", "all other cells", "complement"],
+        ),
         (["covariates.standardize=maybe"], ["covariates.standardize=maybe", "bool"]),
         (["fdr.level=1.5"], ["fdr.level=1.5", "> 0 and < 1"]),
         (["fdr.level=nan"], ["fdr.level=", "> 0 and < 1"]),

@@ -19,8 +19,9 @@ from programde.crt.population import Population
 from programde.crt.statistics.linearised import Linearised
 from programde.crt.statistics.sums import sum_rows
 
-#: x is collinear with the covariates where d <= COLLINEAR * n1.
-COLLINEAR = 1e-12
+#: x is collinear with the covariates where d <= COLLINEAR * n1, observed and drawn alike; float32
+#: sums know d to about a tenth of that.
+COLLINEAR = 1e-6
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ class PreparedOLS:
 
         projection = sums[:, self.n_programs : self._width].astype(np.float64)
         d = n_treated - np.einsum("bj,bj->b", projection, projection)
-        usable = d > 1e-6 * np.maximum(n_treated, 1)
+        usable = d > COLLINEAR * np.maximum(n_treated, 1)
         inverse = np.divide(1.0, d, out=np.zeros_like(d), where=usable)
         out = np.empty((n_treated.size, self.n_programs))
         scale_rows(sums, inverse, out)

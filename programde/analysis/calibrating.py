@@ -44,6 +44,8 @@ class Calibrated:
         Why the calibration gives no p-value where the test as such could be done; empty elsewhere.
     branch : (G, K) object or None
         By which of its ways a calibration that has several got each p-value.
+    p_moments : (G, K) float64 or None
+        Beside exact tails, p-values of the skew-normal with the exact null moments: a check.
     evidence
         What the calibration has to show beside p-values (`controls.results.EmpiricalNull` with
         its cross-fit, for instance); None where nothing.
@@ -55,6 +57,7 @@ class Calibrated:
     branch: np.ndarray | None = None
     evidence: Any = None
     reason: np.ndarray | None = None
+    p_moments: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -165,20 +168,29 @@ class ExactTails:
     def __init__(self, shape: tuple[int, int], side: str):
         self.p_value = np.full(shape, np.nan)
         self.branch = np.full(shape, -1, dtype=np.int64)
+        self._cumulants = np.full((*shape, 4), np.nan)
+        self._threshold = np.full(shape, np.nan)
         self.side = side
 
     def __call__(self, row: int, bench: Bench, law: Any, effect: np.ndarray) -> None:
         """Compute the tails of one unit."""
         tails = tails_of(bench, law, effect, self.side)
         self.p_value[row], self.branch[row] = tails.p_value, tails.branch
+        self._cumulants[row], self._threshold[row] = tails.cumulants, tails.threshold
 
     def calibrated(self) -> Calibrated:
         """What was computed; NaN where a unit was not tested."""
-        from programde.calibration.saddlepoint import BRANCHES, FALLBACK
+        from programde.calibration.saddlepoint import BRANCHES, FALLBACK, moment_skew_normal
 
         names = np.array([*BRANCHES, ""], dtype=object)  # branch -1, the last: not tested
         why = np.array([*FALLBACK, ""], dtype=object)
-        return Calibrated("saddlepoint", self.p_value, why[self.branch], names[self.branch])
+        return Calibrated(
+            "saddlepoint",
+            self.p_value,
+            why[self.branch],
+            names[self.branch],
+            p_moments=moment_skew_normal(self._cumulants, self._threshold, self.side),
+        )
 
 
 def exact_tail(question: Question) -> Calibrated:

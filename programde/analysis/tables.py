@@ -57,9 +57,10 @@ def results_table(
         reason (why there is no p-value), effect_low and effect_high (95 % interval of the effect
         by its standard error, effect -/+ 1.96 effect_se, of this one test: not corrected for the
         others; NaN for ranks). Where the calibration has several ways, `branch` after
-        `calibration` names the one taken. Where the analysis was repeated by condition, the first
-        column is `condition` and after q_value (over all rows) comes q_value_within (over the rows
-        of the condition).
+        `calibration` names the one taken. Beside exact tails, `p_moments` at the end: p-values of
+        the skew-normal with the exact null moments, a check that costs nothing. Where the analysis
+        was repeated by condition, the first column is `condition` and after q_value (over all
+        rows) comes q_value_within (over the rows of the condition).
     """
     n_units, n_programs = result.effect.shape
     p_raw = raw_p(result, side)
@@ -93,6 +94,8 @@ def results_table(
         "effect_high": (result.effect + half).ravel(),
     }
     frame = pd.DataFrame(table)
+    if calibrated.p_moments is not None:
+        frame["p_moments"] = np.where(blank, np.nan, calibrated.p_moments).ravel()
     if calibrated.branch is not None:
         branch = np.where(blank, "", calibrated.branch).ravel()
         frame.insert(list(frame.columns).index("calibration") + 1, "branch", branch)

@@ -65,11 +65,14 @@ class Tails(NamedTuple):
         How it was computed: index into `BRANCHES` and `FALLBACK`.
     cumulants : (K, 4) float64
         Mean, variance, third and fourth cumulant of the linearised sum under the null law.
+    threshold : (K,) float64
+        What the linearised sum is compared with.
     """
 
     p_value: np.ndarray
     branch: np.ndarray
     cumulants: np.ndarray
+    threshold: np.ndarray
 
 
 def tails_of_sums(sums, side: str, screen_level: float) -> Tails:
@@ -113,7 +116,7 @@ def tails_of_sums(sums, side: str, screen_level: float) -> Tails:
         rest = live[~good]
         if rest.size:
             _solved(sums, rest, z[rest] >= 0.0, log_upper, log_lower, branch)
-    return Tails(combine_sides(log_upper, log_lower, side), branch, cumulants)
+    return Tails(combine_sides(log_upper, log_lower, side), branch, cumulants, sums.threshold)
 
 
 def _screened(sums, live, z, shape, sd, log_upper, log_lower, side, screen_level) -> np.ndarray:

@@ -269,17 +269,26 @@ def _branches(results: pd.DataFrame) -> list[Block]:
     tested = results.loc[results["p_value"].notna(), columns].fillna("")
     counts = tested.value_counts().rename("tests").reset_index()
     counts["share"] = counts["tests"] / max(1, len(tested))
-    labels = {"branch": "way", "fallback": "why not the one asked for"}
+    labels = {"branch": "way", "fallback": "why not the one asked for", "agree": "as a skew-normal"}
     note = "Where the calibration asked for is refused another p-value stands, and says so."
+    if "p_moments" in results.columns:
+        near = (results["p_moments"] / results["p_value"]).between(1 / 1.1, 1.1)
+        shares = tested.assign(agree=near).groupby(columns, as_index=False)["agree"].mean()
+        counts = counts.merge(shares, on=columns)
+        note += (
+            " As a skew-normal: the share within 10 % of the skew-normal law with the exact null "
+            "moments, a cheap second opinion that sparse and heavy-tailed tests do not share."
+        )
     if "branch" in columns:
         note += (
             " Ways: moments (Edgeworth, where p is large), saddlepoint (its second-order tail), "
-            "inversion (of the null's transform, where that is not accurate enough)."
+            "inversion (of the null's transform, where that is not accurate enough), enumeration "
+            "(of all draws, where there are few); chernoff and end are bounds."
         )
     if not counts["fallback"].any():
         counts = counts.drop(columns="fallback")
     title = "Which calibration stands behind the p-values"
-    return [Table(counts, title, note, labels, {"share": "percent"})]
+    return [Table(counts, title, note, labels, {"share": "percent", "agree": "percent"})]
 
 
 def _rate(numbers: Metrics, name: str) -> str:

@@ -10,7 +10,15 @@ import pytest
 from programde.diagnostics.blocks import cell, flatten, p_text, render
 from programde.diagnostics.metrics import calibration_metrics, truth_metrics
 from programde.diagnostics.qq_plots import qq_panel
-from programde.diagnostics.report import Picture, Report, Section, Settings, Table, write_report
+from programde.diagnostics.report import (
+    Picture,
+    Report,
+    Section,
+    Settings,
+    Table,
+    _branches,
+    write_report,
+)
 from programde.diagnostics.style import png_bytes
 from programde.diagnostics.verdict import Verdict
 from programde.errors import InputError
@@ -242,3 +250,19 @@ def test_cells_read_as_people_write(value, kind, text):
 def test_p_text_and_flatten():
     assert p_text(0.0) == "0"
     assert flatten({"a": {"b": [1, 2]}, "c": None}) == [("a.b", "1, 2"), ("c", "None")]
+
+
+def test_the_ways_of_exact_tails_are_counted_and_compared(tmp_path):
+    results = RESULTS.assign(calibration="saddlepoint", fallback="", branch="moments")
+    results.loc[results.index[:4], "branch"] = "inversion"
+    results["p_moments"] = results["p_value"] * np.where(results["branch"] == "moments", 1.05, 3.0)
+    table = _branches(results)[0]
+    found = table.frame.set_index("branch")
+    assert found.loc["inversion", "tests"] == 4
+    assert found["tests"].sum() == results["p_value"].notna().sum()
+    assert found["agree"].to_dict() == {"moments": 1.0, "inversion": 0.0}
+    path = tmp_path / "index.html"
+    write_report(path, full_report(results=results))
+    text = Page(path).text
+    assert "as a skew-normal" in text
+    assert "inversion" in text

@@ -11,6 +11,19 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:  # for type checkers and editors, which do not run __getattr__
+    from programde.analysis.calibrating import calibrate as calibrate
+    from programde.analysis.tables import (
+        omnibus_table as omnibus_table,
+    )
+    from programde.analysis.tables import (
+        results_table as results_table,
+    )
+    from programde.analysis.testing import (
+        run_ntc_groups as run_ntc_groups,
+    )
+    from programde.analysis.testing import (
+        run_targets as run_targets,
+    )
     from programde.calibration.empirical import (
         compute_empirical_p_value as compute_empirical_p_value,
     )
@@ -51,8 +64,22 @@ if TYPE_CHECKING:  # for type checkers and editors, which do not run __getattr__
     )
     from programde.controls.pseudogenes import empirical_pvals_vs_ntc as empirical_pvals_vs_ntc
     from programde.controls.summaries import compute_ols_denom as compute_ols_denom
+    from programde.crt.engine import RunOptions as RunOptions
     from programde.crt.propensity import fit_propensity_logistic as fit_propensity_logistic
+    from programde.crt.samplers import (
+        Bernoulli as Bernoulli,
+    )
+    from programde.crt.samplers import (
+        StratifiedPermutation as StratifiedPermutation,
+    )
     from programde.crt.samplers.stratified import compute_bins as compute_bins
+    from programde.crt.statistics import (
+        OLS as OLS,
+    )
+    from programde.crt.statistics import (
+        UTest as UTest,
+    )
+    from programde.diagnostics.metrics import calibration_metrics as calibration_metrics
     from programde.diagnostics.ntc_plots import (
         make_ntc_empirical_qq_plots as make_ntc_empirical_qq_plots,
     )
@@ -174,11 +201,28 @@ if TYPE_CHECKING:  # for type checkers and editors, which do not run __getattr__
     from programde.screen.readers.anndata import (
         get_program_names as get_program_names,
     )
+    from programde.screen.readers.anndata import (
+        read_h5ad as read_h5ad,
+    )
+    from programde.screen.readers.anndata import (
+        screen_from_anndata as screen_from_anndata,
+    )
+    from programde.screen.screen import Screen as Screen
     from programde.screen.synthetic import make_sceptre_style_synth as make_sceptre_style_synth
+    from programde.screen.write_back import write_back as write_back
     from programde.threads import limit_threading as limit_threading
 
 #: Module -> the public names it holds.
 _HOMES: dict[str, tuple[str, ...]] = {
+    "analysis.testing": ("run_ntc_groups", "run_targets"),
+    "analysis.calibrating": ("calibrate",),
+    "analysis.tables": ("omnibus_table", "results_table"),
+    "crt.engine": ("RunOptions",),
+    "crt.samplers": ("Bernoulli", "StratifiedPermutation"),
+    "crt.statistics": ("OLS", "UTest"),
+    "diagnostics.metrics": ("calibration_metrics",),
+    "screen.screen": ("Screen",),
+    "screen.write_back": ("write_back",),
     "threads": ("limit_threading",),
     "errors": ("InputError", "OptionError", "ProgramDEError", "ProgramDEWarning"),
     "original.inputs": ("CRTInputs", "prepare_crt_inputs"),
@@ -254,6 +298,8 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "get_covar_matrix",
         "get_from_adata_any",
         "get_program_names",
+        "read_h5ad",
+        "screen_from_anndata",
     ),
     "screen.synthetic": ("make_sceptre_style_synth",),
 }

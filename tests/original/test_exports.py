@@ -73,6 +73,22 @@ NAMES = [
     "summarize_diagnostics",
     "oracle_propensity_const",
     "make_sceptre_style_synth",
+    # the library's own way, from a screen to a table
+    "Screen",
+    "read_h5ad",
+    "screen_from_anndata",
+    "RunOptions",
+    "OLS",
+    "UTest",
+    "Bernoulli",
+    "StratifiedPermutation",
+    "run_targets",
+    "run_ntc_groups",
+    "calibrate",
+    "calibration_metrics",
+    "results_table",
+    "omnibus_table",
+    "write_back",
 ]
 
 # positional parameters in order with their defaults; what follows them is keyword-only

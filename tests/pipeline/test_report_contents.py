@@ -117,6 +117,9 @@ def test_by_condition_against_all_other_cells(run: Run) -> None:
     assert "T3 in day 3" in page
     for words in ("In day 0", "In day 3", "Over all conditions", "condition by condition"):
         assert words in page
+    assert "Control groups combined in the same way have p ≤ 0.05 in" in page
+    combined = read_json(reports / "metrics.json")["ntc_over_conditions"]
+    assert combined["n_tests"] == 4 * 3  # groups of one guide x programs
     for name in ("volcano_in_day_0", "heatmap_in_day_3", "qq_conditions"):
         assert (reports / "plots" / f"{name}.png").is_file()
 
@@ -146,3 +149,16 @@ def test_single_guides_by_ranks_in_strata(run: Run) -> None:
     assert (best["gene"], best["program"]) == ("T0g0", "program_0")
     assert "Do the guides of a target agree?" not in page
     assert "Guides as a whole" in page
+
+
+def test_without_resamples_exact_tails_do_all_the_work(run: Run) -> None:
+    results, page, reports = run("n_resamples=0")
+    assert results["p_raw"].isna().all()
+    tested = results[results["gene"] != "T3"]
+    assert tested["p_value"].between(0.0, 1.0, inclusive="right").all()
+    assert tested["p_moments"].notna().all()
+    omnibus = pd.read_csv(reports / "omnibus.csv").set_index("gene")
+    assert omnibus["p_max"].isna().all()
+    assert omnibus.loc["T0", "p_acat"] < 1e-3
+    assert "Which calibration stands behind the p-values" in page
+    assert "as a skew-normal" in page

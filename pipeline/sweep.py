@@ -12,6 +12,7 @@ computed: one after the other, in several processes (`hydra/launcher=joblib`), o
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import shutil
@@ -31,7 +32,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pipeline.config import project_root
 from pipeline.explain import explain
 from pipeline.io import read_json, write_json
-from pipeline.launching import patience
+from pipeline.launching import patience, scheduled, watching
 from pipeline.points import (
     GRID,
     Point,
@@ -158,9 +159,13 @@ def _launch_all(
     chosen = None
     if isinstance(points, list):
         chosen = f"point={','.join(str(file.relative_to(root)) for file in points)}"
-    reason = ""
+    reason, died = "", list[str]()
     try:
-        with patience(overrides) as died:
+        with contextlib.ExitStack() as around:
+            if scheduled(overrides):
+                folder = points[0].parent if isinstance(points, list) else points
+                around.enter_context(watching(folder, "*.outcome.json", _tell_of))
+                died = around.enter_context(patience())
             _launch(root, overrides, chosen)
     except (HydraException, OmegaConfBaseException, ProgramDEError):
         raise
@@ -175,9 +180,8 @@ def _launch_all(
         point = Point.load(file)
         message = f"its process died: {reason or 'no word from it'}"
         tracking.fail(tracking.start(point, parent), message)
-        outcome = Outcome(point.name, "failed", 0.0, [], message)
-        write_json(_outcome(file), asdict(outcome))
-        _tell(file.parent, read_json(file.parent / SPEC), outcome)
+        write_json(_outcome(file), asdict(Outcome(point.name, "failed", 0.0, [], message)))
+        _tell_of(_outcome(file))
     return [file for file in lost if begun and file not in begun]
 
 
@@ -315,6 +319,11 @@ def _tell(folder: Path, spec: dict[str, Any], outcome: Outcome) -> None:
     count = f"[{done}/{total}]" if total else f"[{done}]"
     _passing("")
     print(f"{count} {outcome.name}: {_work(outcome)} ({_time(outcome.seconds)}{left})", flush=True)
+
+
+def _tell_of(file: Path) -> None:
+    """The same for an outcome that another machine has written."""
+    _tell(file.parent, read_json(file.parent / SPEC), Outcome(**read_json(file)))
 
 
 def _telling(folder: Path, spec: dict[str, Any], point: Point) -> Callable[[str], None]:

@@ -147,6 +147,7 @@ def test_points_as_jobs_of_a_scheduler(swept: Project) -> None:
     done = swept.sweep("-m", "report.seed=1", *launcher)
     assert done.status == 0, done.err
     assert executions(swept) == ALL
+    assert "[1/1] report.seed=1: ran prepare, crt, diagnostics" in done.out
 
 
 def test_what_the_driver_refuses(swept: Project) -> None:

@@ -38,6 +38,9 @@ from programde.errors import InputError, OptionError, ProgramDEWarning
 from programde.screen.screen import Screen
 from programde.screen.store import load_screen
 
+#: Kind of the p-values of control groups that are combined over conditions.
+OVER_CONDITIONS = "over_conditions"
+
 Revisit = Callable[[Any], object]
 
 
@@ -105,6 +108,23 @@ def with_holdout(table: pd.DataFrame, calibrated: Calibrated) -> pd.DataFrame:
     return pd.concat([table, rows.assign(condition="")], ignore_index=True)
 
 
+def with_combined(
+    table: pd.DataFrame, controls: NTCNull, p_value: np.ndarray, results: pd.DataFrame, side: str
+) -> pd.DataFrame:
+    """The control p-values and, where targets are combined over conditions, controls likewise."""
+    if "condition" not in results or side != "both":
+        return table
+    unnamed = np.full(p_value.shape, "", dtype=object)
+    groups = results_table(controls.result, Calibrated("", p_value, unnamed))
+    across = across_conditions(groups).rename(columns={"gene": "group", "p_value": OVER_CONDITIONS})
+    across = across[["group", "program", OVER_CONDITIONS]].assign(condition="")
+    parts = [
+        across[across["group"].isin(partition.values())].assign(partition=number)
+        for number, partition in enumerate(controls.partitions)
+    ]
+    return pd.concat([table, *parts], ignore_index=True)
+
+
 def held_out_controls(
     screen: Screen, calibrated: Calibrated, o: Options
 ) -> tuple[dict[str, Any] | None, str]:
@@ -161,6 +181,9 @@ def main(o: Options) -> None:
     write_table(combined(results, side, adjust), ACROSS)
     write_table(with_targets(results, screen, o.analysis.unit), RESULTS, RESULTS_CSV)
     write_table(omnibus_table(result, calibrated, adjust=adjust), OMNIBUS)
+    used = kinds.get("raw" if method == "none" else method)
+    if used is not None:
+        table = with_combined(table, controls, used, results, side)
     write_table(with_holdout(table, calibrated), NTC_P_VALUES)
     crossfit, why_not = held_out_controls(screen, calibrated, o)
     with replacing_folder(CROSSFIT) as folder:

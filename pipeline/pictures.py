@@ -122,6 +122,7 @@ def _controls(facts: Facts) -> dict[str, Any]:
                 level: {
                     kind: table[table.index.get_level_values("condition") == level]
                     for kind, table in tested.items()
+                    if level in table.index.get_level_values("condition")
                 }
                 for level in levels
             },

@@ -169,6 +169,11 @@ def _across(facts: Facts) -> Section:
         limit=12,
     )
     lead = f"{hits:,} of {len(best):,} targets x programs have q ≤ {facts.level:g} over all."
+    if known := facts.metrics.get("over_conditions"):
+        lead += (
+            f" Control groups combined in the same way have p ≤ 0.05 in {known['rate_05']:.1%} of "
+            f"tests ({100 * known['rate_05_low']:.1f} to {100 * known['rate_05_high']:.1f} %)."
+        ).replace("%", " %", 1)
     return Section("Over all conditions", [table], lead, "across")
 
 

@@ -9,7 +9,7 @@ so that opposite shifts cancel instead of adding up as they would in Fisher's me
 are the square roots of the treated cells, to which an effect's information is proportional. The
 cells of different conditions are different cells, so the p-values are independent under the null
 of the randomization test. An effect that a guide has of its own, off its target, is shared by all
-conditions and adds up: a hit of one guide should be looked at in the table of single guides.
+conditions and adds up; so control groups are combined in the same way, and shown beside targets.
 Source: S. A. Stouffer et al., The American Soldier, 1949; weights: D. V. Zaykin, Journal of
 Evolutionary Biology 2011, 24:1836.
 """

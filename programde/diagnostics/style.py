@@ -74,6 +74,7 @@ _SPARE: tuple[dict[str, Any], ...] = (
 NAMES: dict[str, str] = {
     "skew_normal": "skew-normal",
     "ntc_empirical": "NTC empirical",
+    "over_conditions": "over conditions",
     "null": "CRT null",
     "null_skew": "CRT null, skew-normal",
 }

@@ -35,6 +35,7 @@ def folder(tmp_path: Path) -> Path:
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by_condition", [False, True])
 def test_names_stay_as_they_are(
     folder: Path, by_condition: bool, monkeypatch: pytest.MonkeyPatch

@@ -259,12 +259,23 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
     return chosen
 
 
+def _short(value: Any) -> Any:
+    """Numbers to six digits, throughout."""
+    if isinstance(value, float):
+        return float(f"{value:.6g}")
+    if isinstance(value, list):
+        return [_short(part) for part in value]
+    if isinstance(value, dict):
+        return {key: _short(part) for key, part in value.items()}
+    return value
+
+
 def _write(kept: dict[str, Any], path: Path) -> None:
     """One row a line, through a temporary file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     cells = []
     for name, cell in kept.items():
-        rows = ",\n  ".join(json.dumps(row) for row in cell["rows"])
+        rows = ",\n  ".join(json.dumps(_short(row)) for row in cell["rows"])
         rest = json.dumps({key: value for key, value in cell.items() if key != "rows"})
         cells.append(f' {json.dumps(name)}: {rest[:-1]}, "rows": [\n  {rows}\n ]}}')
     temporary = path.with_suffix(".tmp")

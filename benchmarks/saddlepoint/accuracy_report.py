@@ -152,7 +152,7 @@ def _scatter(axes: Axes, rows: list[Row], value: Callable[[Row], float], sizes: 
     for j, n1 in enumerate(sizes):
         here = [row for row in rows if row["n1"] == n1]
         axes.plot(
-            [truth(row)[0] for row in here],
+            [truth(row)[0] * 10 ** (0.09 * (j - (len(sizes) - 1) / 2)) for row in here],
             [value(row) / truth(row)[0] for row in here],
             _MARKERS[j % 7],
             color=_SHADES[j % 7],
@@ -186,14 +186,13 @@ def draw(rows: list[Row], path: Path) -> None:
         top.axhspan(0.9, 1.1, color=style.PALE, zorder=0)
         _scatter(top, here, lambda row: row["p"], sizes)
         _scatter(bottom, here, lambda row: row["skew_normal"][1], sizes)
-        top.set_ylim(0.6, 1.7)
-        top.set_yticks(
-            [0.6, 0.8, 0.9, 1, 1.1, 1.25, 1.6], ["0.6", "0.8", "0.9", "1", "1.1", "1.25", "1.6"]
-        )
+        ticks = [0.8, 0.9, 1.0, 1.1, 1.25, 1.4]
+        top.set_ylim(0.78, 1.45)
+        top.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
         top.set_yticks([], minor=True)
         bottom.set_ylim(1e-6, 1e6)
         top.set_title(titles.get(outcome, outcome))
-        bottom.set_xlabel("true tail probability")
+        bottom.set_xlabel("true tail probability (sizes side by side)")
     grid[0, 0].set_ylabel("saddlepoint / truth")
     grid[1, 0].set_ylabel("skew-normal fit to 1,023 draws / truth")
     marks = [

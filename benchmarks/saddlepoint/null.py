@@ -1,7 +1,7 @@
 """``python -m benchmarks.saddlepoint.null``: are saddlepoint p-values uniform under the null?
 
-Units without effect are drawn in populations of 2,000 cells whose propensity depends strongly on
-depth and batch (about 20, 60 and 200 treated cells), 30 programs each: normal, heavy-tailed (5 % of
+Units without effect are drawn in populations of 1,000 cells whose propensity depends strongly on
+depth and batch (about 15, 50 and 150 treated cells), 30 programs each: normal, heavy-tailed (5 % of
 cells at -13) and zero-inflated, shifted by the same covariates. Each unit goes through the
 library's own propensity, law, linearisation and tails; two-sided p-values are counted.
 
@@ -47,7 +47,7 @@ DESIGNS = {
 }
 STATISTICS = ("ols", "utest")
 LEVELS = (1e-2, 1e-3, 1e-4, 1e-5)
-N_CELLS, N_PROGRAMS, SIZES = 2_000, 30, (20, 60, 200)
+N_CELLS, N_PROGRAMS, SIZES = 1_000, 30, (15, 50, 150)
 _BLOCK = 25  # units that share a population's propensity fit, and a law where they may
 
 HERE = Path(__file__).resolve().parent

@@ -8,7 +8,8 @@ and a law of one unit draws, and tells its moments:
 
     sums(rows (n, D) float32, n_draws, key) -> (sums (B, D) float32, n_treated (B,))
     indices(n_draws, key) -> (indptr, indices)      the same draws, listed
-    mean() -> (n,);  count_moments() -> (mean, variance);  covariance_trace(basis (n, p)) -> float
+    mean() -> (n,);  count_moments() -> (mean, variance)
+    covariance_trace(basis (n, p), squares=None) -> float
 
 To add one, write a module here and a line in `SAMPLERS`.
 """

@@ -76,9 +76,14 @@ class BernoulliLaw:
         """Mean and variance of the number of treated cells."""
         return float(self.p.sum()), float((self.p * (1 - self.p)).sum())
 
-    def covariance_trace(self, basis: np.ndarray) -> float:
-        """trace(Q' V Q), V the covariance of x~ and Q = `basis` (n, p)."""
-        return float((self.p * (1 - self.p)) @ np.einsum("ij,ij->i", basis, basis))
+    def covariance_trace(self, basis: np.ndarray, squares: np.ndarray | None = None) -> float:
+        """trace(Q' V Q), V the covariance of x~ and Q = `basis` (n, p).
+
+        squares (n,): the sums of squares of Q's rows, where they are at hand.
+        """
+        if squares is None:
+            squares = np.einsum("ij,ij->i", basis, basis)
+        return float((self.p * (1 - self.p)) @ squares)
 
 
 @dataclass(frozen=True)

@@ -185,8 +185,9 @@ class StratifiedLaw:
         """Mean and variance of the number of treated cells."""
         return float(self.totals.sum()), 0.0
 
-    def covariance_trace(self, basis: np.ndarray) -> float:
-        """trace(Q' V Q), V the covariance of x~ and Q = `basis` (n, p).
+    def covariance_trace(self, basis: np.ndarray, squares: np.ndarray | None = None) -> float:
+        """trace(Q' V Q), V the covariance of x~ and Q = `basis` (n, p); `squares` as in
+        `BernoulliLaw.covariance_trace`.
 
         Within a stratum V is f (1 - f) n / (n - 1) times the centring matrix, f = m / n.
         """
@@ -198,9 +199,10 @@ class StratifiedLaw:
             (np.ones(self.order.size), self.order, self.starts),
             shape=(sizes.size, self.order.size),
         )
-        squares = members @ np.einsum("ij,ij->i", basis, basis)
+        if squares is None:
+            squares = np.einsum("ij,ij->i", basis, basis)
         sums = members @ basis
-        spread = squares - np.einsum("sj,sj->s", sums, sums) / sizes
+        spread = members @ squares - np.einsum("sj,sj->s", sums, sums) / sizes
         share = self.totals / sizes
         factor = np.where(sizes > 1, share * (1 - share) * sizes / np.maximum(sizes - 1, 1), 0.0)
         return float(factor @ spread)

@@ -11,6 +11,7 @@ so a resample needs only the sums of the rows of W = [R | Q] over its treated ce
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -152,11 +153,17 @@ class PreparedOLS:
         law
             The sampler's law of the unit.
         """
+        columns, squares = self._of_basis
         m = self.basis.T @ law.mean()
         weights = 1.0 - 2.0 * (self.basis @ m)
-        constant = m @ m - law.covariance_trace(self.basis)
+        constant = m @ m - law.covariance_trace(self.basis, squares)
         t = np.asarray(t, dtype=np.float64)
-        return Linearised(t, weights, t * constant, basis=self.basis, bend=t)
+        return Linearised(t, weights, t * constant, basis=columns, bend=t)
+
+    @cached_property
+    def _of_basis(self) -> tuple[np.ndarray, np.ndarray]:
+        """The basis column by column in memory, and its rows' sums of squares: all units' own."""
+        return np.asfortranarray(self.basis), np.einsum("ij,ij->i", self.basis, self.basis)
 
 
 #: A cell within this of leverage 1 says nothing about the effect.

@@ -14,10 +14,10 @@ Where each unit has a population of its own, every thread holds one, with its ow
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 
 from programde.errors import OptionError
+from programde.memory import free_memory
 
 #: What Python and the libraries take, in bytes.
 BASE = 250e6
@@ -70,33 +70,6 @@ def memory_need(
         return MemoryNeed(BASE + screen + shared + results, thread)
     copies = own_cells * (32 * n_programs + 24 * n_covariates + 4 * width)
     return MemoryNeed(BASE + screen + results, thread + copies)
-
-
-def free_memory() -> float | None:
-    """Bytes that can be had without swapping, or None where the system does not say."""
-    candidates = []
-    try:
-        with open("/proc/meminfo", encoding="ascii") as lines:
-            for line in lines:
-                if line.startswith("MemAvailable:"):
-                    candidates.append(float(line.split()[1]) * 1024)
-    except OSError:
-        pass
-    for limit, used in (
-        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-        (
-            "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-            "/sys/fs/cgroup/memory/memory.usage_in_bytes",
-        ),
-    ):
-        try:
-            with open(limit, encoding="ascii") as top, open(used, encoding="ascii") as now:
-                candidates.append(float(top.read()) - float(now.read()))
-        except (OSError, ValueError):
-            continue
-    if not candidates and hasattr(os, "sysconf") and "SC_AVPHYS_PAGES" in os.sysconf_names:
-        candidates.append(float(os.sysconf("SC_AVPHYS_PAGES")) * os.sysconf("SC_PAGE_SIZE"))
-    return min(candidates) if candidates else None
 
 
 def fitting_threads(need: MemoryNeed, n_threads: int, free: float | None = None) -> int:

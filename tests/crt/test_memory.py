@@ -2,8 +2,9 @@
 
 import pytest
 
-from programde.crt.memory import BASE, MemoryNeed, fitting_threads, free_memory, memory_need
+from programde.crt.memory import BASE, MemoryNeed, fitting_threads, memory_need
 from programde.errors import OptionError
+from programde.memory import free_memory
 
 
 def test_the_formula():

@@ -26,7 +26,8 @@ from pipeline.paths import SCREEN as SCREEN_FOLDER
 from pipeline.stage import Options, stage
 from pipeline.testing import comparison, group_options, n_jobs, progress, run_options
 from programde.analysis.across import across_conditions
-from programde.analysis.calibrating import Calibrated, NoExactTails, calibrate, raw_p
+from programde.analysis.calibrating import Calibrated, calibrate, raw_p
+from programde.analysis.exact_tails import NoExactTails
 from programde.analysis.tables import ntc_table, omnibus_table, results_table
 from programde.analysis.testing import NTCNull, run_ntc_groups, run_targets
 from programde.controls.empirical_null import ntc_empirical_null

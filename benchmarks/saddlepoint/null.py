@@ -29,7 +29,7 @@ from scipy.stats import chi2
 from threadpoolctl import threadpool_limits
 
 from benchmarks.pages import table
-from programde.analysis.calibrating import tails_of
+from programde.analysis.exact_tails import tails_of
 from programde.crt.engine import Bench, RunOptions
 from programde.crt.population import Population
 from programde.crt.samplers import make_sampler

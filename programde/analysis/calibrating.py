@@ -13,19 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from programde.analysis.exact_tails import ExactTails
 from programde.calibration import skew_normal
 from programde.calibration.empirical import empirical_p
-from programde.crt.engine import Bench, Visitor
+from programde.crt.engine import Visitor
 from programde.crt.results import CRTResult
-from programde.crt.samplers import BernoulliLaw, StratifiedLaw
-from programde.crt.statistics import Linearised
 from programde.errors import OptionError, check_choice
 from programde.screen.screen import Screen
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from programde.calibration.saddlepoint import Tails
 
 
 @dataclass(frozen=True)
@@ -155,95 +152,13 @@ def against_controls(question: Question) -> Calibrated:
     )
 
 
-class ExactTails:
-    """Saddlepoint p-values of units as they are tested: a visitor of `crt.engine.run_tasks`.
-
-    Parameters
-    ----------
-    shape : (G, K)
-    side
-        ``"both"``, ``"left"`` or ``"right"``.
-    """
-
-    def __init__(self, shape: tuple[int, int], side: str):
-        self.p_value = np.full(shape, np.nan)
-        self.branch = np.full(shape, -1, dtype=np.int64)
-        self._cumulants = np.full((*shape, 4), np.nan)
-        self._threshold = np.full(shape, np.nan)
-        self.side = side
-
-    def __call__(self, row: int, bench: Bench, law: Any, effect: np.ndarray) -> None:
-        """Compute the tails of one unit."""
-        tails = tails_of(bench, law, effect, self.side)
-        self.p_value[row], self.branch[row] = tails.p_value, tails.branch
-        self._cumulants[row], self._threshold[row] = tails.cumulants, tails.threshold
-
-    def calibrated(self) -> Calibrated:
-        """What was computed; NaN where a unit was not tested."""
-        from programde.calibration.saddlepoint import BRANCHES, FALLBACK, moment_skew_normal
-
-        names = np.array([*BRANCHES, ""], dtype=object)  # branch -1, the last: not tested
-        why = np.array([*FALLBACK, ""], dtype=object)
-        return Calibrated(
-            "saddlepoint",
-            self.p_value,
-            why[self.branch],
-            names[self.branch],
-            p_moments=moment_skew_normal(self._cumulants, self._threshold, self.side),
-        )
-
-
 def exact_tail(question: Question) -> Calibrated:
     """`saddlepoint`: the tail of the null law itself, computed; no draws, no smallest p-value."""
     if question.revisit is None:
         raise OptionError("calibrate=saddlepoint needs the screen, for the law of each unit")
     tails = ExactTails(question.result.effect.shape, question.side)
     question.revisit(tails)
-    return tails.calibrated()
-
-
-class NoExactTails(OptionError):
-    """A sampler's law whose tails no one has computed yet."""
-
-
-def _bernoulli(bench: Bench, law: BernoulliLaw, event: Linearised, side: str) -> Tails:
-    from programde.calibration.saddlepoint import bernoulli_tails
-
-    line = (bench.columns.T, event.tau, event.weights, event.threshold)
-    return bernoulli_tails(*line, law.p, side, basis=event.basis, bend=event.bend)
-
-
-def _stratified(bench: Bench, law: StratifiedLaw, event: Linearised, side: str) -> Tails:
-    from programde.calibration.saddlepoint import stratified_tails
-
-    line = (bench.columns.T, event.tau, event.weights, event.threshold)
-    strata = (law.order, law.starts, law.totals)
-    return stratified_tails(*line, *strata, side, basis=event.basis, bend=event.bend)
-
-
-#: Exact tails by the kind of a sampler's law. A law that is not here has none, and a sampler may
-#: do without: its screens are calibrated by draws.
-EXACT_TAILS: dict[type, Callable[[Bench, Any, Linearised, str], Tails]] = {
-    BernoulliLaw: _bernoulli,
-    StratifiedLaw: _stratified,
-}
-
-
-def tails_of(bench: Bench, law: Any, effect: np.ndarray, side: str) -> Tails:
-    """Saddlepoint p-values of one unit's effects (K,) under its law.
-
-    Raises
-    ------
-    NoExactTails
-        If `EXACT_TAILS` does not know such a law.
-    """
-    compute = EXACT_TAILS.get(type(law))
-    if compute is None:
-        raise NoExactTails(
-            f"calibrate=saddlepoint does not know the law {type(law).__name__}; "
-            "take calibrate=skew_normal"
-        )
-    return compute(bench, law, bench.statistic.linearise(effect, law), side)
+    return Calibrated("saddlepoint", **tails.found())
 
 
 CALIBRATIONS: dict[str, Callable[[Question], Calibrated]] = {

@@ -60,6 +60,7 @@ def bernoulli_tails(
     *,
     basis: np.ndarray | None = None,
     bend: np.ndarray | None = None,
+    cumulants: np.ndarray | None = None,
     screen_level: float = SCREEN_LEVEL,
 ) -> Tails:
     """P-values of the K tests of a unit whose cells are redrawn as x_i ~ Bernoulli(p_i).
@@ -79,6 +80,8 @@ def bernoulli_tails(
     basis, bend : (n, q) and (K,), optional
         Curvature of the event (see `saddlepoint_bernoulli`), basis best in Fortran order: exactly,
         {sum_i x_i a_ik + bend_k (||basis'(x - p)||^2 - its null mean) >= threshold_k}.
+    cumulants : (K, 4), optional
+        Those of `bernoulli_cumulants`, where they are at hand.
     screen_level : float
         P-values above this come from the cumulants where these suffice; 1 screens nothing.
 
@@ -100,7 +103,7 @@ def bernoulli_tails(
     outside = int(np.count_nonzero(~((p > 0.0) & (p < 1.0))))
     if outside:
         raise InputError(f"{outside} propensities lie outside (0, 1); clip them, say at 1e-6")
-    sums = BernoulliSums(program_major(W), tau, v, threshold, p, basis, bend)
+    sums = BernoulliSums(program_major(W), tau, v, threshold, p, basis, bend, cumulants)
     return tails_of_sums(sums, side, screen_level)
 
 

@@ -113,13 +113,17 @@ class BernoulliSums:
         p strictly between 0 and 1.
     basis : (n, q), optional
         Curvature B, in Fortran order for speed; with `bend` (K,) its coefficient g.
+    cumulants : (K, 4), optional
+        Of the sums, where they are at hand.
     """
 
-    def __init__(self, Wt, tau, v, threshold, p, basis=None, bend=None):
+    def __init__(self, Wt, tau, v, threshold, p, basis=None, bend=None, cumulants=None):
         self.Wt, self.tau, self.v, self.threshold = Wt, tau, v, threshold
-        self.cumulants = np.empty((1, *tau.shape, 4))
-        bernoulli_cumulants_kernel(Wt, tau[None], v[None], p[None], self.cumulants)
-        self.cumulants = self.cumulants[0]
+        if cumulants is None:
+            cumulants = np.empty((1, *tau.shape, 4))
+            bernoulli_cumulants_kernel(Wt, tau[None], v[None], p[None], cumulants)
+            cumulants = cumulants[0]
+        self.cumulants = cumulants
         self.count_variance = float(p @ (1.0 - p))
         self.half_span = np.zeros(tau.shape)  # the number of cells drawn varies: no lattice
         self._any_flipped = bool(p.max(initial=0.0) > 0.5)

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from programde.analysis.calibrating import Calibrated, ExactTails, raw_p
+from programde.analysis.calibrating import Calibrated, raw_p
+from programde.analysis.exact_tails import ExactTails
 from programde.analysis.tables import ADJUST
 from programde.calibration.empirical import side_from_code
 from programde.calibration.skew_normal import SkewNormal
@@ -277,7 +278,7 @@ def answer_for(
     elif method == "none":
         calibrated = Calibrated("none", raw_p(result), np.full(result.effect.shape, "", object))
     else:
-        calibrated = tails.calibrated()
+        calibrated = Calibrated("saddlepoint", **tails.found())
     return Answer(result, raw_p(result), calibrated, skew, blank)
 
 

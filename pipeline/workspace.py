@@ -267,8 +267,10 @@ def _stage_environment(code: Path, log: Path) -> dict[str, str]:
 
 def _reason(stage: str, log: Path, error: Exception) -> str:
     told = [entry["error"] for entry in _entries(log, stage) if entry["error"]]
-    cause = error.__cause__ or error
-    return f"stage {stage}: {told[-1] if told else ' '.join(str(cause).split())}"
+    cause = " ".join(str(error.__cause__ or error).split())
+    if cause.endswith(("exited with -9", "exited with 137")):
+        cause = "killed by the system, most likely for want of memory"
+    return f"stage {stage}: {told[-1] if told else cause}"
 
 
 def _interrupted(stage: str, log: Path, error: Exception) -> bool:

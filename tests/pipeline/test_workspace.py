@@ -12,7 +12,7 @@ from pipeline.config import resolve
 from pipeline.explain import compose_config
 from pipeline.repository import dvc_repository, push
 from pipeline.schema import register
-from pipeline.workspace import Plan, clean, driving, lay_out, locked, snapshot
+from pipeline.workspace import Plan, _reason, clean, driving, lay_out, locked, snapshot
 from programde.errors import OptionError
 
 from .conftest import STAGES, Project
@@ -84,6 +84,18 @@ def test_a_lock_keeps_others_out(project: Project) -> None:
     file = project.folder / "sweeps/locks/x.lock"
     with locked("x", project.folder), file.open() as other, pytest.raises(BlockingIOError):
         fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_why_a_stage_failed(tmp_path: Path) -> None:
+    """Its own words where it had any; who takes the memory leaves none."""
+    log = tmp_path / "executed.jsonl"
+    killed = ValueError("failed to run: python -m pipeline.crt, exited with -9")
+    assert _reason("crt", log, killed) == (
+        "stage crt: killed by the system, most likely for want of memory"
+    )
+    assert _reason("crt", log, ValueError("no\nspace")) == "stage crt: no space"
+    log.write_text('{"stage": "crt", "error": "no such key"}\n')
+    assert _reason("crt", log, killed) == "stage crt: no such key"
 
 
 @pytest.mark.slow

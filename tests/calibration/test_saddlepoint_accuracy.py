@@ -88,11 +88,11 @@ def test_skew_normal_from_exact_moments_is_near_in_the_bulk_and_off_in_the_tail(
 @pytest.mark.slow
 @pytest.mark.parametrize("outcome", [0, 1])
 def test_null_p_values_are_uniform(outcome):
-    # 40,000 units drawn from the null law itself (n1 about 20, confounded). Counts of p < level are
+    # 20,000 units drawn from the null law itself (n1 about 20, confounded). Counts of p < level are
     # binomial: five standard errors are left by chance once in 3e5 for all eight together.
     problem = only(make_problem(20, True, None, n=600), outcome)
     rng = np.random.default_rng(11)
-    n_units = 40_000
+    n_units = 20_000
     R = np.repeat(problem.R, 40, axis=1)  # forty units at a time share one pass over the cells
     Q, p = problem.Q, problem.p
     m = Q.T @ p

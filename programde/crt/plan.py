@@ -26,8 +26,8 @@ from programde.screen.screen import Screen, Unit
 CONTROLS = ("complement", "nt_cells", "auto")
 
 ONE_GUIDE = (
-    "with one guide per cell all other cells are perturbed cells and show no chance: p-values come "
-    "out too small; compare with cells of non-targeting guides (control nt_cells)"
+    "with one guide per cell almost all other cells are perturbed too, by other targets, and "
+    "p-values come out too small; compare with cells of non-targeting guides (control nt_cells)"
 )
 
 

@@ -11,6 +11,9 @@ import pytest
 from benchmarks.saddlepoint import accuracy
 from benchmarks.saddlepoint.problem import STATISTICS, linearise, make_problem, only, tails
 from programde.calibration.saddlepoint import BRANCHES, bernoulli_tails, moment_skew_normal
+from programde.crt.samplers import BernoulliLaw, StratifiedLaw
+from programde.crt.statistics.ols import PreparedOLS
+from programde.crt.statistics.utest import PreparedUTest
 
 
 @pytest.mark.parametrize("sampler", accuracy.SAMPLERS)
@@ -33,6 +36,26 @@ def test_deep_tails_of_sparse_and_heavy_tailed_tests(n1, confounded, statistic, 
             ratio = found.p_value[0] / truth
             slack = 0.05 + 5.0 * error / truth
             assert 1 - slack < ratio < 1 + slack, (k, side, found, truth, error)
+
+
+@pytest.mark.parametrize("sampler", accuracy.SAMPLERS)
+def test_the_grid_tests_the_events_that_the_library_tests(sampler):
+    problem = make_problem(15, True, None, n=500)
+    strata = (problem.order, problem.starts, problem.totals)
+    law = BernoulliLaw(problem.p) if sampler == "bernoulli" else StratifiedLaw(*strata)
+    t = np.array([0.3, -0.2])
+    prepared = {"ols": PreparedOLS(problem.R, problem.Q), "utest": PreparedUTest(problem.ranks)}
+    for statistic in STATISTICS:
+        ours, written_out = (
+            prepared[statistic].linearise(t, law),
+            linearise(problem, statistic, sampler, t),
+        )
+        np.testing.assert_allclose(ours.tau, written_out.tau, rtol=1e-10)
+        np.testing.assert_allclose(ours.weights, written_out.v, rtol=1e-10)
+        np.testing.assert_allclose(ours.threshold, written_out.threshold, rtol=1e-10)
+        if (statistic, sampler) != ("utest", "stratified_perm"):  # exact: no curvature
+            np.testing.assert_allclose(ours.basis, written_out.basis)
+            np.testing.assert_allclose(ours.bend, written_out.bend)
 
 
 def test_plain_and_importance_draws_agree():

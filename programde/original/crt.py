@@ -74,7 +74,8 @@ def run_all_genes_union_crt(
         labels among them (all but the control labels with the NTC empirical null, and against
         cells of control guides).
     B
-        Resamples. 0 or below: nothing is tested, unless `calibration="saddlepoint"`.
+        Resamples. 0 or below: nothing is tested, unless `calibration="saddlepoint"`, which needs
+        none; raw p-values are then missing.
     n_jobs, backend
         Threads, at most one per core. The names of joblib's backends (threading, loky,
         multiprocessing, sequential) are accepted, the work is done by threads in any case: they

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import warnings
 from pathlib import Path
+from typing import Any
 
 
 def compile_with(sampler_name: str) -> None:
@@ -44,7 +45,26 @@ def compile_with(sampler_name: str) -> None:
                         screen, o, ntc_labels=labels, visit=visit
                     ),
                 )
+            compile_rare_ways(screen, options)
         calibrate(result, "ntc_empirical", screen=screen, options={"ntc_labels": labels})
+
+
+def compile_rare_ways(screen: Any, options: Any) -> None:
+    """Exact tails of tests so sparse that they are inverted, or all their draws listed."""
+    import numpy as np
+
+    from programde.analysis.exact_tails import ExactTails
+    from programde.crt.engine import Task, run_tasks
+    from programde.crt.population import population_of
+
+    for cells in (None, np.arange(12)):
+        population = population_of(screen, cells)
+        # of the first program's highest cells every third: a far tail, and not its very end
+        high = np.argsort(-population.outcome[:, 0])[: screen.n_cells // 40 : 3]
+        task = Task(population, ["rare"], [np.sort(high)], [0])
+        tails = ExactTails((1, screen.n_programs), "both")
+        run_tasks([task], ["rare"], screen.program_names, options, tails)
+        tails.found()
 
 
 def main(names: list[str]) -> None:

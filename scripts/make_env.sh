@@ -30,7 +30,7 @@ echo "making .venv with $("$python" --version) (about 1 GB; once)" >&2
 pip() { .venv/bin/python -m pip --quiet --quiet --disable-pip-version-check --no-input "$@"; }
 pip install --require-hashes -r requirements.lock
 pip install --no-deps --no-build-isolation -e .
-echo "compiling the kernels (a minute or so; once)" >&2
+echo "compiling the kernels (one or two minutes; once)" >&2
 # one sampler to a process: what both need is compiled by whichever comes first
 .venv/bin/python scripts/compile_kernels.py bernoulli_index &
 other=$!

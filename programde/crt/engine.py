@@ -28,7 +28,7 @@ from programde.streams import stream_key
 from programde.threads import worker_count
 
 #: Units per block: shares one pass of the matrix products for standard errors.
-BLOCK = 32
+BLOCK = 64
 
 
 @dataclass(frozen=True)

@@ -169,4 +169,4 @@ class PreparedOLS:
 #: A cell within this of leverage 1 says nothing about the effect.
 _ALONE = 1e-9
 #: Cells per block of the matrix products for standard errors.
-_CELLS = 1024
+_CELLS = 2048

@@ -41,7 +41,7 @@ DOCS = HERE.parent / "docs"
 def arguments(given: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--genes", type=int, default=40, help="genes for ours (default 40)")
+    parser.add_argument("--genes", type=int, default=300, help="genes for ours (default 300)")
     parser.add_argument(
         "--baseline-genes", type=int, default=3, help="genes for the baseline (default 3)"
     )

@@ -28,6 +28,7 @@ from .saddlepoint_strata import (
 
 _GATHER_ABOVE = np.int64(400)  # strata of more light cells than this go on a grid
 _SPAN_SEEN = 1e-4  # a lattice finer than this many standard deviations is none
+_SAME = 1e-9  # values closer than this many standard deviations are the same
 _TOGETHER = 32  # programs whose draws are listed together, which bounds the memory
 _LOOK_AT = 64  # programs without ties among so many cells are no coarse lattice ...
 _FINE_ABOVE = 2000  # ... and with more cells than this a fine one does not matter to screening
@@ -37,37 +38,28 @@ _FINE_ABOVE = 2000  # ... and with more cells than this a fine one does not matt
 def lattice_span(a, first):
     """Span of the lattice on which sums over strata with fixed totals lie; 0 where there is none.
 
-    The smallest difference within a stratum, or half of it, must divide all others.
+    The greatest common divisor of all differences within strata, in standard deviations, by
+    Euclid's algorithm with nearest remainders; the longest difference tells the span best.
     """
-    smallest = np.inf
-    largest = 0.0
-    for g in range(first.size - 1):
-        for i in range(first[g] + 1, first[g + 1]):
-            largest = max(largest, abs(a[i] - a[first[g]]))
-    slack = 1e-9 * largest
-    if not largest > 0.0:
-        return 0.0
+    span = 0.0
+    most = 0.0
     for g in range(first.size - 1):
         for i in range(first[g] + 1, first[g + 1]):
             gap = abs(a[i] - a[first[g]])
-            if gap > slack:
-                smallest = min(smallest, gap)
-    for divisor in (1.0, 2.0):
-        span = smallest / divisor
-        if span < _SPAN_SEEN:
-            return 0.0
-        fits = True
-        for g in range(first.size - 1):
-            for i in range(first[g] + 1, first[g + 1]):
-                steps = (a[i] - a[first[g]]) / span
-                if abs(steps - np.round(steps)) > 1e-6:
-                    fits = False
-                    break
-            if not fits:
-                break
-        if fits:
-            return span
-    return 0.0
+            while gap > _SAME:
+                if span == 0.0:
+                    span, gap = gap, 0.0
+                else:
+                    steps = np.round(gap / span)
+                    rest = abs(gap - steps * span)
+                    if rest <= 1e-5 * span:
+                        if steps > most:
+                            span, most = gap / steps, steps
+                        break
+                    span, gap, most = rest, span, 0.0
+                if span < _SPAN_SEEN:
+                    return 0.0
+    return span
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

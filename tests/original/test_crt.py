@@ -350,10 +350,6 @@ def test_batch_strata_need_a_batch(adata):
 @pytest.mark.parametrize("how", [{}, STRATIFIED], ids=["bernoulli", "stratified"])
 def test_saddlepoint_needs_no_resamples(inputs, how):
     """Against 3,999 draws: |p - raw p| within 4.5 standard errors (seed fixed) plus 1 %."""
-    from programde.analysis.calibrating import CALIBRATIONS
-
-    if "saddlepoint" not in CALIBRATIONS:
-        pytest.skip("the saddlepoint calibration is not registered")
     genes = ["GENE1", "GENE4"]
     given = {"progress": False, "calibration": "saddlepoint", **how}
     exact = pde.run_all_genes_union_crt(inputs, genes, B=0, **given)

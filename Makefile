@@ -54,7 +54,7 @@ ui: env  ## compare runs in the browser: http://127.0.0.1:5000
 	@MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow ui --workers 1 --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port 5000
 
 push: env  ## send what was computed, points of sweeps included, to the DVC remote
-	@$(PYTHON) -m pipeline.repository
+	@$(PYTHON) -m pipeline.sweep.repository
 
 lock: requirements.in  ## renew requirements.lock (needs uv)
 	@uv pip compile requirements.in --universal --python-version 3.11 --generate-hashes \
@@ -66,4 +66,4 @@ clean:  ## delete computed files; the DVC cache and the record of runs stay
 	@find programde pipeline tests scripts benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 clean-sweeps: env  ## delete the workspaces of sweeps and say how much that freed
-	@$(PYTHON) -m pipeline.workspace
+	@$(PYTHON) -m pipeline.sweep.workspace

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.problems import WAYS, Problem, Ready, screen_of, targets_of
-from programde.crt.memory import memory_need
+from programde.crt.memory_need import memory_need
 from programde.screen.store import load_screen, save_screen
 
 

@@ -139,7 +139,8 @@ def memory_lines(found: dict[str, Any]) -> list[str]:
     return [
         f"{found['problem']}, {found['n_jobs']} threads, the whole process with its libraries: "
         f"peak {found['peak'] / 1e9:.2f} GB ({found['before'] / 1e9:.2f} GB with the screen "
-        f"loaded); the formula of `programde/crt/memory.py` gives {found['formula'] / 1e9:.2f} GB.",
+        f"loaded); the formula of `programde/crt/memory_need.py` gives "
+        f"{found['formula'] / 1e9:.2f} GB.",
         "",
     ]
 

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from benchmarks.pieces import PIECES
-from programde.diagnostics import style
+from programde.report import style
 
 COLOURS = (
     style.BLUE,

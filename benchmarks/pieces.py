@@ -24,8 +24,8 @@ from benchmarks.measure import spread
 from benchmarks.problems import Ready, Way
 from programde.calibration import skew_normal
 from programde.crt.engine import Bench
+from programde.crt.max_statistic import max_statistic_p
 from programde.crt.null_summary import summarise
-from programde.crt.omnibus import max_statistic_p
 from programde.screen.screen import Screen, Unit
 from programde.streams import stream_key
 

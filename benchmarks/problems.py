@@ -48,7 +48,7 @@ TINY = Problem("tiny", 1_500, 6, 6, n_resamples=99)
 @functools.lru_cache(maxsize=2)
 def screen_of(problem: Problem) -> Screen:
     """The screen of a problem."""
-    from programde.screen.readers.anndata import screen_from_anndata
+    from programde.io.anndata import screen_from_anndata
     from programde.screen.synthetic import make_sceptre_style_synth
 
     adata = make_sceptre_style_synth(

@@ -15,11 +15,11 @@ from typing import Any
 
 def compile_with(sampler_name: str) -> None:
     """Go through everything that is compiled, with one sampler, as the stages do."""
-    from programde.analysis.calibrating import calibrate
-    from programde.analysis.testing import RunOptions, run_ntc_groups, run_targets
+    from programde.analysis.calibrate import calibrate
+    from programde.analysis.targets import RunOptions, run_ntc_groups, run_targets
     from programde.crt.samplers import make_sampler
     from programde.crt.statistics import make_statistic
-    from programde.screen.readers.anndata import screen_from_anndata
+    from programde.io.anndata import screen_from_anndata
     from programde.screen.store import load_screen, save_screen
     from programde.screen.synthetic import make_sceptre_style_synth
 
@@ -53,9 +53,9 @@ def compile_rare_ways(screen: Any, options: Any) -> None:
     """Exact tails of tests so sparse that they are inverted, or all their draws listed."""
     import numpy as np
 
-    from programde.analysis.exact_tails import ExactTails
     from programde.crt.engine import Task, run_tasks
     from programde.crt.population import population_of
+    from programde.tails.units import ExactTails
 
     for cells in (None, np.arange(12)):
         population = population_of(screen, cells)

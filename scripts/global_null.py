@@ -55,8 +55,8 @@ def write_csv(table: pd.DataFrame, path: Path, index: bool) -> None:
 
 
 def main() -> int:
-    from programde.diagnostics.qq_plots import qq_panel
-    from programde.diagnostics.style import save_png
+    from programde.report.qq_plots import qq_panel
+    from programde.report.style import save_png
 
     given = options()
     pde.limit_threading()

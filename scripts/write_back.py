@@ -7,9 +7,9 @@ import sys
 import warnings
 from pathlib import Path
 
-from pipeline.io import read_table
+from pipeline.files import read_table
 from programde.errors import InputError, ProgramDEError, ProgramDEWarning
-from programde.screen.write_back import write_back_file
+from programde.io.write_back import write_back_file
 
 
 def main(arguments: list[str] | None = None) -> int:

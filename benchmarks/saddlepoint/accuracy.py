@@ -25,9 +25,9 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from programde.calibration.saddlepoint import BRANCHES, moment_skew_normal
 from programde.calibration.skew_normal import skew_normal_from_moments
 from programde.progress import Progress
+from programde.tails.exact import BRANCHES, moment_skew_normal
 
 from .draws import bernoulli_draws, log_symmetric, stratified_draws, walker
 from .problem import (

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from benchmarks.pages import table
-from programde.diagnostics import style
+from programde.report import style
 
 #: (smallest number of treated cells, hits of the truth, lowest and highest ratio)
 TARGETS = ((15, 1000, 0.9, 1.1), (1, 200, 0.8, 1.25))

@@ -29,13 +29,13 @@ from scipy.stats import chi2
 from threadpoolctl import threadpool_limits
 
 from benchmarks.pages import table
-from programde.analysis.exact_tails import tails_of
 from programde.crt.engine import Bench, RunOptions
 from programde.crt.population import Population
 from programde.crt.samplers import make_sampler
 from programde.crt.statistics import make_statistic
 from programde.progress import Progress
 from programde.streams import stream_key
+from programde.tails.units import tails_of
 
 from .accuracy_report import update
 

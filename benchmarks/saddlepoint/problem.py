@@ -14,7 +14,7 @@ from scipy.optimize import brentq
 from scipy.special import expit
 from scipy.stats import rankdata
 
-from programde.calibration.saddlepoint import Tails, bernoulli_tails, stratified_tails
+from programde.tails.exact import Tails, bernoulli_tails, stratified_tails
 
 OUTCOMES = ("normal", "heavy", "real")
 STATISTICS = ("ols", "utest")

@@ -22,14 +22,14 @@ from benchmarks.measure import machine
 from benchmarks.pages import table
 from benchmarks.problems import REFERENCE, TINY, Problem, screen_of, targets_of
 from programde.calibration import skew_normal
-from programde.calibration.saddlepoint import BRANCHES, bernoulli_tails, stratified_tails
-from programde.calibration.saddlepoint_bernoulli import BernoulliSums
-from programde.calibration.saddlepoint_stratified import StratifiedSums
 from programde.crt.engine import Bench, RunOptions
 from programde.crt.null_summary import summarise
 from programde.crt.population import population_of
 from programde.crt.samplers import make_sampler
 from programde.crt.statistics import make_statistic
+from programde.tails.bernoulli import BernoulliSums
+from programde.tails.exact import BRANCHES, bernoulli_tails, stratified_tails
+from programde.tails.permutation import StratifiedSums
 
 from .accuracy_report import update
 

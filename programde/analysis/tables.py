@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from programde.analysis.calibrating import Calibrated, raw_p
+from programde.analysis.calibrate import Calibrated, raw_p
+from programde.calibration.acat import acat
 from programde.calibration.fdr import benjamini_hochberg, storey
-from programde.calibration.omnibus import acat
 from programde.crt.results import CRTResult
 from programde.errors import check_choice
 

@@ -15,9 +15,9 @@ from typing import Any
 
 import pandas as pd
 
+from programde.controls.comparison import UnitTests
 from programde.controls.guide_sets import NTCSplit, disjoint_layers
 from programde.controls.options import EmpiricalNullOptions
-from programde.controls.unit_tests import UnitTests
 
 
 def crossfit_tables(

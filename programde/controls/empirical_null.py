@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from programde.controls.comparison import UnitTests
 from programde.controls.crossfit import crossfit_tables
 from programde.controls.exchange import GuideExchange
 from programde.controls.groups import default_group_size, group_unit_name, ntc_columns
@@ -24,11 +25,10 @@ from programde.controls.guide_sets import (
     sample_ntc_pseudogenes_with_replacement,
     split_ntc_units,
 )
+from programde.controls.guide_summaries import Stratum, summarise_stratum
+from programde.controls.null_tables import EmpiricalNull, as_tables
 from programde.controls.options import EmpiricalNullOptions
 from programde.controls.pseudogenes import compare_with_pseudogenes
-from programde.controls.results import EmpiricalNull, as_tables
-from programde.controls.summaries import Stratum, summarise_stratum
-from programde.controls.unit_tests import UnitTests
 from programde.crt.propensity import PropensityModel
 from programde.errors import InputError, nearest, some, tell
 from programde.screen.covariates import batch_labels

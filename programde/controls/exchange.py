@@ -56,12 +56,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from programde.controls.guide_sets import distinct_sets
-from programde.controls.matching import Match, match_units, matching_grid
-from programde.controls.options import EmpiricalNullOptions
-from programde.controls.summaries import Stratum
-from programde.controls.t_form import t_form
-from programde.controls.unit_tests import (
+from programde.controls.comparison import (
     UnitTests,
     counts_of,
     counts_of_sets,
@@ -69,6 +64,11 @@ from programde.controls.unit_tests import (
     inverse_variance,
     log_sum_exp,
 )
+from programde.controls.guide_sets import distinct_sets
+from programde.controls.guide_summaries import Stratum
+from programde.controls.matching import Match, match_units, matching_grid
+from programde.controls.options import EmpiricalNullOptions
+from programde.controls.t_form import t_form
 from programde.progress import Progress
 from programde.streams import generator
 from programde.threads import worker_count

@@ -13,11 +13,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from programde.controls.combine import stouffer
+from programde.calibration.combine import stouffer
+from programde.controls.comparison import Counts, UnitTests, counts_of, inverse_variance
+from programde.controls.guide_summaries import Stratum
 from programde.controls.matching import match_units, matching_grid
 from programde.controls.options import EmpiricalNullOptions
-from programde.controls.summaries import Stratum
-from programde.controls.unit_tests import Counts, UnitTests, counts_of, inverse_variance
 
 #: Pseudo-genes wanted per target where the options leave it open.
 MIN_UNITS = 50

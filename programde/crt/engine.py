@@ -4,7 +4,7 @@ Per unit: propensity -> law -> sums of B resamples -> null statistics -> a fixed
 Blocks of units are shared out to threads; the compiled kernels release the GIL and all threads
 read the same arrays. A unit's result depends on (seed, unit name) and its population alone.
 
-Memory: `programde.crt.memory`.
+Memory: `programde.crt.memory_need`.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from programde.crt.max_statistic import max_statistic_p
 from programde.crt.null_summary import NullSummary, summarise
-from programde.crt.omnibus import max_statistic_p
 from programde.crt.population import Population
 from programde.crt.propensity import PropensityModel, PropensitySolver, call_propensity
 from programde.crt.results import CRTResult, ResultTable

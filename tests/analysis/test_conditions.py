@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from scipy.stats import false_discovery_control
 
-from programde.analysis import testing
-from programde.analysis.calibrating import calibrate
+from programde.analysis import targets as testing
+from programde.analysis.calibrate import calibrate
 from programde.analysis.tables import ntc_table, omnibus_table, results_table
-from programde.analysis.testing import (
+from programde.analysis.targets import (
     RunOptions,
     condition_levels,
     run_ntc_groups,

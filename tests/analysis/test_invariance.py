@@ -16,13 +16,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from programde.analysis.calibrating import calibrate
+from programde.analysis.calibrate import calibrate
 from programde.analysis.tables import results_table
-from programde.analysis.testing import RunOptions, run_targets
+from programde.analysis.targets import RunOptions, run_targets
 from programde.crt.samplers import Bernoulli, StratifiedPermutation
 from programde.crt.statistics import OLS, UTest
 from programde.errors import ProgramDEWarning
-from programde.screen.readers.anndata import screen_from_anndata
+from programde.io.anndata import screen_from_anndata
 from tests.screen.small_screens import small_adata
 
 SEEDS = st.integers(0, 2**32 - 1)

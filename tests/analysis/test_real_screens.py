@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from programde.analysis.testing import RunOptions, run_ntc_groups, run_targets
+from programde.analysis.targets import RunOptions, run_ntc_groups, run_targets
 from programde.calibration.empirical import empirical_p
 from programde.crt.samplers import Bernoulli, StratifiedPermutation
 from programde.crt.statistics import OLS, UTest
 from programde.errors import ProgramDEWarning
-from programde.screen.readers.anndata import read_h5ad
+from programde.io.anndata import read_h5ad
 from tests.real_screens import real_screen
 
 NTC = "non-targeting"

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from scipy.stats import false_discovery_control, norm
 
-from programde.analysis.calibrating import CALIBRATIONS, Calibrated, calibrate, raw_p
+from programde.analysis.calibrate import CALIBRATIONS, Calibrated, calibrate, raw_p
 from programde.analysis.tables import adjust_p, ntc_table, omnibus_table, results_table
-from programde.analysis.testing import RunOptions, run_ntc_groups, run_targets
+from programde.analysis.targets import RunOptions, run_ntc_groups, run_targets
 from programde.calibration.empirical import empirical_p
-from programde.calibration.saddlepoint_formulas import BRANCHES
 from programde.crt.samplers import Bernoulli
 from programde.crt.statistics import OLS, UTest
 from programde.errors import OptionError
+from programde.tails.formulas import BRANCHES
 from tests.crt.small import screen_of
 
 COLUMNS = [

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from programde.controls.combine import fisher
+from programde.calibration.combine import fisher
 from programde.controls.exchange import GuideExchange
 from programde.controls.exchange_kernel import TIE, count_exchanges
+from programde.controls.guide_summaries import Stratum, Sums
 from programde.controls.matching import MatchingOptions
 from programde.controls.options import EmpiricalNullOptions
-from programde.controls.summaries import Stratum, Sums
 
 LOOSE = MatchingOptions(n_n1_bins=1, n_d_bins=1)
 

@@ -14,8 +14,8 @@ from programde.controls.guide_sets import (
     sample_ntc_pseudogenes_with_replacement,
     split_ntc_units,
 )
-from programde.diagnostics.metrics import calibration_metrics
 from programde.errors import InputError, OptionError
+from programde.report.metrics import calibration_metrics
 
 NAMES = [f"n{i:02d}" for i in range(30)]
 

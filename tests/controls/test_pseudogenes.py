@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from programde.controls.combine import stouffer
+from programde.calibration.combine import stouffer
 from programde.controls.empirical_null import run_ntc_empirical_null
 from programde.controls.guide_sets import sample_ntc_pseudogenes_with_replacement
 from programde.controls.pseudogenes import empirical_pvals_vs_ntc

@@ -12,9 +12,9 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from programde.analysis.testing import RunOptions, run_targets
+from programde.analysis.targets import RunOptions, run_targets
 from programde.crt.kernels import random_numbers as rn
-from programde.crt.memory import BASE, memory_need
+from programde.crt.memory_need import BASE, memory_need
 from programde.crt.population import population_of
 from programde.crt.propensity import PropensitySolver
 from programde.crt.samplers import Bernoulli, StratifiedPermutation

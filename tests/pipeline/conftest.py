@@ -16,22 +16,22 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from pipeline.io import read_json
-from pipeline.repository import dvc_repository
-from pipeline.stage import STAGE_LOG
+from pipeline.files import read_json
+from pipeline.stages.entry import STAGE_LOG
+from pipeline.sweep.repository import dvc_repository
 
 if TYPE_CHECKING:
-    from pipeline.sweep import Outcome
-    from pipeline.tracking import Tracking
+    from pipeline.sweep.driver import Outcome
+    from pipeline.sweep.tracking import Tracking
 
 ROOT = Path(__file__).parents[2]
 
 FAKE_STAGE = """
 import json
 from pathlib import Path
-from pipeline.config import FREE
-from pipeline.io import write_json, write_text
-from pipeline.stage import stage
+from pipeline.config.resolve import FREE
+from pipeline.files import write_json, write_text
+from pipeline.stages.entry import stage
 from programde.errors import InputError
 
 NAME, READS, WRITES = {name!r}, {reads!r}, {writes!r}
@@ -177,7 +177,7 @@ class Project:
 
     def sweep(self, *arguments: str) -> Sweep:
         """Run the driver in this process, which saves importing MLflow again and again."""
-        from pipeline import sweep
+        from pipeline.sweep import driver as sweep
 
         out, err = io.StringIO(), io.StringIO()
         with pytest.MonkeyPatch.context() as patch:
@@ -192,7 +192,7 @@ class Project:
 
     def outcomes(self) -> list[Outcome]:
         """How the points of the newest sweep ended."""
-        from pipeline.sweep import Outcome
+        from pipeline.sweep.driver import Outcome
 
         runs = (self.folder / "sweeps" / "runs").iterdir()
         newest = max(runs, key=lambda path: (path / "sweep.json").stat().st_mtime_ns)
@@ -200,7 +200,7 @@ class Project:
 
     def tracking(self) -> Tracking:
         """The record of the points."""
-        from pipeline.tracking import Tracking
+        from pipeline.sweep.tracking import Tracking
 
         return Tracking(self.folder, "sqlite:///mlflow.db", "programDE")
 
@@ -223,7 +223,7 @@ def build(folder: Path, stages: dict[str, tuple[list[str], list[str], list[str]]
     (fake / "__init__.py").touch()
     entries: dict[str, dict] = {
         "compose": {
-            "cmd": "python -m pipeline.compose",
+            "cmd": "python -m pipeline.stages.compose",
             "deps": ["conf"],
             "outs": [
                 {"params.yaml": {"cache": False, "persist": True}},
@@ -256,7 +256,7 @@ def project(tmp_path: Path) -> Project:
 @pytest.fixture(scope="session")
 def empty_record(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty MLflow database; making one takes seconds."""
-    from pipeline.tracking import Tracking
+    from pipeline.sweep.tracking import Tracking
 
     folder = tmp_path_factory.mktemp("record")
     tracking = Tracking(folder, "sqlite:///mlflow.db", "other")

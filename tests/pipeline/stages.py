@@ -29,10 +29,10 @@ def run_stage(patch: pytest.MonkeyPatch, folder: Path, stage: str, *words: str) 
     SystemExit
         As the command leaves with a status.
     """
-    module = importlib.import_module(f"pipeline.{stage}")
+    module = importlib.import_module(f"pipeline.stages.{stage}")
     with patch.context() as here:
         here.chdir(folder)
-        here.setattr(sys, "argv", [f"pipeline/{stage}.py", *words])
+        here.setattr(sys, "argv", [f"pipeline/stages/{stage}.py", *words])
         here.setattr("warnings.showwarning", None)  # the stage sets its own; this puts it back
         here.setenv("HYDRA_FULL_ERROR", "1")
         here.setenv("CI", "true")

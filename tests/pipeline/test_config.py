@@ -11,9 +11,9 @@ from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from pipeline.config import FOLDER, resolve, select
-from pipeline.explain import compose_config, explain
-from pipeline.schema import KINDS, register
+from pipeline.config.explain import compose_config, explain
+from pipeline.config.resolve import FOLDER, resolve, select
+from pipeline.config.schema import KINDS, register
 from programde.errors import ProgramDEError
 
 ROOT = Path(__file__).parents[2]

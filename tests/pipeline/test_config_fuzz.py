@@ -12,9 +12,9 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from pipeline.config import resolve
-from pipeline.explain import compose_config, explain
-from pipeline.schema import register
+from pipeline.config.explain import compose_config, explain
+from pipeline.config.resolve import resolve
+from pipeline.config.schema import register
 from programde.errors import ProgramDEError
 
 from .test_config import CONF

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-import pipeline.paths
-from pipeline.stage import declared_keys
-from pipeline.workspace import Plan
+import pipeline.stages.paths
+from pipeline.stages.entry import declared_keys
+from pipeline.sweep.workspace import Plan
 
 ROOT = Path(__file__).parents[2]
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
@@ -106,15 +106,17 @@ def outputs(stage: str) -> list[str]:
 
 
 def test_outputs_are_those_of_paths() -> None:
-    named = {str(value) for value in vars(pipeline.paths).values() if isinstance(value, Path)}
+    named = {
+        str(value) for value in vars(pipeline.stages.paths).values() if isinstance(value, Path)
+    }
     made = {out for stage in STAGES if stage != "compose" for out in outputs(stage)}
     assert made == named
 
 
 def test_stages_declare_keys_that_exist() -> None:
-    from pipeline.config import resolve, select
-    from pipeline.explain import compose_config
-    from pipeline.schema import register
+    from pipeline.config.explain import compose_config
+    from pipeline.config.resolve import resolve, select
+    from pipeline.config.schema import register
 
     register()
     params = resolve(compose_config(ROOT / "conf", []))

@@ -10,7 +10,7 @@ import pytest
 from submitit.core.core import Job
 from submitit.core.utils import UncompletedJobError
 
-from pipeline.launching import patience, scheduled, watching
+from pipeline.sweep.launching import patience, scheduled, watching
 
 
 def test_which_launchers_are_schedulers() -> None:

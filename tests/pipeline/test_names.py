@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.io import read_table, write_table
+from pipeline.files import read_table, write_table
 
 from .stages import ROOT, STAGES, project_folder, run_stage
 from .test_report_contents import QUICK, one_guide_screen

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from anndata import AnnData
 
-from pipeline.io import read_json
+from pipeline.files import read_json
 
 from .stages import STAGES, project_folder, run_stage
 

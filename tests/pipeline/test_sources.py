@@ -14,14 +14,14 @@ import pytest
 from anndata import AnnData
 
 from programde.crt.results import CRTResult
-from tests.real_screens import real_screen
-from tests.screen.conversions import (
+from tests.io.conversions import (
     guide_modality,
     one_modality,
     program_names,
     write_cnmf,
     write_tables,
 )
+from tests.real_screens import real_screen
 
 from .stages import ROOT, STAGES, project_folder, run_stage
 

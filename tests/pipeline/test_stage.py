@@ -11,8 +11,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.io import read_json, replacing, replacing_folder, write_json, write_table, write_text
-from pipeline.stage import STAGE_LOG, Options, _hold_the_folder, declared_keys
+from pipeline.files import (
+    read_json,
+    replacing,
+    replacing_folder,
+    write_json,
+    write_table,
+    write_text,
+)
+from pipeline.stages.entry import STAGE_LOG, Options, _hold_the_folder, declared_keys
 
 from .conftest import Project
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from pipeline import sweep
-from pipeline.points import Point, Settings, expand, read_request, share_cores
-from pipeline.schema import register
-from pipeline.tracking import PARENT_TAG, _run_name
+from pipeline.config.schema import register
+from pipeline.sweep import driver as sweep
+from pipeline.sweep.points import Point, Settings, expand, read_request, share_cores
+from pipeline.sweep.tracking import PARENT_TAG, _run_name
 
 from .conftest import SHORT, Project
 
@@ -199,7 +199,7 @@ def test_names_in_the_record() -> None:
 @pytest.mark.slow
 def test_points_that_a_sweeper_thinks_of(swept: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """Other sweepers than Hydra's grid propose points while the sweep goes on."""
-    monkeypatch.setattr("pipeline.sweep.GRID", "none of Hydra's")
+    monkeypatch.setattr("pipeline.sweep.driver.GRID", "none of Hydra's")
     done = swept.sweep("-m", "report.n_boot=5,0")
     assert [outcome.state for outcome in swept.outcomes()] == ["computed", "failed"]
     assert "report.n_boot=0 is out of range" in done.err

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config import resolve
-from pipeline.explain import compose_config
-from pipeline.repository import dvc_repository, push
-from pipeline.schema import register
-from pipeline.workspace import Plan, _reason, clean, driving, lay_out, locked, snapshot
+from pipeline.config.explain import compose_config
+from pipeline.config.resolve import resolve
+from pipeline.config.schema import register
+from pipeline.sweep.repository import dvc_repository, push
+from pipeline.sweep.workspace import Plan, _reason, clean, driving, lay_out, locked, snapshot
 from programde.errors import OptionError
 
 from .conftest import STAGES, Project
@@ -89,7 +89,7 @@ def test_a_lock_keeps_others_out(project: Project) -> None:
 def test_why_a_stage_failed(tmp_path: Path) -> None:
     """Its own words where it had any; who takes the memory leaves none."""
     log = tmp_path / "executed.jsonl"
-    killed = ValueError("failed to run: python -m pipeline.crt, exited with -9")
+    killed = ValueError("failed to run: python -m pipeline.stages.crt, exited with -9")
     assert _reason("crt", log, killed) == (
         "stage crt: killed by the system, most likely for want of memory"
     )

@@ -7,20 +7,20 @@ import pandas as pd
 import pytest
 
 from programde.errors import InputError, ProgramDEWarning
-from programde.screen.readers.anndata import read_h5ad, screen_from_anndata
-from programde.screen.readers.cnmf import read_cnmf
-from programde.screen.readers.guide_tables import read_guide_tables
-from programde.screen.readers.mudata import read_h5mu
+from programde.io.anndata import read_h5ad, screen_from_anndata
+from programde.io.cnmf import read_cnmf
+from programde.io.guide_tables import read_guide_tables
+from programde.io.mudata import read_h5mu
 from programde.screen.store import load_screen, save_screen
-from tests.screen.conversions import (
+from tests.io.conversions import (
     guide_modality,
     one_modality,
     program_names,
     write_cnmf,
     write_tables,
 )
+from tests.io.test_readers import COLUMNS, ORDER, SAME, write_h5mu
 from tests.screen.small_screens import small_adata
-from tests.screen.test_readers import COLUMNS, ORDER, SAME, write_h5mu
 
 
 def with_condition():

@@ -8,12 +8,12 @@ import pytest
 from scipy import sparse
 
 from programde.errors import ProgramDEError
+from programde.io.anndata import read_h5ad, screen_from_anndata
+from programde.io.cnmf import cnmf_usage
+from programde.io.guide_tables import read_guide_tables
+from programde.io.text_tables import read_table
 from programde.screen.composition import Floor
-from programde.screen.readers.anndata import read_h5ad, screen_from_anndata
-from programde.screen.readers.cnmf import cnmf_usage
-from programde.screen.readers.guide_tables import read_guide_tables
-from programde.screen.readers.tables import read_table
-from tests.screen.conversions import write_cnmf, write_tables
+from tests.io.conversions import write_cnmf, write_tables
 from tests.screen.small_screens import small_adata
 
 KEYS = ["usage_key", "covar_key", "guide_assignment_key", "guide_names_key", "guide2gene_key"]

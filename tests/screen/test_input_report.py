@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from programde.errors import ProgramDEWarning
+from programde.io.anndata import screen_from_anndata
 from programde.screen.input_report import at_floor, condition_number, input_report
-from programde.screen.readers.anndata import screen_from_anndata
 from tests.screen.small_screens import small_adata
 
 

@@ -8,10 +8,10 @@ from hypothesis.extra import numpy as hnp
 from scipy import sparse
 
 from programde.errors import InputError
+from programde.io.anndata import screen_from_anndata
 from programde.screen.composition import Floor, check_usage, clr, floor_and_close, floor_value
 from programde.screen.covariates import encode_covariates, independent_columns
 from programde.screen.guides import to_csc_matrix
-from programde.screen.readers.anndata import screen_from_anndata
 from tests.screen.small_screens import small_adata
 
 QUICK = settings(

@@ -6,14 +6,14 @@ import anndata
 import numpy as np
 import pytest
 
+from programde.io.anndata import read_h5ad
+from programde.io.cnmf import read_cnmf
+from programde.io.mudata import read_h5mu
 from programde.screen.composition import Floor
 from programde.screen.input_report import input_report
-from programde.screen.readers.anndata import read_h5ad
-from programde.screen.readers.cnmf import read_cnmf
-from programde.screen.readers.mudata import read_h5mu
+from tests.io.conversions import guide_modality, one_modality, write_cnmf, write_tables
 from tests.real_screens import real_screen
 from tests.screen.compare import assert_same_screen
-from tests.screen.conversions import guide_modality, one_modality, write_cnmf, write_tables
 
 FLOOR = Floor("positive_quantile")
 

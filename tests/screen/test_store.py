@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from programde.errors import InputError
-from programde.screen.readers.anndata import screen_from_anndata
+from programde.io.anndata import screen_from_anndata
 from programde.screen.store import load_screen, save_screen, screen_arrays, screen_from_arrays
 from tests.screen.small_screens import small_adata
 

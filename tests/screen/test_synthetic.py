@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from programde.errors import OptionError, ProgramDEWarning
-from programde.screen.readers.anndata import screen_from_anndata
+from programde.io.anndata import screen_from_anndata
 from programde.screen.synthetic import builtin_screen, make_sceptre_style_synth, true_effects
 
 SIZES = {"N": 3000, "K": 8, "n_target_genes": 12, "guides_per_gene": 3}

@@ -18,7 +18,7 @@ import numpy as np
 
 from programde.crt.population import Population
 from programde.crt.statistics.linearised import Linearised
-from programde.crt.statistics.sums import sum_rows
+from programde.crt.statistics.treated_sums import sum_rows
 
 #: x is collinear with the covariates where d <= COLLINEAR * n1, observed and drawn alike; float32
 #: sums know d to about a tenth of that.

@@ -18,7 +18,7 @@ import numpy as np
 
 from programde.crt.population import Population
 from programde.crt.statistics.linearised import Linearised
-from programde.crt.statistics.sums import sum_rows
+from programde.crt.statistics.treated_sums import sum_rows
 from programde.errors import check_choice
 
 

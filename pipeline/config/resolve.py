@@ -1,0 +1,123 @@
+"""From a composed configuration to the one that params.yaml holds, or to one clear line.
+
+`resolve` checks every key and separates from the rest what says nothing about *what* is computed,
+and on which therefore no stage depends:
+
+* `compute`: this machine's workers;
+* `tracking`: where sweeps are recorded;
+* `inputs`: where the files that come in lie on this machine. What they hold is told by
+  `data.fingerprint`, so that a stage reruns when a file changes and does not when it moves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from pipeline.config.checking import typed
+from pipeline.config.fingerprint import fingerprint
+from pipeline.config.schema import BESIDE, KINDS
+from programde.errors import InputError, OptionError
+
+#: Sections that change no result: every stage may read them, none declares them.
+FREE = ("compute", "inputs", "tracking")
+#: The one path that is a folder, cNMF's.
+FOLDER = "folder"
+
+
+def project_root() -> Path:
+    """The folder that holds dvc.yaml and conf/, from which every command is run."""
+    here = Path.cwd()
+    if not (here / "dvc.yaml").is_file() or not (here / "conf").is_dir():
+        raise InputError(f"{here} holds no dvc.yaml and conf/: run this from the project's folder")
+    return here
+
+
+def resolve(config: DictConfig) -> dict[str, Any]:
+    """The configuration as params.yaml holds it.
+
+    Parameters
+    ----------
+    config
+        Composed by Hydra, from conf/ or from a params.yaml.
+
+    Returns
+    -------
+    dict
+        Plain values. Under `data`, the paths are replaced by `fingerprint`; they are in `inputs`.
+
+    Raises
+    ------
+    OptionError
+        A key or value that is not allowed.
+    InputError
+        A file that does not exist or cannot be read.
+    """
+    known = config.get("inputs")
+    if known is not None and not isinstance(known, DictConfig):
+        raise OptionError(f"inputs={known} is not allowed: it follows from the paths of data")
+    given = OmegaConf.create({k: config._get_node(k) for k in config if k not in BESIDE})
+    if known is not None:  # from a params.yaml: put the paths back where they are checked
+        marks = given.data.pop("fingerprint", OmegaConf.create({}))
+        absent = dict.fromkeys(_paths_of(str(given.data.get("kind"))))
+        given.data = OmegaConf.merge(given.data, absent, known)
+    plain = typed(given)
+
+    data = plain["data"]
+    given_paths = {key: data.pop(key) for key in _paths_of(data["kind"])}
+    inputs = {
+        key: str(Path(where).expanduser().resolve())
+        for key, where in given_paths.items()
+        if where is not None
+    }
+    for key, where in inputs.items():
+        if not Path(where).exists():
+            raise InputError(f"data.{key}={where} does not exist; give an existing file")
+        if Path(where).is_dir() and key != FOLDER:
+            raise InputError(f"data.{key}={where} is a folder; give a file")
+    if known is not None:
+        prints = {str(key): str(mark) for key, mark in marks.items()}
+    else:
+        prints = {key: fingerprint(_read_there(key, where, data)) for key, where in inputs.items()}
+    if prints:
+        data["fingerprint"] = prints
+    return {**plain, "inputs": inputs}
+
+
+def _read_there(key: str, where: str, data: dict[str, Any]) -> Path:
+    """The file that is read: of cNMF's folder, which may be large, that of one K and threshold."""
+    if key != FOLDER:
+        return Path(where)
+    from programde.io.cnmf import find_usages
+
+    return find_usages(where, data["k"], data["density_threshold"], data["name"])
+
+
+def _paths_of(kind: str) -> list[str]:
+    """The keys of a kind of data that name files."""
+    cls = KINDS["data"].get(kind)
+    return [] if cls is None else [f.name for f in fields(cls) if f.metadata.get("path")]
+
+
+def select(params: dict[str, Any], keys: Iterable[str]) -> dict[str, Any]:
+    """The part of a configuration that some dotted keys name.
+
+    Raises
+    ------
+    KeyError
+        A key that the configuration does not hold.
+    """
+    chosen: dict[str, Any] = {}
+    for key in keys:
+        source: Any = params
+        target = chosen
+        *parents, last = key.split(".")
+        for parent in parents:
+            source = source[parent]
+            target = target.setdefault(parent, {})
+        target[last] = source[last]
+    return chosen

@@ -1,0 +1,195 @@
+"""Stage calibrate: from null summaries to calibrated p-values, q-values and the results table."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline.files import replacing_folder, write_table
+from pipeline.stages.crossfit_files import save_crossfit
+from pipeline.stages.entry import Options, stage
+from pipeline.stages.options import comparison, group_options, n_jobs, progress, run_options
+from pipeline.stages.paths import (
+    ACROSS,
+    CROSSFIT,
+    CRT,
+    NTC_NULL,
+    NTC_P_VALUES,
+    OMNIBUS,
+    RESULTS,
+    RESULTS_CSV,
+)
+from pipeline.stages.paths import SCREEN as SCREEN_FOLDER
+from programde.analysis.across_conditions import across_conditions
+from programde.analysis.calibrate import Calibrated, calibrate, raw_p
+from programde.analysis.tables import ntc_table, omnibus_table, results_table
+from programde.analysis.targets import NTCNull, run_ntc_groups, run_targets
+from programde.controls.empirical_null import ntc_empirical_null
+from programde.controls.groups import ntc_columns
+from programde.controls.options import EmpiricalNullOptions
+from programde.crt.plan import choose_control
+from programde.crt.results import CRTResult
+from programde.errors import InputError, OptionError, ProgramDEWarning
+from programde.screen.screen import Screen
+from programde.screen.store import load_screen
+from programde.tails.units import NoExactTails
+
+#: Kind of the p-values of control groups that are combined over conditions.
+OVER_CONDITIONS = "over_conditions"
+
+Revisit = Callable[[Any], object]
+
+
+def revisits(screen: Screen, o: Options) -> tuple[Revisit, Revisit]:
+    """For calibrations that need each unit's law: the targets and the control groups, no draws."""
+    options = run_options(o, 0)
+
+    def targets(visit: Any) -> object:
+        with warnings.catch_warnings():  # given by stage crt
+            warnings.simplefilter("ignore", ProgramDEWarning)
+            return run_targets(screen, options, unit=o.analysis.unit, visit=visit, **comparison(o))
+
+    def groups(visit: Any) -> object:
+        return run_ntc_groups(
+            screen, options, seed=o.seed, visit=visit, **comparison(o), **group_options(o)
+        )
+
+    return targets, groups
+
+
+def check_comparison(screen: Screen, o: Options) -> None:
+    """Effect and p-value of a row must belong to one comparison; asked before the long work."""
+    if o.calibrate.kind != "ntc_empirical":
+        return
+    chosen = choose_control(screen, o.analysis.control, o.data.ntc_labels)
+    if chosen.kind != "complement":
+        raise OptionError(
+            f"analysis.control={o.analysis.control} took {chosen.kind} ({chosen.reason}), but "
+            "calibrate=ntc_empirical compares with all other cells: "
+            "choose analysis.control=complement or calibrate=saddlepoint"
+        )
+
+
+def own_options(o: Options) -> dict[str, Any]:
+    """The options of the calibration itself."""
+    options = o.calibrate.as_dict()
+    options.pop("kind")
+    if o.calibrate.kind == "ntc_empirical":
+        options |= {"ntc_labels": o.data.ntc_labels, "seed": o.seed}
+        options |= {"n_jobs": n_jobs(o), "progress": progress()}
+    return options
+
+
+def control_p_values(controls: CRTResult, side: str, revisit: Revisit) -> dict[str, np.ndarray]:
+    """P-values of the control groups, of every kind that is at hand, by kind."""
+    kinds: dict[str, np.ndarray] = {}
+    if controls.null.n_draws > 0:
+        kinds["raw"] = raw_p(controls, side)
+        kinds["skew_normal"] = calibrate(controls, "skew_normal", side).p_value
+    with contextlib.suppress(NoExactTails):  # a sampler may come without
+        kinds["saddlepoint"] = calibrate(controls, "saddlepoint", side, revisit).p_value
+    return kinds
+
+
+def with_holdout(table: pd.DataFrame, calibrated: Calibrated) -> pd.DataFrame:
+    """The control p-values and, against the NTC guides themselves, those of held-out ones."""
+    crossfit = getattr(calibrated.evidence, "crossfit", None)
+    if not crossfit:
+        return table
+    held_out = crossfit["meta"]["pvals_holdout"].rename_axis(index="group", columns="program")
+    rows = held_out.stack(future_stack=True).rename(calibrated.method).reset_index()
+    # sets that share guides are no independent evidence: those of one layer share none
+    rows["partition"] = rows["group"].map(crossfit["meta"]["layer_holdout"])
+    rows["group"] = rows["group"].astype(str)
+    return pd.concat([table, rows.assign(condition="")], ignore_index=True)
+
+
+def with_combined(
+    table: pd.DataFrame, controls: NTCNull, p_value: np.ndarray, results: pd.DataFrame, side: str
+) -> pd.DataFrame:
+    """The control p-values and, where targets are combined over conditions, controls likewise."""
+    if "condition" not in results or side != "both":
+        return table
+    unnamed = np.full(p_value.shape, "", dtype=object)
+    groups = results_table(controls.result, Calibrated("", p_value, unnamed))
+    across = across_conditions(groups).rename(columns={"gene": "group", "p_value": OVER_CONDITIONS})
+    across = across[["group", "program", OVER_CONDITIONS]].assign(condition="")
+    parts = [
+        across[across["group"].isin(partition.values())].assign(partition=number)
+        for number, partition in enumerate(controls.partitions)
+    ]
+    return pd.concat([table, *parts], ignore_index=True)
+
+
+def held_out_controls(
+    screen: Screen, calibrated: Calibrated, o: Options
+) -> tuple[dict[str, Any] | None, str]:
+    """The cross-fit of the NTC guides, where there are enough; else None and why not."""
+    if o.calibrate.kind == "ntc_empirical":
+        made = getattr(calibrated.evidence, "crossfit", None)
+        return made, "" if made else "not asked for: calibrate.crossfit=False"
+    n_guides = len(ntc_columns(screen.guide_names, screen.guide_to_target, o.data.ntc_labels))
+    if n_guides < o.crossfit.min_guides:
+        least = o.crossfit.min_guides
+        return None, f"{n_guides} non-targeting guides, fewer than crossfit.min_guides={least}"
+    options = EmpiricalNullOptions(
+        ntc_labels=tuple(o.data.ntc_labels),
+        batch_mode="pooled" if screen.batch is None else "meta",
+        n_ntc_units=o.crossfit.n_ntc_units,
+        n_holdout_units=o.crossfit.n_holdout_units,
+        min_treated=o.analysis.min_treated,
+        min_control=o.analysis.min_control,
+    )
+    how = {"seed": o.seed, "crossfit": True, "n_jobs": n_jobs(o), "progress": progress()}
+    try:
+        return ntc_empirical_null(screen, None, options, **how).crossfit, ""
+    except InputError as error:  # a screen may serve for all else and not for this
+        return None, str(error)
+
+
+def with_targets(results: pd.DataFrame, screen: Screen, unit: str) -> pd.DataFrame:
+    """The table with the target of each unit beside it, where units are single guides."""
+    if unit == "guide":
+        targets = results["gene"].map(dict(screen.guide_to_target))
+        results.insert(list(results.columns).index("gene") + 1, "target", targets)
+    return results
+
+
+def combined(results: pd.DataFrame, side: str, adjust: str) -> pd.DataFrame:
+    """Evidence over conditions; a header without rows where there are none, or one-sided ones."""
+    if "condition" in results and side == "both":
+        return across_conditions(results, adjust)
+    return across_conditions(results.iloc[:0].assign(condition=""), adjust)
+
+
+@stage("calibrate")
+def main(o: Options) -> None:
+    screen = load_screen(SCREEN_FOLDER)
+    result, controls = CRTResult.load(CRT), NTCNull.load(NTC_NULL)
+    method, side, adjust = o.calibrate.kind, o.side, o.fdr.adjust
+    check_comparison(screen, o)
+    targets, groups = revisits(screen, o)
+    calibrated = calibrate(result, method, side, targets, screen, own_options(o))
+    kinds = control_p_values(controls.result, side, groups)
+    table = ntc_table(kinds, controls.result, controls.partitions)
+
+    results = results_table(result, calibrated, side=side, adjust=adjust)
+    write_table(combined(results, side, adjust), ACROSS)
+    write_table(with_targets(results, screen, o.analysis.unit), RESULTS, RESULTS_CSV)
+    write_table(omnibus_table(result, calibrated, adjust=adjust), OMNIBUS)
+    used = kinds.get("raw" if method == "none" else method)
+    if used is not None:
+        table = with_combined(table, controls, used, results, side)
+    write_table(with_holdout(table, calibrated), NTC_P_VALUES)
+    crossfit, why_not = held_out_controls(screen, calibrated, o)
+    with replacing_folder(CROSSFIT) as folder:
+        save_crossfit(folder, crossfit, why_not)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""Stage crt: effects, raw p-values and null summaries of every target and program."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from pipeline.files import replacing_folder, write_json, write_table
+from pipeline.stages.entry import Options, note, stage
+from pipeline.stages.options import check_burden, comparison, run_options
+from pipeline.stages.paths import CONTROL, CRT, GUIDES, SCREEN, UNITS
+from programde.analysis.separation import Probabilities, unit_support
+from programde.analysis.targets import condition_levels, run_targets, units_to_test
+from programde.controls.concordance import guide_concordance
+from programde.crt.plan import ControlGroup, choose_control
+from programde.crt.statistics import make_statistic
+from programde.screen.guides import check_ntc_labels
+from programde.screen.screen import Screen
+from programde.screen.store import load_screen
+
+
+def guides_alone(screen: Screen, o: Options) -> pd.DataFrame:
+    """Whether the guides of each target agree: their least-squares effects, each guide alone."""
+    options = run_options(o, 0, statistic=make_statistic("ols"), min_treated=2)
+    result = run_targets(screen, options, unit="guide", **{**comparison(o), "by_condition": False})
+    effects = pd.DataFrame(result.effect, result.units, result.programs)
+    errors = pd.DataFrame(result.effect_se, result.units, result.programs)
+    return guide_concordance(effects, errors, screen.guide_to_target)
+
+
+def tested(screen: Screen, o: Options, control: ControlGroup) -> pd.DataFrame:
+    """Test all units, save what that gives; what stands behind each of them, as a table."""
+    labels = check_ntc_labels(screen.guide_to_target, o.data.ntc_labels)
+    units = units_to_test(screen, labels, kind=o.analysis.unit)
+    levels = condition_levels(screen) if o.analysis.by_condition else [""]
+    probabilities = Probabilities(len(levels) * len(units))
+    result = run_targets(
+        screen,
+        run_options(o, o.n_resamples),
+        unit=o.analysis.unit,
+        visit=probabilities,
+        **comparison(o),
+    )
+    with replacing_folder(CRT) as folder:
+        result.save(folder)
+    empty = o.analysis.drop_empty_batches
+    return unit_support(
+        screen, units, control, probabilities, levels=levels, drop_empty_batches=empty
+    )
+
+
+@stage("crt")
+def main(o: Options) -> None:
+    screen = load_screen(SCREEN)
+    control = choose_control(screen, o.analysis.control, o.data.ntc_labels)
+    check_burden(screen, control, o)
+    support = tested(screen, o, control)
+    separated = int((support["note"] != "").sum())
+    if separated:
+        note(f"{separated} of {len(support)} units are separated from their controls: see {UNITS}")
+    write_table(support, UNITS)
+    write_table(guides_alone(screen, o), GUIDES)
+    about = {"kind": control.kind, "reason": control.reason, "warning": control.warning}
+    write_json(CONTROL, about)
+
+
+if __name__ == "__main__":
+    main()

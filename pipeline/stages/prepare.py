@@ -1,0 +1,96 @@
+"""Stage prepare: the screen, read, checked, aligned and transformed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline.files import replacing_folder, write_json, write_table
+from pipeline.stages.entry import Options, note, stage
+from pipeline.stages.paths import INPUT_REPORT, SCREEN, TRUTH
+from programde.io import READERS
+from programde.screen.composition import Floor
+from programde.screen.guides import check_ntc_labels, compute_guide_burden
+from programde.screen.input_report import input_report
+from programde.screen.screen import Screen
+from programde.screen.store import save_screen
+
+#: Column of the covariate table by which cells may be stratified; not a covariate of the model.
+BURDEN = "log1p_non_ntc_guides_per_cell"
+
+
+def read(o: Options) -> tuple[Screen, pd.DataFrame]:
+    """The screen, and its true effects (targets x programs; empty where they are not known)."""
+    data = o.data.as_dict()
+    kind, _ = data.pop("kind"), data.pop("ntc_labels")
+    data.pop("fingerprint", None)
+    build = {"floor": floor(o.usage), **o.covariates.as_dict()}
+    if kind != "synthetic":
+        return READERS[kind](**o.inputs.as_dict(), **data, **build), pd.DataFrame()
+    from programde.io.anndata import screen_from_anndata
+    from programde.screen.synthetic import make_sceptre_style_synth, true_effects
+
+    condition = data.pop("condition_key")
+    adata = make_sceptre_style_synth(**data)
+    screen = screen_from_anndata(adata, usage_key="usage", condition_key=condition, **build)
+    return screen, true_effects(adata)
+
+
+def floor(usage: Options) -> Floor:
+    """The floor of the usages."""
+    keys = {"eps_quantile": "quantile", "eps_scale": "scale", "eps": "value"}
+    given: dict[str, Any] = {keys[k]: v for k, v in usage.as_dict().items() if k in keys}
+    return Floor(usage.kind, **given)
+
+
+def with_burden(screen: Screen, ntc_labels: list[str]) -> Screen:
+    """The screen with each cell's guide burden among what it may be stratified by."""
+    table = screen.covariate_table
+    if table is None:
+        table = pd.DataFrame(index=screen.cell_names)
+    if BURDEN in table:
+        return screen
+    burden = compute_guide_burden(
+        screen.guides,
+        guide_names=screen.guide_names,
+        guide2gene=screen.guide_to_target,
+        ntc_labels=ntc_labels,
+    )
+    return replace(screen, covariate_table=table.assign(**{BURDEN: np.asarray(burden)}))
+
+
+def in_one_line(numbers: dict[str, float | int]) -> str:
+    """What came in, before any long work."""
+    return (
+        f"screen: {numbers['cells']:,} cells x {numbers['programs']:,} programs, "
+        f"{numbers['targets']:,} targets ({numbers['guides']:,} guides, "
+        f"{numbers['guides_per_cell_median']:g} per cell, median), "
+        f"{numbers['treated_per_target_min']:,} to {numbers['treated_per_target_max']:,} treated "
+        f"cells per target, {numbers['batches']:,} batches, "
+        f"{numbers['usages_at_floor']:.0%} of the usages at the floor of {numbers['floor']:.2g}"
+    )
+
+
+@stage("prepare")
+def main(o: Options) -> None:
+    screen, truth = read(o)
+    screen = with_burden(screen, check_ntc_labels(screen.guide_to_target, o.data.ntc_labels))
+    report = input_report(screen)
+    print(in_one_line(report.numbers), flush=True)
+    for remark in report.remarks:
+        note(remark)
+    with replacing_folder(SCREEN) as folder:
+        save_screen(screen, folder)
+    with replacing_folder(INPUT_REPORT) as folder:
+        write_json(folder / "summary.json", {"numbers": report.numbers, "remarks": report.remarks})
+        write_table(report.targets, folder / "targets.parquet")
+        write_table(report.programs, folder / "programs.parquet")
+        write_table(report.batches, folder / "batches.parquet")
+    write_table(truth, TRUTH)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,194 @@
+"""The page of a sweep: the table of settings, their control QQ plots, each metric by each axis."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from pipeline.files import write_text
+from pipeline.sweep.ranking import ORDER, PAGE, Ranking
+from programde.report import plots
+from programde.report.blocks import Block, Picture, Table
+from programde.report.page import Section, render_page
+from programde.report.style import display_name, new_figure, styled
+from programde.report.verdict import Verdict
+
+INTERVAL = "interval"
+
+#: Metrics of the pictures: name, what people read, the right value (None: the more the better).
+SHOWN = (
+    ("ntc/rate_05", "controls at p ≤ 0.05", 0.05),
+    ("ntc/rate_01", "controls at p ≤ 0.01", 0.01),
+    ("ntc/lambda", "inflation λ", 1.0),
+    ("ntc/lambda_tail", "inflation λ, 1 % tail", 1.0),
+    ("ntc/ks", "distance from uniform (KS)", 0.0),
+    ("discoveries/bh10", "discoveries at BH 10 %", None),
+    ("truth/power_bh10", "power at BH 10 %", None),
+    ("truth/fdr_bh10", "false among them", 0.10),
+)
+#: The table's columns: name, what people read, how it is written.
+COLUMNS = (
+    ("ntc/rate_05", "controls at p ≤ 0.05", "percent"),
+    (INTERVAL, "95 % interval", "text"),
+    ("ntc/lambda", "λ", "fixed"),
+    ("discoveries/bh10", "discoveries", "count"),
+    ("truth/power_bh10", "power", "percent"),
+    ("truth/fdr_bh10", "false", "percent"),
+)
+MOST_PANELS = 48
+COLOURS = {
+    "calibrated": "#009E73",
+    "too few controls to tell": "#E69F00",
+    "conservative": "#0072B2",
+    "inflated": "#D55E00",
+}
+MARKS = {"calibrated": "o", "too few controls to tell": "D", "conservative": "v", "inflated": "^"}
+
+
+def write_page(ranking: Ranking, folder: Path) -> None:
+    """Write the page and its pictures into `folder`."""
+    sections = [_table(ranking)]
+    if ranking.axes:
+        image = plots.save_png(metrics_by_axis(ranking), folder / "metrics.png")
+        how = (
+            "Each mark is one setting; a grey line joins settings that differ in that choice "
+            "alone; the dark line is the right value."
+        )
+        picture = Picture("Each metric by each choice", image, how)
+        sections.append(Section("What matters", [picture], anchor="axes"))
+    panels = _panels(ranking)
+    if panels:
+        notes = dict(zip(panels, ranking.table["verdict"], strict=False))
+        image = plots.save_png(plots.qq_small_multiples(panels, notes=notes), folder / "qq.png")
+        how = "Best setting first. Calibrated control p-values follow the diagonal."
+        if len(ranking.table) > MOST_PANELS:
+            how += f" The first {MOST_PANELS} settings."
+        picture = Picture("Control groups, setting by setting", image, how)
+        sections.append(Section("Why to believe it", [picture], anchor="qq"))
+    facts = {"settings": str(len(ranking.table))}
+    facts |= {word: str((ranking.table["verdict"] == word).sum()) for word in ORDER}
+    page = render_page(
+        "Which setting is calibrated?",
+        ranking.title,
+        _verdict(ranking),
+        facts,
+        sections,
+        footer="Made by programDE from the record in MLflow.",
+        question="Is the first setting calibrated?",
+    )
+    write_text(folder / PAGE, page)
+
+
+def _verdict(ranking: Ranking) -> Verdict:
+    best = ranking.table.iloc[0]
+    name = name_of(best, ranking.axes) or "the one setting"
+    n = int((ranking.table["verdict"] == "calibrated").sum())
+    sentence = f"{n} of {len(ranking.table)} settings are calibrated on their control groups. "
+    sentence += f"First: {name}"
+    if "truth/power_bh10" in best and not math.isnan(best["truth/power_bh10"]):
+        sentence += f", which finds {100 * best['truth/power_bh10']:.0f} % of the true effects"
+    elif "discoveries/bh10" in best:
+        sentence += f", with {best['discoveries/bh10']:.0f} discoveries at BH 10 %"
+    return Verdict(best["verdict"], f"{sentence}.")
+
+
+def name_of(row: Any, axes: list[str]) -> str:
+    """A setting in a few words."""
+    return ", ".join(str(row[axis]) for axis in axes)
+
+
+def _table(ranking: Ranking) -> Section:
+    table = ranking.table.copy()
+    if "ntc/rate_05_low" in table:
+        ends = zip(table["ntc/rate_05_low"], table["ntc/rate_05_high"], strict=True)
+        table[INTERVAL] = [f"{100 * low:.1f} to {100 * high:.1f} %" for low, high in ends]
+    for axis in ranking.axes:  # a browser breaks lines at a hyphen
+        table[axis] = table[axis].astype(str).str.replace("-", "\N{NON-BREAKING HYPHEN}")
+    chosen = [(name, label, kind) for name, label, kind in COLUMNS if name in table]
+    shown = table[["rank", *ranking.axes, "verdict", *(name for name, _, _ in chosen)]]
+    lead = (
+        "Settings whose controls are calibrated come first; among them those that find more. "
+        "Do not pick a setting by its discoveries alone: an inflated one finds more as well. "
+        "Neighbours that differ by a few discoveries are equals."
+    )
+    if "truth/fdr_bh10" in table:
+        lead += " Power and the share of false discoveries are against the known truth."
+    labels = {name: label for name, label, _ in chosen} | {axis: axis for axis in ranking.axes}
+    formats = {name: kind for name, _, kind in chosen}
+    blocks: list[Block] = [Table(shown, "Settings, best first", "", labels, formats, limit=60)]
+    return Section("The settings", blocks, lead, "settings")
+
+
+def _panels(ranking: Ranking) -> dict[str, dict[str, object]]:
+    """Control p-values of every setting, kind by kind."""
+    panels: dict[str, dict[str, object]] = {}
+    beside = ("partition", "condition", "group", "program")
+    for _, row in ranking.table.head(MOST_PANELS).iterrows():
+        table = ranking.controls.get(row["run"])
+        if table is None:
+            continue
+        kinds = [column for column in table.columns if column not in beside]
+        words = f"{row['rank']}. {name_of(row, ranking.axes)}"
+        name = "\n".join(textwrap.wrap(words, 36, break_on_hyphens=False))
+        panels[name] = {display_name(kind): table[kind].dropna() for kind in kinds}
+    return panels
+
+
+@styled
+def metrics_by_axis(ranking: Ranking) -> Figure:
+    """Small panels: rows are metrics, columns the axes of the sweep, a mark per setting."""
+    table, axes = ranking.table, ranking.axes[:6]
+    shown = [(key, label, right) for key, label, right in SHOWN if key in table]
+    figure = new_figure(2.2 + 2.3 * len(axes), 0.8 + 1.75 * len(shown))
+    grid = figure.subplots(len(shown), len(axes), squeeze=False, sharey="row", sharex="col")
+    for column, axis in enumerate(axes):
+        levels = sorted(table[axis].astype(str).unique(), key=_natural)
+        others = [other for other in ranking.axes if other != axis]
+        alike = table.groupby(others, sort=True).ngroup() if others else pd.Series(0, table.index)
+        place = table[axis].astype(str).map(levels.index)
+        place += (alike / max(1, alike.max()) - 0.5) * 0.36 if alike.max() else 0.0
+        for row, (key, label, right) in enumerate(shown):
+            ax = grid[row][column]
+            if right is not None:
+                ax.axhline(right, color="#444444", linewidth=1.0, zorder=1)
+            for _, same in table.groupby(alike):
+                x = place[same.index].sort_values()
+                ax.plot(x, table.loc[x.index, key], color="#C4C4C4", linewidth=0.8, zorder=2)
+            for word in ORDER:
+                chosen = table["verdict"] == word
+                ax.scatter(
+                    place[chosen],
+                    table.loc[chosen, key],
+                    s=20,
+                    marker=MARKS[word],
+                    color=COLOURS[word],
+                    linewidths=0,
+                    zorder=3,
+                )
+            ax.set_xlim(-0.5, len(levels) - 0.5)
+            ticks = range(0, len(levels), math.ceil(len(levels) / 12))
+            ax.set_xticks(ticks, [levels[i] for i in ticks], rotation=30, ha="right")
+            if column == 0:
+                ax.set_ylabel(label, fontsize=8.5)
+            if row == 0:
+                ax.set_title(axis)
+    words = [word for word in ORDER if (table["verdict"] == word).any()]
+    handles = [
+        grid[0][0].scatter([], [], marker=MARKS[word], color=COLOURS[word], label=word)
+        for word in words
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    return figure
+
+
+def _natural(text: str) -> tuple[int, float, str]:
+    """Numbers by size, before words."""
+    try:
+        return (0, float(text), "")
+    except ValueError:
+        return (1, 0.0, text)

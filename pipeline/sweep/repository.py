@@ -1,0 +1,92 @@
+"""DVC in this process: the repository of a folder, its cache, and sharing it by a remote.
+
+    python -m pipeline.sweep.repository       push what all points and `dvc repro` computed
+
+`dvc push --run-cache` pushes the records of all computations, but data only of what dvc.lock names,
+and the points of sweeps are not in it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pipeline.config.resolve import project_root
+from programde.errors import OptionError, ProgramDEError
+
+#: Caches into which this process has fetched the records of a remote.
+_FETCHED: set[str] = set()
+
+
+@contextlib.contextmanager
+def dvc_repository(folder: Path) -> Iterator[Any]:
+    """DVC in this process and in `folder`, which some of its parts take from the working folder.
+
+    What its own dependencies deprecate is nothing to tell the user.
+    """
+    from dvc.repo import Repo
+
+    with warnings.catch_warnings(), contextlib.chdir(folder):
+        warnings.simplefilter("ignore", DeprecationWarning)
+        with Repo(".") as repo:
+            yield repo
+
+
+def cache_dir(root: Path) -> Path:
+    """The project's cache; its configuration may have put it elsewhere."""
+    with dvc_repository(root) as repo:
+        return Path(repo.cache.local_cache_dir)
+
+
+def reproduce(folder: Path, stage: str) -> None:
+    """Run or restore one stage; from the remote as well, where there is one.
+
+    DVC would fetch the records of all computations anew for each stage; we do for each process.
+    """
+    with dvc_repository(folder) as repo:
+        shared = bool(repo.config["core"].get("remote"))
+        if shared:
+            cache = str(repo.cache.local_cache_dir)
+            if cache in _FETCHED:
+                repo.stage_cache.pull = lambda *_: []
+            _FETCHED.add(cache)
+        repo.reproduce([stage], single_item=True, pull=shared)
+
+
+def push(root: Path) -> str:
+    """Push the records and the data of all computations in the cache; one line on what was sent.
+
+    Raises
+    ------
+    OptionError
+        There is no default remote, or not everything could be sent.
+    """
+    with dvc_repository(root) as repo:
+        remote = repo.config["core"].get("remote")
+        if not remote:
+            raise OptionError("there is no remote: dvc remote add -d NAME PATH makes one")
+        records = repo.stage_cache.push(None)
+        sent = failed = 0
+        for objects in repo.stage_cache.get_used_objs(records).values():
+            result = repo.cloud.push(objects)
+            sent, failed = sent + len(result.transferred), failed + len(result.failed)
+    if failed:
+        raise OptionError(f"{failed} of {sent + failed} files could not be pushed to {remote}")
+    return f"{len(records)} computations are on {remote}; {sent} files were new"
+
+
+def main() -> None:
+    """Run the command line."""
+    try:
+        print(push(project_root()))
+    except ProgramDEError as error:
+        print("push:", " ".join(str(error).split()), file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,361 @@
+"""A sweep's point gets a folder of its own in which DVC runs the stages.
+
+    sweeps/code/HASH/      the code as it was when the sweep began; what the stages import
+    sweeps/points/ID/      one point: that code (for DVC to hash), its params.yaml, its outputs
+    sweeps/locks/          one lock file per point and per stage computation
+
+All points share the project's DVC cache, so that a stage computed before, by whatever point or by
+`dvc repro`, is restored. Two points that need the same computation at the same time meet at its
+lock: one computes, the other waits and restores. Nothing here ever deletes from the cache.
+
+DVC is called in this process: a restored stage then takes hundredths of a second, not one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from graphlib import TopologicalSorter
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pipeline.config.resolve import select
+from pipeline.files import replacing_folder
+from pipeline.stages.compose import PARAMS, write_params
+from pipeline.stages.entry import INTERRUPTED, STAGE_LOG, declared_keys
+from pipeline.sweep.repository import cache_dir, reproduce
+from programde.errors import ProgramDEError
+
+SWEEPS = Path("sweeps")
+COMPOSE = "compose"  # the one stage that a point does not run: its params.yaml is given
+OUTPUT = "stages.log"
+EXECUTED = "executed.jsonl"
+
+
+class PointError(ProgramDEError):
+    """A point could not be computed; the message names the stage and gives its own words."""
+
+
+@dataclass(frozen=True)
+class StageRun:
+    """What became of one stage of a point."""
+
+    stage: str
+    executed: bool
+    seconds: float
+
+
+class Plan:
+    """The stages of a dvc.yaml: their order, and what identifies a computation.
+
+    Parameters
+    ----------
+    root
+        The project's folder.
+    code
+        A snapshot of it, where the stages' code and dvc.yaml are read; default: the folder itself.
+    """
+
+    def __init__(self, root: Path, code: Path | None = None) -> None:
+        self.root = root
+        self.source = root if code is None else code
+        text = (self.source / "dvc.yaml").read_text(encoding="utf-8")
+        stages: dict[str, dict] = yaml.safe_load(text)["stages"]
+        self.stages = {name: entry for name, entry in stages.items() if name != COMPOSE}
+        made = {out: name for name, entry in self.stages.items() for out in _outputs(entry)}
+        self.upstream = {
+            name: sorted({made[dep] for dep in entry.get("deps", []) if dep in made})
+            for name, entry in self.stages.items()
+        }
+        self.order = list(TopologicalSorter(self.upstream).static_order())
+        self.code = {
+            name: sorted(dep for dep in entry.get("deps", []) if dep not in made)
+            for name, entry in self.stages.items()
+        }
+        self.keys = {name: declared_keys(name, self.source / "dvc.yaml") for name in self.stages}
+        tops = {Path(dep).parts[0] for deps in self.code.values() for dep in deps}
+        self.tops = sorted(tops | {"conf", "dvc.yaml"})
+        self._hashes: dict[str, str] = {}
+
+    def computation(self, stage: str, params: dict[str, Any]) -> str:
+        """What identifies a stage's work: its code, its keys, and the same of what it reads."""
+        parts = {
+            "stage": {k: self.stages[stage].get(k) for k in ("cmd", "deps", "outs")},
+            "code": [self._hash(dep) for dep in self.code[stage]],
+            "params": select(params, self.keys[stage]),
+            "upstream": [self.computation(name, params) for name in self.upstream[stage]],
+        }
+        return _digest(json.dumps(parts, sort_keys=True, default=str))
+
+    def point_id(self, params: dict[str, Any]) -> str:
+        """What identifies a point: the work of all its stages."""
+        return _digest("".join(self.computation(name, params) for name in self.order))
+
+    def _hash(self, dep: str) -> str:
+        if dep not in self._hashes:
+            self._hashes[dep] = _tree_hash(self.source, [dep])
+        return self._hashes[dep]
+
+
+@contextlib.contextmanager
+def locked(name: str, root: Path, kind: int = fcntl.LOCK_EX) -> Iterator[None]:
+    """Hold the lock `name`; wait for whoever holds it. Freed by the system if we are killed.
+
+    Raises
+    ------
+    BlockingIOError
+        Somebody holds it, and `kind` says not to wait.
+    """
+    folder = root / SWEEPS / "locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / f"{name}.lock").open("a") as stream:
+        fcntl.flock(stream, kind)
+        yield
+
+
+def driving(root: Path) -> contextlib.AbstractContextManager[None]:
+    """Say that a sweep is going on, for as long as the context lasts; several may."""
+    return locked("driver", root, fcntl.LOCK_SH)
+
+
+def snapshot(root: Path) -> Plan:
+    """Copy the code, with what numba and Python compiled, so that edits do not reach a sweep."""
+    plan = Plan(root)
+    target = plan.root / SWEEPS / "code" / _tree_hash(plan.root, plan.tops)
+    with locked("code", plan.root):
+        if not target.is_dir():
+            with replacing_folder(target) as temporary:
+                for top in plan.tops:
+                    _copy(plan.root / top, temporary / top)
+    return Plan(root, target)
+
+
+def lay_out(plan: Plan, params: dict[str, Any], point: str) -> Path:
+    """A point's folder, ready for DVC; an existing one is used again.
+
+    It comes into being whole, by a rename; so a half-made one, left by a driver that was killed,
+    is a temporary name that nobody looks at.
+    """
+    target = plan.root / SWEEPS / "points" / point
+    if (target / PARAMS).is_file():
+        return target
+    with replacing_folder(target) as temporary:
+        for top in plan.tops:
+            _copy(plan.source / top, temporary / top, compiled=False)
+        (temporary / "dvc.yaml").write_text(
+            yaml.safe_dump({"stages": plan.stages}, sort_keys=False)
+        )
+        if (plan.root / ".dvcignore").is_file():
+            shutil.copy2(plan.root / ".dvcignore", temporary)
+        _configure(plan.root, temporary / ".dvc")
+        write_params(params, temporary / PARAMS)
+    return target
+
+
+def _configure(root: Path, folder: Path) -> None:
+    """DVC's settings of a point: the project's (its remote), the shared cache, no git."""
+    folder.mkdir()
+    if (root / ".dvc" / "config").is_file():
+        shutil.copy2(root / ".dvc" / "config", folder)
+    (folder / "config.local").write_text(
+        "[core]\n    no_scm = true\n    analytics = false\n    check_update = false\n"
+        f"    site_cache_dir = {root / SWEEPS / 'site'}\n"
+        f"[cache]\n    dir = {cache_dir(root)}\n    type = reflink,hardlink,copy\n"
+    )
+
+
+def compute(
+    plan: Plan,
+    params: dict[str, Any],
+    workspace: Path,
+    show: bool = False,
+    tell: Callable[[str], None] = lambda stage: None,
+) -> list[StageRun]:
+    """Run or restore every stage of a point.
+
+    What the stages print goes to the user where `show`, else to a file in the workspace. `tell` is
+    called with the name of each stage before its turn.
+
+    Returns
+    -------
+    list of StageRun
+        In the order of the stages.
+
+    Raises
+    ------
+    PointError
+        A stage failed.
+    KeyboardInterrupt
+        The user interrupted a stage, of which DVC tells its caller nothing but a failure.
+    """
+    from dvc.exceptions import DvcException
+
+    log = workspace / EXECUTED
+    log.unlink(missing_ok=True)
+    runs: list[StageRun] = []
+    with _environment(_stage_environment(plan.source, log)):
+        for stage in plan.order:
+            tell(stage)
+            output = contextlib.nullcontext() if show else _output_to(workspace / OUTPUT)
+            with locked(f"{stage}-{plan.computation(stage, params)}", plan.root), output:
+                started = time.monotonic()
+                try:
+                    reproduce(workspace, stage)
+                except DvcException as error:
+                    if _interrupted(stage, log, error):
+                        raise KeyboardInterrupt from None
+                    raise PointError(_reason(stage, log, error)) from None
+                seconds = time.monotonic() - started
+            runs.append(StageRun(stage, bool(_entries(log, stage)), round(seconds, 3)))
+    return runs
+
+
+def clean(root: Path) -> str:
+    """Delete the folders of all points that nobody is computing; one line on what that freed."""
+    freed = kept = count = 0
+    now = fcntl.LOCK_EX | fcntl.LOCK_NB
+    for folder in sorted((root / SWEEPS / "points").glob("*")):
+        try:
+            with locked(f"point-{folder.name}", root, now):
+                freed += _removed(folder)
+                count += 1
+        except BlockingIOError:
+            kept += 1
+    with contextlib.suppress(BlockingIOError), locked("driver", root, now):
+        freed += sum(
+            _removed(root / SWEEPS / name) for name in ("code", "site", "hydra", "runs", "locks")
+        )
+    cache = _size(cache_dir(root), links=True)
+    in_use = f", {kept} in use were left" if kept else ""
+    return (
+        f"{count} workspaces deleted{in_use}, {freed / 1e6:.0f} MB freed; the DVC cache "
+        f"({cache / 1e6:.0f} MB) and the record of runs were kept"
+    )
+
+
+def _removed(folder: Path) -> int:
+    """Delete a folder; the bytes that this freed."""
+    size = _size(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+    return size
+
+
+def _stage_environment(code: Path, log: Path) -> dict[str, str]:
+    """Stages import the snapshot, run on the driver's interpreter, and say that they ran."""
+
+    def first(place: Path, variable: str) -> str:
+        return os.pathsep.join([str(place), *filter(None, [os.environ.get(variable)])])
+
+    return {
+        "PATH": first(Path(sys.executable).parent, "PATH"),
+        "PYTHONPATH": first(code, "PYTHONPATH"),
+        "PYTHONSAFEPATH": "1",
+        STAGE_LOG: str(log),
+        "DVC_NO_ANALYTICS": "1",
+    }
+
+
+def _reason(stage: str, log: Path, error: Exception) -> str:
+    told = [entry["error"] for entry in _entries(log, stage) if entry["error"]]
+    cause = " ".join(str(error.__cause__ or error).split())
+    if cause.endswith(("exited with -9", "exited with 137")):
+        cause = "killed by the system, most likely for want of memory"
+    return f"stage {stage}: {told[-1] if told else cause}"
+
+
+def _interrupted(stage: str, log: Path, error: Exception) -> bool:
+    left_by_signal = str(error.__cause__ or error).endswith(("exited with -2", "exited with 130"))
+    return left_by_signal or any(e["error"] == INTERRUPTED for e in _entries(log, stage))
+
+
+def _entries(log: Path, stage: str) -> list[dict[str, Any]]:
+    if not log.is_file():
+        return []
+    entries = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    return [entry for entry in entries if entry["stage"] == stage]
+
+
+def _outputs(entry: dict) -> list[str]:
+    listed = [*entry.get("outs", []), *entry.get("metrics", []), *entry.get("plots", [])]
+    return [name for item in listed for name in (item if isinstance(item, dict) else [item])]
+
+
+def _copy(source: Path, target: Path, compiled: bool = True) -> None:
+    """Copy a file or folder with its times (numba's cache goes by them)."""
+    if source.is_dir():
+        skipped = ["*.tmp"] if compiled else ["*.tmp", "__pycache__"]
+        shutil.copytree(source, target, ignore=shutil.ignore_patterns(*skipped))
+    else:
+        shutil.copy2(source, target)
+
+
+def _tree_hash(root: Path, names: Iterable[str]) -> str:
+    """A hash of the names and bytes of files and folders, compiled files left out."""
+    digest = hashlib.blake2b(digest_size=8)
+    for name in names:
+        top = root / name
+        if not top.exists():
+            raise PointError(f"dvc.yaml names {name}, which does not exist")
+        files = [top] if top.is_file() else sorted(p for p in top.rglob("*") if p.is_file())
+        for file in files:
+            if "__pycache__" not in file.parts:
+                digest.update(file.relative_to(root).as_posix().encode() + b"\0")
+                digest.update(hashlib.blake2b(file.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def _size(folder: Path, links: bool = False) -> int:
+    """Bytes of a folder's files; those that have another name elsewhere only where `links`."""
+    files = (p.lstat() for p in folder.rglob("*") if p.is_file() and not p.is_symlink())
+    return sum(info.st_size for info in files if links or info.st_nlink == 1)
+
+
+@contextlib.contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    before = {key: os.environ.get(key) for key in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for key, value in before.items():
+            if value is None:
+                os.environ.pop(key, None)
+            else:
+                os.environ[key] = value
+
+
+@contextlib.contextmanager
+def _output_to(path: Path) -> Iterator[None]:
+    """Send what this process and its children print to a file."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = os.dup(1), os.dup(2)
+    with path.open("a") as stream:
+        os.dup2(stream.fileno(), 1)
+        os.dup2(stream.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            for copy, number in zip(kept, (1, 2), strict=True):
+                os.dup2(copy, number)
+                os.close(copy)
+
+
+if __name__ == "__main__":
+    print(clean(Path.cwd()))

@@ -1,0 +1,320 @@
+"""Testing the targets of a screen, and groups of its non-targeting guides, in the same way."""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from programde.controls.groups import default_group_size, group_ntc_guides, group_units
+from programde.crt.engine import Deferred, RunOptions, Task, Visitor, run_tasks
+from programde.crt.memory_need import fitting_threads, memory_need
+from programde.crt.plan import ControlGroup, choose_control, plan
+from programde.crt.results import UNREADABLE, CRTResult
+from programde.errors import InputError, OptionError, ProgramDEWarning, check_choice, nearest, tell
+from programde.screen.guides import check_ntc_labels
+from programde.screen.screen import Screen, Unit
+from programde.threads import worker_count
+
+UNITS = ("union", "guide")
+
+
+def units_to_test(
+    screen: Screen,
+    ntc_labels: Sequence[str] = (),
+    targets: Sequence[str] | None = None,
+    kind: str = "union",
+) -> list[Unit]:
+    """Units of the real targets: one per target (`union`) or one per guide (`guide`).
+
+    Raises
+    ------
+    InputError
+        If a target asked for does not exist, or none is left.
+    """
+    check_choice("unit", kind, UNITS)
+    columns = screen.target_columns()
+    for target in targets or ():
+        if target not in columns:
+            raise InputError(f"target {target!r} has no guide{nearest(target, columns)}")
+    chosen = list(targets) if targets is not None else [t for t in columns if t not in ntc_labels]
+    if not chosen:
+        raise InputError("there is no target to test: every guide belongs to a control label")
+    if kind == "union":
+        return screen.target_units(chosen)
+    names = screen.guide_names
+    return [Unit(names[c], (names[c],), (c,)) for target in chosen for c in columns[target]]
+
+
+def run_targets(
+    screen: Screen,
+    options: RunOptions,
+    *,
+    ntc_labels: str | Sequence[str] = (),
+    control: str = "complement",
+    targets: Sequence[str] | None = None,
+    unit: str = "union",
+    drop_empty_batches: bool = False,
+    by_condition: bool = False,
+    visit: Visitor | None = None,
+) -> CRTResult:
+    """Test every target of a screen on every program.
+
+    Parameters
+    ----------
+    screen
+        The screen.
+    options
+        Statistic, sampler, number of resamples, seed, threads.
+    ntc_labels
+        Targets that are non-targeting controls; they are not tested here.
+    control
+        ``"complement"``, ``"nt_cells"`` or ``"auto"``; see `crt.plan`.
+    targets
+        Targets to test, in this order; None for all but the controls.
+    unit
+        ``"union"`` of a target's guides, or each ``"guide"`` alone.
+    drop_empty_batches
+        Leave batches without a treated cell out of a unit's test.
+    by_condition
+        Repeat the analysis in the cells of each level of `screen.condition`; the result has a row
+        per level and unit.
+    visit
+        For calibrations that need each unit's law; see `crt.engine.run_tasks`.
+    """
+    labels = check_ntc_labels(screen.guide_to_target, ntc_labels) if ntc_labels else []
+    units = units_to_test(screen, labels, targets, unit)
+    group = choose_control(screen, control, labels)
+    if group.warning:
+        tell(group.warning)
+    return _run(
+        screen,
+        units,
+        group,
+        options,
+        visit,
+        label="targets",
+        by_condition=by_condition,
+        drop_empty_batches=drop_empty_batches,
+    )
+
+
+def condition_levels(screen: Screen) -> list[str]:
+    """Levels of the screen's condition, sorted.
+
+    Raises
+    ------
+    InputError
+        If the screen has no condition.
+    """
+    if screen.condition is None:
+        raise InputError("the screen has no condition; name its column by condition_key")
+    return [str(level) for level in np.unique(screen.condition.astype(str))]
+
+
+def _run(
+    screen: Screen,
+    units: Sequence[Unit],
+    control: ControlGroup,
+    options: RunOptions,
+    visit: Visitor | None,
+    *,
+    label: str,
+    by_condition: bool,
+    drop_empty_batches: bool,
+    are_controls: bool = False,
+) -> CRTResult:
+    """Test units in all cells, or once per level of the condition."""
+    levels = condition_levels(screen) if by_condition else [""]
+    own = None
+    if control.nt_only is not None and not are_controls:
+        own = int(control.nt_only.sum()) + int(
+            np.median([screen.treated_cells(u).size for u in units])
+        )
+    need = memory_need(
+        # the screen itself is in memory already
+        screen.n_cells if own is None else 0,
+        screen.n_programs,
+        screen.covariates.shape[1],
+        len(units) * len(levels),
+        options.n_resamples,
+        own_cells=own,
+    )
+    asked = worker_count(options.n_jobs)
+    options = replace(options, n_jobs=fitting_threads(need, asked))
+    if options.n_jobs < asked:
+        warnings.warn(
+            f"n_jobs reduced from {asked} to {options.n_jobs}, which is what fits into memory",
+            ProgramDEWarning,
+            stacklevel=4,
+        )
+
+    def tasks() -> Iterator[Task | Deferred]:
+        for number, level in enumerate(levels):
+            yield from plan(
+                screen,
+                units,
+                control,
+                cells=None if not level else np.asarray(screen.condition).astype(str) == level,
+                drop_empty_batches=drop_empty_batches,
+                are_controls=are_controls,
+                first_row=number * len(units),
+                suffix=f" in {level}" if level else "",
+            )
+
+    names = [unit.name for unit in units] * len(levels)
+    rows = [level for level in levels for _ in units]
+    return run_tasks(tasks(), names, screen.program_names, options, visit, label, rows)
+
+
+@dataclass(frozen=True)
+class NTCNull:
+    """Tests of groups of non-targeting guides.
+
+    Attributes
+    ----------
+    result
+        One row per distinct group.
+    partitions
+        For each partition of the guides: group id -> unit name in `result`.
+    guides
+        Unit name -> its guides.
+    group_size
+        Guides per group.
+    """
+
+    result: CRTResult
+    partitions: list[dict[str, str]]
+    guides: dict[str, list[str]]
+    group_size: int
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write the result and the groups into `folder`."""
+        folder = Path(folder)
+        self.result.save(folder)
+        content = {
+            "partitions": self.partitions,
+            "guides": self.guides,
+            "group_size": self.group_size,
+        }
+        temporary = folder / "groups.json.tmp"
+        temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
+        os.replace(temporary, folder / "groups.json")
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> NTCNull:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        InputError
+            If the folder does not hold readable groups and results.
+        """
+        folder = Path(folder)
+        try:
+            content = json.loads((folder / "groups.json").read_text(encoding="utf-8"))
+            return cls(result=CRTResult.load(folder), **content)
+        except InputError:
+            raise
+        except UNREADABLE as error:
+            raise InputError(f"{folder} holds no readable control groups ({error})") from error
+
+
+def ntc_units(
+    screen: Screen,
+    ntc_labels: str | Sequence[str],
+    *,
+    group_size: int | None = None,
+    min_groups: int = 2,
+    n_partitions: int = 10,
+    n_bins: int = 20,
+    seed: int = 0,
+) -> tuple[list[Unit], list[dict[str, str]], int]:
+    """Distinct groups of non-targeting guides, the partitions by unit name, and the group size.
+
+    There is one partition into groups of one guide, however many are asked for.
+    """
+    from programde.controls.groups import group_unit_name
+
+    labels = check_ntc_labels(screen.guide_to_target, ntc_labels)
+    for key, value in (("n_partitions", n_partitions), ("min_groups", min_groups)):
+        if value < 1:
+            raise OptionError(f"{key}={value} must be at least 1")
+    size = default_group_size(screen, labels, min_groups) if group_size is None else group_size
+    n_partitions = 1 if size == 1 else n_partitions
+    partitions = group_ntc_guides(screen, labels, size, n_partitions, n_bins, seed)
+    named = [{key: group_unit_name(g) for key, g in part.items()} for part in partitions]
+    return group_units(screen, partitions), named, size
+
+
+def run_ntc_groups(
+    screen: Screen,
+    options: RunOptions,
+    *,
+    ntc_labels: str | Sequence[str],
+    control: str = "complement",
+    group_size: int | None = None,
+    min_groups: int = 2,
+    n_partitions: int = 10,
+    n_bins: int = 20,
+    seed: int = 0,
+    drop_empty_batches: bool = False,
+    by_condition: bool = False,
+    visit: Visitor | None = None,
+) -> NTCNull:
+    """Test groups of non-targeting guides as if they were targets; see `run_targets`.
+
+    Parameters
+    ----------
+    group_size
+        Guides per group; None for the median of the real targets, or as many as leave
+        `min_groups` groups.
+    min_groups
+        Groups that a partition should have; fewer cannot be judged.
+    n_partitions
+        Random partitions of the guides into groups. A group that recurs is tested once.
+    n_bins
+        Guide-frequency bins by which groups follow real targets.
+    seed
+        Seed of the partitions.
+    """
+    units, partitions, size = ntc_units(
+        screen,
+        ntc_labels,
+        group_size=group_size,
+        min_groups=min_groups,
+        n_partitions=n_partitions,
+        n_bins=n_bins,
+        seed=seed,
+    )
+    labels = check_ntc_labels(screen.guide_to_target, ntc_labels)
+    group = choose_control(screen, control, labels)
+    result = _run(
+        screen,
+        units,
+        group,
+        options,
+        visit,
+        label="NTC groups",
+        by_condition=by_condition,
+        drop_empty_batches=drop_empty_batches,
+        are_controls=True,
+    )
+    guides = {u.name: list(u.guides) for u in units}
+    return NTCNull(result=result, partitions=partitions, guides=guides, group_size=size)
+
+
+__all__ = [
+    "ControlGroup",
+    "NTCNull",
+    "RunOptions",
+    "ntc_units",
+    "run_ntc_groups",
+    "run_targets",
+    "units_to_test",
+]

@@ -1,0 +1,203 @@
+"""The usages that cNMF writes, ``NAME.usages.k_K.dt_D.consensus.txt``, and a screen around them.
+
+Such a file is tab-separated, cells x programs, one per number of programs K and density threshold
+D (``dt_0_5`` is 0.5); its rows are not normalised, here they are divided by their sums.
+
+Source of the file's name and form: D. Kotliar et al., "Identifying gene expression programs of
+cell-type identity and cellular activity with single-cell RNA-Seq", eLife 8 (2019) e43803.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from programde.errors import InputError, OptionError, check_keywords, some
+from programde.io import anndata, mudata
+from programde.io.containers import FileSlots, h5_file, parts_from_slots
+from programde.io.guide_tables import read_guide_tables
+from programde.io.join import Piece, aligned, join
+from programde.io.text_tables import PathLike, read_numbers
+from programde.screen.build import BUILD_OPTIONS, Parts, build_screen
+from programde.screen.screen import Screen
+
+FILE_NAME = re.compile(
+    r"(?P<name>.+)\.usages\.k_(?P<k>\d+)\.dt_(?P<dt>\d+(?:_\d+)?)\.consensus\.txt(?:\.gz)?"
+)
+
+
+def find_usages(
+    folder: PathLike, k: int, density_threshold: float, name: str | None = None
+) -> Path:
+    """The usage file of one K and density threshold in a folder or the folders right below it.
+
+    Parameters
+    ----------
+    folder
+        cNMF's output folder.
+    k
+        Number of programs.
+    density_threshold
+        Density threshold of the consensus step.
+    name
+        Name of the cNMF run, needed where there are several.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    InputError
+        None, or several; lists what is there.
+    """
+    folder = Path(folder)
+    if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 2:
+        raise OptionError(f"k={k!r} must be a whole number of programs, at least 2")
+    if isinstance(density_threshold, bool) or not isinstance(density_threshold, int | float):
+        raise OptionError(f"density_threshold={density_threshold!r} must be a number")
+    if not folder.is_dir():
+        raise InputError(f"{folder}: {'is a file' if folder.exists() else 'no such folder'}")
+    files = [(m, p) for p in sorted([*folder.glob("*"), *folder.glob("*/*")])
+             if (m := FILE_NAME.fullmatch(p.name)) and p.is_file()]  # fmt: skip
+    found = [
+        (m, p)
+        for m, p in files
+        if int(m["k"]) == k
+        and np.isclose(float(m["dt"].replace("_", ".")), density_threshold, rtol=1e-9)
+        and name in (None, m["name"])
+    ]
+    if not found:
+        labels = {f"{m['name']}: k={m['k']} dt={m['dt'].replace('_', '.')}" for m, _ in files}
+        there = some(sorted(labels), 20) or "none"
+        wanted = f"{name or '*'}: k={k} dt={density_threshold:g}"
+        raise InputError(f"{folder} has no consensus usages of {wanted}; there are {there}")
+    if len(found) > 1:
+        raise InputError(
+            f"{folder} has {len(found)} usage files for k={k} dt={density_threshold:g}: "
+            f"{some(str(p.relative_to(folder)) for _, p in found)}; set name"
+        )
+    return found[0][1]
+
+
+def cnmf_usage(path: PathLike) -> pd.DataFrame:
+    """Usages of a cNMF consensus file, rows divided by their sums.
+
+    Parameters
+    ----------
+    path
+        The file, see `find_usages`.
+
+    Returns
+    -------
+    (N, K) DataFrame
+        Numbered programs are called ``program_<number>``. Rows of zeros stay zero.
+
+    Raises
+    ------
+    InputError
+        Not a table of numbers.
+    """
+    table = read_numbers(path)
+    totals = table.to_numpy().sum(axis=1)
+    scaled = table.to_numpy() / np.where(totals > 0, totals, 1.0)[:, None]
+    names = [f"program_{c}" if str(c).isdigit() else str(c) for c in table.columns]
+    return pd.DataFrame(scaled, index=table.index, columns=names)
+
+
+def read_cnmf(
+    folder: PathLike,
+    k: int,
+    density_threshold: float,
+    *,
+    name: str | None = None,
+    screen: PathLike | None = None,
+    assignments: PathLike | pd.DataFrame | None = None,
+    guide_metadata: PathLike | pd.DataFrame | None = None,
+    covariates: PathLike | pd.DataFrame | None = None,
+    on_missing: str = "error",
+    **keys: Any,
+) -> Screen:
+    """A screen with usages from cNMF's output, and guides and covariates from elsewhere.
+
+    Parameters
+    ----------
+    folder, k, density_threshold, name
+        See `find_usages`.
+    screen
+        An h5ad or h5mu file with guides and covariates; or else:
+    assignments, guide_metadata, covariates
+        Tables, see `guide_tables.read_guide_tables`.
+    on_missing
+        Cells that are not in every source: ``"error"`` or ``"drop"``.
+    **keys
+        Keyword arguments of `anndata.screen_from_anndata`, `mudata.screen_from_mudata` or
+        `guide_tables.read_guide_tables`, after the kind of source.
+
+    Returns
+    -------
+    Screen
+        Cells in the order of the usages.
+
+    Raises
+    ------
+    InputError, OptionError
+        No such usages, no source of guides, or sources that do not fit together.
+    """
+    if (screen is None) == (assignments is None):
+        raise OptionError("read_cnmf needs either screen=<h5ad or h5mu> or assignments=<table>")
+    usage = cnmf_usage(find_usages(folder, k, density_threshold, name))
+    if usage.shape[1] != k:
+        raise InputError(f"the usage file of k={k} holds {usage.shape[1]} programs")
+    if assignments is not None:
+        if guide_metadata is None:
+            raise OptionError("assignments need guide_metadata=<table of guides and targets>")
+        return read_guide_tables(
+            usage, assignments, guide_metadata, covariates, on_missing=on_missing, **keys
+        )
+    if guide_metadata is not None or covariates is not None:
+        raise OptionError("guide_metadata and covariates go with assignments, not with screen")
+    if Path(str(screen)).suffix.lower() == ".h5mu":
+        return mudata.read_h5mu(str(screen), usage_table=usage, on_missing=on_missing, **keys)
+    return _with_h5ad(usage, str(screen), on_missing, keys)
+
+
+def _with_h5ad(usage: pd.DataFrame, path: str, on_missing: str, keys: dict[str, Any]) -> Screen:
+    allowed = [key for key in anndata.DEFAULT_KEYS if key not in ("usage_key", "program_names_key")]
+    check_keywords("read_cnmf with an h5ad", keys, (*allowed, *BUILD_OPTIONS))
+    chosen = {key: keys.get(key, anndata.DEFAULT_KEYS[key]) for key in allowed}
+    with h5_file(path) as file:
+        rest = parts_from_slots(
+            FileSlots(file), usage_key=None, program_names_key="program_names", **chosen
+        )
+    notes: list[str] = []
+    cells = [str(c) for c in rest.cell_names]
+    pieces = [
+        Piece("cNMF usages", list(usage.index), usage),
+        Piece(rest.guide_label, cells, aligned(rest.guides, rest.guide_label, cells, notes)),
+    ]
+    if rest.covariates is not None:
+        label = rest.covariate_label
+        pieces.append(Piece(label, cells, aligned(rest.covariates, label, cells, notes)))
+    by_condition = keys.get("condition_key") is not None
+    if by_condition:
+        pieces.append(Piece("obs", cells, rest.observations))
+    names, *data = join(pieces, on_missing, notes)
+    parts = Parts(
+        cell_names=names,
+        usage=data[0],
+        covariates=data[2] if rest.covariates is not None else None,
+        guides=data[1],
+        guide_to_target=rest.guide_to_target,
+        guide_names=rest.guide_names,
+        notes=notes,
+        observations=data[-1] if by_condition else None,
+        usage_label="cNMF usages",
+        covariate_label=rest.covariate_label,
+        guide_label=rest.guide_label,
+    )
+    return build_screen(parts, **{key: v for key, v in keys.items() if key in BUILD_OPTIONS})

@@ -1,0 +1,216 @@
+"""Where the parts of a screen sit: the containers of an AnnData, in memory or in an HDF5 file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import pandas as pd
+
+from programde.errors import InputError, ProgramDEError, nearest, some
+from programde.io.join import column_of, covariate_columns
+from programde.memory import must_fit
+from programde.screen.build import Parts
+from programde.screen.composition import first_line
+from programde.screen.guides import is_flat_list, text
+
+CONTAINERS = ("obsm", "layers", "obsp", "uns", "obs")
+
+
+class Slots(Protocol):
+    """The containers of an AnnData, in memory or in a file."""
+
+    obs: pd.DataFrame
+
+    def cell_names(self) -> list[str]: ...
+
+    def matrix(self, layer: str | None) -> Any: ...
+
+    def var(self) -> pd.DataFrame: ...
+
+    def keys(self, container: str) -> list[str]: ...
+
+    def get(self, container: str, key: str) -> Any: ...
+
+
+class MemorySlots:
+    """Containers of an AnnData object (a view works too)."""
+
+    def __init__(self, adata: Any) -> None:
+        missing = [c for c in ("obs", "obsm", "uns", "obs_names") if not hasattr(adata, c)]
+        if missing:
+            raise InputError(f"a {type(adata).__name__} was given, an AnnData is needed")
+        self.adata, self.obs = adata, adata.obs
+
+    def matrix(self, layer: str | None = None) -> Any:
+        return _need_matrix(self.adata.X) if layer is None else _need_layer(self, layer)
+
+    def var(self) -> pd.DataFrame:
+        return self.adata.var
+
+    def cell_names(self) -> list[str]:
+        return [str(name) for name in self.adata.obs_names]
+
+    def keys(self, container: str) -> list[str]:
+        held = getattr(self.adata, container, None)
+        return [str(key) for key in held] if held is not None else []
+
+    def get(self, container: str, key: str) -> Any:
+        return getattr(self.adata, container)[key]
+
+
+class FileSlots:
+    """Containers of an open h5ad file (or of one modality's group of an h5mu file)."""
+
+    def __init__(self, group: Any) -> None:
+        from anndata.io import read_elem
+
+        self.group, self.read_elem = group, read_elem
+        if "obs" not in group:
+            raise InputError(
+                f"it has no 'obs' table; at the top are: {some(group, 10) or 'nothing'}"
+            )
+        self.obs: pd.DataFrame = read_elem(group["obs"])
+
+    def matrix(self, layer: str | None = None) -> Any:
+        if layer is not None:
+            return _need_layer(self, layer)
+        return _need_matrix(self._read("matrix X", self.group["X"]) if "X" in self.group else None)
+
+    def var(self) -> pd.DataFrame:
+        return self.read_elem(self.group["var"])
+
+    def cell_names(self) -> list[str]:
+        return [str(name) for name in self.obs.index]
+
+    def keys(self, container: str) -> list[str]:
+        if container == "obs":
+            return [str(key) for key in self.obs]
+        return [str(key) for key in self.group.get(container, {})]
+
+    def get(self, container: str, key: str) -> Any:
+        return self.obs[key] if container == "obs" else self._read(key, self.group[container][key])
+
+    def _read(self, what: str, element: Any) -> Any:
+        """An element, if there is room for it."""
+        held = getattr(element, "nbytes", None)  # of an array; a group tells of its members
+        if held is None:
+            held = sum(getattr(element[name], "nbytes", 0) for name in element)
+        must_fit(f"reading {what!r}", held)
+        return self.read_elem(element)
+
+
+def find(slots: Slots, key: str, role: str = "") -> Any:
+    """What is stored under `key` in the first container that has it.
+
+    Raises
+    ------
+    InputError
+        No container has it; says what was searched and what is there.
+    """
+    for container in CONTAINERS:
+        if key in slots.keys(container):
+            return slots.get(container, key)
+    there = {c: slots.keys(c) for c in CONTAINERS}
+    listing = "; ".join(f"{c}: {some(keys, 8)}" for c, keys in there.items() if keys)
+    everything = [k for keys in there.values() for k in keys]
+    guess = nearest(key, everything).split(" valid:")[0].rstrip(";")
+    raise InputError(
+        f"{role + ' ' if role else ''}key {key!r} is not in {', '.join(CONTAINERS)}{guess}; "
+        f"there is {listing or 'nothing'}"
+    )
+
+
+def has(slots: Slots, key: str) -> bool:
+    """Whether any container has `key`."""
+    return any(key in slots.keys(container) for container in CONTAINERS)
+
+
+def _need_matrix(matrix: Any) -> Any:
+    if matrix is None:
+        raise InputError("it has no matrix X")
+    return matrix
+
+
+def _need_layer(slots: Slots, layer: str) -> Any:
+    layers = slots.keys("layers")
+    if layer not in layers:
+        raise InputError(f"layer {layer!r} does not exist{nearest(layer, layers)}")
+    return slots.get("layers", layer)
+
+
+def parts_from_slots(
+    slots: Slots,
+    *,
+    usage_key: str | None,
+    covar_key: str | None,
+    guide_assignment_key: str,
+    guide_names_key: str,
+    guide2gene_key: str,
+    program_names_key: str,
+    guide_targets_key: str = "guide_targets",
+    covar_columns: Sequence[str] | None = None,
+    log1p_columns: Sequence[str] | None = None,
+) -> Parts:
+    """The parts of a screen under the given keys, see `anndata.screen_from_anndata`.
+
+    ``usage_key=None`` leaves the usages to the caller.
+    """
+    usage = None if usage_key is None else find(slots, usage_key, "usage")
+    covariates, label = None, f"covariates {covar_key!r}"
+    if covar_columns is not None or log1p_columns is not None:
+        label = "covariates of obs"
+        covariates = covariate_columns(column_of(slots.obs, "obs"), covar_columns, log1p_columns)
+    elif covar_key is not None:
+        covariates = find(slots, covar_key, "covariate")
+    guides = find(slots, guide_assignment_key, "guide assignment")
+    parallel = guide_targets_key if not has(slots, guide2gene_key) else guide2gene_key
+    mapping = find(slots, parallel if has(slots, parallel) else guide2gene_key, "guide -> gene map")
+    guide_names = None
+    if not isinstance(guides, pd.DataFrame):
+        guide_names = names_list(find(slots, guide_names_key, "guide names"), guide_names_key)
+    program_names = None
+    if not isinstance(usage, pd.DataFrame) and has(slots, program_names_key):
+        program_names = names_list(find(slots, program_names_key), program_names_key)
+    return Parts(
+        cell_names=slots.cell_names(),
+        usage=usage,
+        covariates=covariates,
+        guides=guides,
+        guide_to_target=mapping,
+        guide_names=guide_names,
+        program_names=program_names,
+        observations=slots.obs,
+        usage_label=f"usage {usage_key!r}",
+        covariate_label=label,
+        guide_label=f"guide assignment {guide_assignment_key!r}",
+    )
+
+
+def names_list(value: Any, key: str) -> list[str]:
+    """A list of names from a list, array, Index or Series."""
+    if not is_flat_list(value):
+        raise InputError(f"{key!r} must be a list of names, it is a {type(value).__name__}")
+    return [text(name) for name in value]
+
+
+@contextmanager
+def h5_file(path: str | os.PathLike[str]) -> Iterator[Any]:
+    """An HDF5 file open for reading; whatever goes wrong in the block is an InputError."""
+    import h5py
+
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: {'is a folder' if path.is_dir() else 'no such file'}")
+    try:
+        with h5py.File(path, "r") as file:
+            yield file
+    except ProgramDEError as error:
+        raise type(error)(f"{path}: {error}") from None
+    except Exception as error:  # h5py and anndata raise many kinds for a damaged file
+        raise InputError(
+            f"{path} cannot be read, is it whole? ({type(error).__name__}: {first_line(error)})"
+        ) from error

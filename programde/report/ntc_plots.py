@@ -1,0 +1,330 @@
+"""QQ plots of non-targeting controls (NTC): from CRT p-values, and from the NTC empirical null."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from scipy import stats
+
+from programde.report.checked_tables import as_p_vector
+from programde.report.qq import bootstrap_qq_envelope, replicate_envelope
+from programde.report.qq_plots import qq_panel
+from programde.report.style import BLUE, save_png, styled
+
+from ..errors import InputError, nearest
+
+Replicates = Mapping[Any, pd.DataFrame] | Sequence[pd.DataFrame]
+
+
+@styled
+def qq_plot_ntc_pvals(
+    pvals_raw_df: pd.DataFrame,
+    guide2gene: Mapping[str, str],
+    ntc_genes: str | Sequence[str],
+    *,
+    pvals_skew_df: pd.DataFrame | None = None,
+    null_pvals: np.ndarray | None = None,
+    null_stats: np.ndarray | None = None,
+    ntc_group_pvals_ens: Replicates | None = None,
+    ntc_group_pvals_skew_ens: Replicates | None = None,
+    show_ntc_ensemble_band: bool = False,
+    show_all_pvals: bool = False,
+    show_null_skew: bool = False,
+    title: str | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """QQ plot of negative-control p-values: raw and skew-normal, against uniform and the CRT null.
+
+    Every curve has expected quantiles from its own number of p-values. The 95 % band is that of
+    the raw NTC curve, for as many *independent* p-values as the curve holds. It is a pointwise
+    band and too narrow in two ways: programs of one group share cells, so their p-values move
+    together; and p-values pooled over partitions of the same guides repeat each other. A calibrated
+    curve can therefore leave it; `calibration_metrics` gives intervals that know of both.
+
+    Parameters
+    ----------
+    pvals_raw_df : DataFrame, genes x programs
+        Observed raw CRT p-values.
+    guide2gene
+        Guide -> gene; the control labels are looked up in its values.
+    ntc_genes
+        One or several control labels. Those that do not exist are ignored as long as one does.
+    pvals_skew_df : DataFrame, genes x programs, optional
+        Skew-normal p-values, drawn as a second NTC curve.
+    null_pvals : array, optional
+        Leave-one-out CRT-null p-values of the same units as the NTC curve; the dashed curve.
+    null_stats : (B,) or (B, K), optional
+        Null statistics, from which `null_pvals` are computed (two-sided) where not given.
+    ntc_group_pvals_ens, ntc_group_pvals_skew_ens : {replicate: DataFrame groups x programs}
+        P-values of grouped NTC guides, pooled over all replicates; in place of the rows of the
+        NTC labels. With both raw groups and `pvals_skew_df`, the skew groups are needed too.
+    show_ntc_ensemble_band
+        Median and interquartile range of the QQ curves of the single replicates.
+    show_all_pvals
+        All p-values of `pvals_raw_df` as grey points.
+    show_null_skew
+        A second null curve: p-values of `null_stats` under a skew-normal fitted to them.
+    title, ax
+        Title, and where to draw (default: a new figure that pyplot does not manage).
+
+    Raises
+    ------
+    InputError
+        No control label exists (the labels that do are listed), no NTC p-value is left, or an
+        input that an option needs is missing.
+    """
+    labels = _control_labels(guide2gene, ntc_genes)
+    if null_pvals is None and null_stats is None:
+        raise InputError("the null curve needs null_pvals or null_stats; pass one of them")
+    if show_null_skew and null_stats is None:
+        raise InputError("show_null_skew=True needs null_stats; pass the null statistics")
+    compare = pvals_skew_df is not None or ntc_group_pvals_skew_ens is not None
+    if compare and ntc_group_pvals_ens is not None and ntc_group_pvals_skew_ens is None:
+        raise InputError(
+            "ntc_group_pvals_ens comes with pvals_skew_df but without ntc_group_pvals_skew_ens; "
+            "pass the grouped skew-normal p-values, so that like is compared with like"
+        )
+    name = "NTC groups" if ntc_group_pvals_ens is not None else "NTC"
+    curves = {f"{name}, raw": _pooled(pvals_raw_df, ntc_group_pvals_ens, labels)}
+    looks = {f"{name}, raw": "raw"}
+    if compare:
+        curves[f"{name}, skew-normal"] = _pooled(pvals_skew_df, ntc_group_pvals_skew_ens, labels)
+        looks[f"{name}, skew-normal"] = "skew_normal"
+    if null_pvals is None:
+        null_pvals = leave_one_out(np.asarray(null_stats, dtype=np.float64))
+    curves["CRT null"] = as_p_vector(null_pvals, "null_pvals")
+    if show_null_skew:
+        fitted = skew_normal_null(np.asarray(null_stats, dtype=np.float64))
+        curves["CRT null, skew-normal"] = fitted
+    scatter = {"all observed": as_p_vector(pvals_raw_df, "pvals_raw_df")}
+    ax = qq_panel(
+        curves,
+        band_for=f"{name}, raw",
+        looks=looks,
+        scatter=scatter if show_all_pvals else None,
+        title=title or "QQ plot of non-targeting controls",
+        ax=ax,
+    )
+    if show_ntc_ensemble_band and ntc_group_pvals_ens is not None:
+        _draw_replicates(ax, _replicates(ntc_group_pvals_ens))
+    return ax
+
+
+def leave_one_out(null_stats: np.ndarray) -> np.ndarray:
+    """Two-sided p-value of each null draw among the others, ties counted: #{|T_b'| >= |T_b|} / B.
+
+    Parameters
+    ----------
+    null_stats : (B,) or (B, K)
+
+    Returns
+    -------
+    np.ndarray of the same shape
+        The draw itself stands for the 1 in (1 + #{b' != b: ...}) / B.
+    """
+    return stats.rankdata(-np.abs(null_stats), method="max", axis=0) / len(null_stats)
+
+
+def skew_normal_null(null_stats: np.ndarray) -> np.ndarray:
+    """Two-sided p-values of null draws under a skew-normal with their own moments.
+
+    Method of moments on the z-scores (Azzalini 1985, Scand. J. Statist. 12:171); a skewness beyond
+    0.995, which no skew-normal has, is taken as 0.9 * 0.995. Twice the smaller tail, at most 1.
+
+    Parameters
+    ----------
+    null_stats : (B,) or (B, K)
+    """
+    draws = null_stats.reshape(len(null_stats), -1)
+    z = (draws - draws.mean(axis=0)) / draws.std(axis=0)
+    skewness = (z**3).mean(axis=0)
+    skewness = np.where(np.abs(skewness) > 0.995, np.sign(skewness) * 0.9 * 0.995, skewness)
+    third = np.abs(2.0 * skewness / (4.0 - np.pi)) ** (2.0 / 3.0)
+    delta = np.sign(skewness) * np.sqrt(np.pi / 2.0 * third / (1.0 + third))
+    scale = 1.0 / np.sqrt(1.0 - 2.0 * delta**2 / np.pi)
+    law = stats.skewnorm(
+        delta / np.sqrt(1.0 - delta**2), -scale * delta * np.sqrt(2.0 / np.pi), scale
+    )
+    p = np.clip(2.0 * np.minimum(law.cdf(z), law.sf(z)), 0.0, 1.0)
+    return p.reshape(null_stats.shape)
+
+
+def make_ntc_empirical_qq_plots(
+    out: Mapping[str, Any],
+    out_dir: str | os.PathLike[str],
+    programs_to_plot: str | Sequence[str] = "top_var",
+    n_programs: int = 6,
+    make_per_batch: bool = True,
+    make_meta: bool = True,
+    envelope_boot: int = 200,
+    seed: int = 0,
+) -> list[Path]:
+    """QQ plots of the cross-fitted NTC empirical null, as PNG files.
+
+    The NTC units are split in two: A is the null, B is held out. "Holdout" is B against A and
+    shows whether the null fits; "real genes" are the targets against A, to be read relative to
+    the holdout's envelope. Gene-level plots show one p-value per unit, program plots one program.
+
+    Parameters
+    ----------
+    out
+        What `run_all_genes_union_crt(..., null_method="ntc_empirical", qq_crossfit=True)`
+        returned. Read are `out["betas_df"]` (genes x programs; its variance ranks the programs)
+        and `out["ntc_crossfit"]`::
+
+            {"info": {"split": "by guide" | "by pseudo-gene", ...},
+             "meta": {"pvals_real": DataFrame genes x programs,
+                      "pvals_holdout": DataFrame units x programs,
+                      "gene_real": Series, one p-value per gene,
+                      "gene_holdout": Series, one p-value per unit},
+             "per_batch": {batch: a dict like "meta"}}
+
+    out_dir
+        Folder; made where missing. Written are `qq_ntc_empirical_genelevel_meta.png` and
+        `qq_ntc_empirical_program_<program>_meta.png`, and in `per_batch/<batch>/`
+        `qq_ntc_empirical_genelevel.png` and `qq_ntc_empirical_program_<program>.png`. Characters
+        that a file name may not hold become "_".
+    programs_to_plot
+        "top_var" for the `n_programs` programs whose effects vary most, or names.
+    make_per_batch, make_meta
+        Which of the two sets to write.
+    envelope_boot, seed
+        Replicates of the holdout's bootstrap envelope, and their seed.
+
+    Returns
+    -------
+    list of Path
+        The files written.
+
+    Raises
+    ------
+    InputError
+        `out` has no cross-fit, or a program does not exist.
+    """
+    crossfit = out.get("ntc_crossfit")
+    if not crossfit:
+        raise InputError(
+            "out has no 'ntc_crossfit'; run with null_method='ntc_empirical' and qq_crossfit=True"
+        )
+    programs = _programs(out, crossfit["meta"]["pvals_real"], programs_to_plot, n_programs)
+    split = crossfit.get("info", {}).get("split")
+    about = f"NTC units split {split}" if split else ""
+    places: list[tuple[Path, str, str, Mapping[str, Any]]] = []
+    if make_meta:
+        places.append((Path(out_dir), "_meta", "all batches", crossfit["meta"]))
+    batches = crossfit.get("per_batch", {})
+    files, folders = file_names(programs), file_names(batches)
+    if make_per_batch:
+        places += [
+            (Path(out_dir) / "per_batch" / folders[batch], "", f"batch {batch}", part)
+            for batch, part in batches.items()
+        ]
+    written: list[Path] = []
+    for folder, suffix, where, part in places:
+        curves = [("genelevel", "per gene", part["gene_real"], part["gene_holdout"])]
+        curves += [
+            (f"program_{files[k]}", str(k), part["pvals_real"][k], part["pvals_holdout"][k])
+            for k in programs
+        ]
+        for name, what, real, holdout in curves:
+            ax = _crossfit_panel(real, holdout, f"{what}, {where}", about, envelope_boot, seed)
+            written.append(save_png(ax, folder / f"qq_ntc_empirical_{name}{suffix}.png"))
+    return written
+
+
+def file_names(labels: Iterable[Any]) -> dict[Any, str]:
+    """Labels as parts of file names, each its own.
+
+    Letters, digits, `.`, `-` and `_` stay, all else becomes `_`; where two labels would meet in
+    one name, the later ones get `_2`, `_3`, ...
+    """
+    names: dict[Any, str] = {}
+    taken: set[str] = set()
+    for label in labels:
+        base = re.sub(r"[^\w.\-]", "_", str(label)).strip(".") or "_"
+        name, n = base, 1
+        while name.casefold() in taken:  # some file systems do not tell A from a
+            n += 1
+            name = f"{base}_{n}"
+        taken.add(name.casefold())
+        names[label] = name
+    return names
+
+
+@styled
+def _crossfit_panel(
+    real: pd.Series, holdout: pd.Series, title: str, about: str, n_boot: int, seed: int
+) -> Axes:
+    held = as_p_vector(holdout, "holdout p-values")
+    envelope = bootstrap_qq_envelope(held, n_boot, seed) if held.size and n_boot > 1 else None
+    ax = qq_panel(
+        {"holdout (NTC B vs A)": held, "real genes vs A": real},
+        looks={"holdout (NTC B vs A)": "holdout", "real genes vs A": "real"},
+        band_for="holdout (NTC B vs A)",
+        envelope=envelope,
+        title=f"NTC empirical null: {title}",
+    )
+    if about:
+        ax.text(0.98, 0.02, about, transform=ax.transAxes, ha="right", fontsize=8, color="#555555")
+    return ax
+
+
+def _draw_replicates(ax: Axes, replicates: list[pd.DataFrame]) -> None:
+    x, median, lower, upper = replicate_envelope(replicates)
+    n = len(replicates)
+    limits = ax.get_xlim(), ax.get_ylim()
+    label = f"median and IQR of {n} partitions"
+    ax.fill_between(x, lower, upper, color=BLUE, alpha=0.22, linewidth=0, zorder=2, label=label)
+    ax.plot(x, median, color=BLUE, linewidth=1.0, linestyle=(0, (1, 1)), zorder=2.5)
+    ax.set_xlim(limits[0])
+    ax.set_ylim(limits[1])
+    ax.legend(loc="upper left", handlelength=2.6, borderaxespad=0.4, labelspacing=0.35)
+
+
+def _control_labels(guide2gene: Mapping[str, str], ntc_genes: str | Sequence[str]) -> list[str]:
+    wanted = [ntc_genes] if isinstance(ntc_genes, str) else [str(label) for label in ntc_genes]
+    known = dict.fromkeys(str(gene) for gene in guide2gene.values())
+    found = [label for label in wanted if label in known]
+    if not found:
+        raise InputError(f"ntc_genes={wanted} matches no target{nearest(wanted[:1], known)}")
+    return found
+
+
+def _replicates(ensemble: Replicates) -> list[pd.DataFrame]:
+    return list(ensemble.values()) if isinstance(ensemble, Mapping) else list(ensemble)
+
+
+def _pooled(
+    table: pd.DataFrame | None, ensemble: Replicates | None, labels: Sequence[str]
+) -> np.ndarray:
+    if ensemble is not None:
+        parts = [as_p_vector(part, "NTC groups") for part in _replicates(ensemble)]
+        p = np.concatenate(parts) if parts else np.empty(0)
+    else:
+        assert table is not None
+        p = as_p_vector(table[table.index.isin(labels)], "NTC rows")
+    if p.size == 0:
+        where = "the NTC groups" if ensemble is not None else f"rows {list(labels)} of the table"
+        raise InputError(f"{where} hold no p-value; pass grouped NTC p-values or other labels")
+    return p
+
+
+def _programs(
+    out: Mapping[str, Any], table: pd.DataFrame, wanted: str | Sequence[str], n: int
+) -> list[Any]:
+    if isinstance(wanted, str) and wanted == "top_var":
+        spread = out["betas_df"].var(axis=0)
+        spread = spread[spread.index.isin(table.columns)].dropna()
+        return list(spread.sort_values(ascending=False, kind="stable").index[:n])
+    programs = [wanted] if isinstance(wanted, str) else list(wanted)
+    for program in programs:
+        if program not in table.columns:
+            raise InputError(f"no program {program!r}{nearest(program, table.columns)}")
+    return programs

@@ -1,0 +1,293 @@
+import gzip
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from programde.errors import InputError, OptionError, ProgramDEError, ProgramDEWarning
+from programde.io import READERS
+from programde.io.anndata import screen_from_anndata
+from programde.io.cnmf import cnmf_usage, find_usages, read_cnmf
+from programde.io.guide_tables import (
+    long_assignment,
+    read_guide_tables,
+    targets_from_metadata,
+)
+from programde.io.mudata import read_h5mu, screen_from_mudata
+from programde.io.text_tables import read_numbers, read_table
+from tests.io.conversions import guide_modality, one_modality, write_cnmf, write_tables
+from tests.screen.compare import assert_same_screen
+from tests.screen.small_screens import small_adata
+
+ORDER = np.random.default_rng(8).permutation(60)
+SAME = np.arange(60)
+
+
+def mudata_of(modalities):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # mudata announces its own changes of defaults
+        import mudata
+
+        return mudata.MuData(modalities)
+
+
+def write_h5mu(modalities, path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        mudata_of(modalities).write(path)
+    return path
+
+
+def test_the_registry():
+    assert list(READERS) == ["h5ad", "h5mu", "cnmf", "guide_tables"]
+    assert READERS["cnmf"] is read_cnmf
+    with pytest.raises(OptionError, match=r"data.kind='h5mv' is not known; did you mean 'h5mu'"):
+        READERS["h5mv"]
+
+
+COLUMNS = {"covar_columns": ["depth", "batch", "mito"]}
+
+
+def test_h5mu_with_everything_in_one_modality(tmp_path):
+    adata = small_adata()
+    plain = screen_from_anndata(adata)
+    path = write_h5mu(one_modality(adata, SAME), tmp_path / "s.h5mu")
+    screen = read_h5mu(path, **COLUMNS)
+    assert_same_screen(screen, plain)
+    assert any(n.startswith("60 cells matched by name in") for n in screen.notes)
+    assert_same_screen(screen_from_mudata(mudata_of(one_modality(adata, SAME)), **COLUMNS), plain)
+
+
+def test_h5mu_with_a_guide_modality_in_another_order(tmp_path):
+    adata = small_adata()
+    adata.uns["guide2gene"] = {
+        g: "non-targeting" if t == "NTC" else t for g, t in adata.uns["guide2gene"].items()
+    }
+    path = write_h5mu(guide_modality(adata, ORDER), tmp_path / "s.h5mu")
+    keys = {"usage_modality": "gene", "usage_key": "cnmf_usage", "guide_layer": "assigned"}
+    screen = read_h5mu(path, **keys, type_column="kind")
+    assert_same_screen(screen, screen_from_anndata(adata))
+    assert any("another order" in note for note in screen.notes)
+
+
+def test_h5mu_columns_from_several_places(tmp_path):
+    adata = small_adata()
+    parts = one_modality(adata, SAME)
+    table = parts["cNMF"].obs
+    parts["rna"].obs = table[["depth"]].iloc[::-1].rename(columns={"depth": "n"})
+    parts["rna"].obs_names = adata.obs_names[::-1]
+    parts["cNMF"].obs = table[["batch"]]
+    path = write_h5mu(parts, tmp_path / "s.h5mu")
+    adata.obsm["covar"] = adata.obsm["covar"][["batch", "depth"]].rename(columns={"depth": "n"})
+    for name in ("n", "rna:n"):
+        screen = read_h5mu(path, covar_columns=["batch", name])
+        np.testing.assert_allclose(
+            screen.covariates, screen_from_anndata(adata).covariates, atol=1e-12
+        )
+    with pytest.raises(InputError, match="no obs table has a column 'm'"):
+        read_h5mu(path, covar_columns=["m"])
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        (
+            {"usage_modality": "cnmf"},
+            "usage_modality='cnmf' is not a modality; did you mean 'cNMF'",
+        ),
+        ({"guide_modality": "grna"}, "guide_modality='grna' is not a modality"),
+        ({"guide_assignment_key": "calls"}, "no guides found: modality 'cNMF' has no 'calls'"),
+        ({"usage_key": "u"}, r"usage \(modality 'cNMF'\) key 'u' is not in"),
+        ({}, "covariate key 'covar' is in no modality .* columns are cNMF:batch, cNMF:depth"),
+        ({"covar_columns": "depth"}, "covar_columns='depth' must be a list"),
+    ],
+)
+def test_h5mu_errors_say_what_is_there(keys, message, tmp_path):
+    path = write_h5mu(one_modality(small_adata(), SAME), tmp_path / "s.h5mu")
+    with pytest.raises(ProgramDEError, match=message) as caught:
+        read_h5mu(path, **keys)
+    assert "\n" not in str(caught.value)
+
+
+def test_h5mu_that_is_none(tmp_path):
+    small_adata().write_h5ad(tmp_path / "s.h5mu")
+    with pytest.raises(InputError, match="has no modalities"):
+        read_h5mu(tmp_path / "s.h5mu")
+    with pytest.raises(InputError, match="a dict was given"):
+        screen_from_mudata({})
+
+
+def test_missing_cells_are_an_error_or_dropped_never_filled(tmp_path):
+    adata = small_adata()
+    parts = guide_modality(adata, ORDER)
+    parts["guide"] = parts["guide"][:50].copy()
+    path = write_h5mu(parts, tmp_path / "s.h5mu")
+    keys = {"usage_modality": "gene", "usage_key": "cnmf_usage", "guide_layer": "assigned"}
+    with pytest.raises(InputError, match=r"50 cells matched by name, not matched: 10 of 60 in usa"):
+        read_h5mu(path, **keys)
+    with pytest.warns(ProgramDEWarning, match="left out as not in every source: 10 of 60"):
+        screen = read_h5mu(path, **keys, on_missing="drop")
+    kept = np.sort(ORDER[:50])
+    assert_same_screen(screen, screen_from_anndata(adata[kept]), tol=1e-12)
+    with pytest.raises(OptionError, match="on_missing='fill' is not known"):
+        read_h5mu(path, **keys, on_missing="fill")
+
+
+def test_cnmf_folder(tmp_path):
+    adata = small_adata()
+    folder = tmp_path / "out" / "run"
+    for k_dt in ("k_4.dt_0_5", "k_4.dt_2_0", "k_6.dt_0_5"):
+        write_cnmf(adata, folder, SAME, k_dt)
+    path = find_usages(tmp_path / "out", 4, 2)
+    assert path.name == "run.usages.k_4.dt_2_0.consensus.txt"
+    table = cnmf_usage(path)
+    np.testing.assert_allclose(table, adata.obsm["cnmf_usage"], rtol=1e-14)
+    with pytest.raises(InputError, match=r"k=9 dt=0\.5; there are run: k=4 dt=0\.5, run: k=4 dt=2"):
+        find_usages(folder, 9, 0.5)
+    with pytest.raises(InputError, match="no such folder"):
+        find_usages(tmp_path / "none", 4, 0.5)
+    with pytest.raises(InputError, match="k=6 holds 4 programs"):
+        read_cnmf(folder, 6, 0.5, screen="s.h5ad")
+    write_cnmf(adata, tmp_path / "out" / "two", SAME, "k_4.dt_0_5")
+    with pytest.raises(InputError, match="has 2 usage files"):
+        find_usages(tmp_path / "out", 4, 0.5)
+    for wrong in ({"k": 1, "density_threshold": 1}, {"k": 4, "density_threshold": "x"}):
+        with pytest.raises(OptionError):
+            find_usages(folder, **wrong)
+
+
+def test_numbered_programs_get_a_name(tmp_path):
+    file = tmp_path / "n.usages.k_2.dt_0_1.consensus.txt"
+    file.write_text("\t1\t2\n007\t3\t1\nNA\t0\t0\n")
+    table = cnmf_usage(file)
+    assert list(table) == ["program_1", "program_2"]
+    assert list(table.index) == ["007", "NA"]
+    assert table.to_numpy().tolist() == [[0.75, 0.25], [0, 0]]
+
+
+def test_cnmf_with_h5ad_h5mu_and_tables_give_the_same_screen(tmp_path):
+    adata = small_adata()
+    adata.uns["guide2gene"] = {
+        g: "non-targeting" if t == "NTC" else t for g, t in adata.uns["guide2gene"].items()
+    }
+    plain = screen_from_anndata(adata)
+    write_cnmf(adata, tmp_path, SAME, "k_4.dt_0_5")
+    adata.write_h5ad(tmp_path / "s.h5ad")
+    h5mu = write_h5mu(one_modality(adata, ORDER), tmp_path / "s.h5mu")
+    tables = write_tables(adata, tmp_path, ORDER)
+    from_h5ad = read_cnmf(tmp_path, 4, 0.5, screen=tmp_path / "s.h5ad")
+    from_h5mu = read_cnmf(tmp_path, 4, 0.5, screen=h5mu, **COLUMNS)
+    from_tables = read_cnmf(tmp_path, 4, 0.5, **tables, threshold=2)
+    for screen in (from_h5ad, from_h5mu, from_tables):
+        assert_same_screen(screen, plain, tol=1e-12)
+
+
+def test_cnmf_options(tmp_path):
+    write_cnmf(small_adata(), tmp_path, SAME, "k_4.dt_0_5")
+    for keys in (
+        {},
+        {"screen": "a", "assignments": "b"},
+        {"assignments": "b"},
+        {"screen": "a.h5ad", "covariates": "c"},
+        {"screen": "a.h5ad", "usage_key": "c"},
+    ):
+        with pytest.raises(OptionError):
+            read_cnmf(tmp_path, 4, 0.5, **keys)
+
+
+def test_guide_tables_with_lost_cells(tmp_path):
+    adata = small_adata()
+    tables = write_tables(adata, tmp_path, SAME)
+    usage = pd.DataFrame(adata.obsm["cnmf_usage"], index=adata.obs_names)
+    calls = pd.read_csv(tables["assignments"])
+    calls = calls[calls["cell"] != "c7"]
+    with pytest.raises(InputError, match=r"1 of 60 in usages, 1 of 60 in covariates \(.* c7\)"):
+        read_guide_tables(usage, calls, tables["guide_metadata"], tables["covariates"])
+    with pytest.warns(ProgramDEWarning, match="59 cells matched by name; left out"):
+        screen = read_guide_tables(
+            usage, calls, tables["guide_metadata"], tables["covariates"], on_missing="drop"
+        )
+    assert screen.n_cells == 59
+    with pytest.raises(InputError, match="no cell name is in all of"):
+        read_guide_tables(usage.add_prefix("x", axis=0), calls, tables["guide_metadata"])
+    alone = read_guide_tables(usage.drop("c7"), calls, tables["guide_metadata"])
+    assert alone.covariate_names == ["intercept"]
+
+
+def test_guide_metadata():
+    table = pd.DataFrame(
+        {
+            "guide_id": ["a", "b", "c", "d", "e"],
+            "intended_target_name": ["STAT1", "", "AAVS1", "NA", np.nan],
+            "type": ["targeting", "non-targeting", "safe-targeting", "positive control", ""],
+        }
+    )
+    targets = targets_from_metadata(table)
+    assert targets.to_dict() == {
+        "a": "STAT1", "b": "non-targeting", "c": "safe-targeting", "d": "NA"
+    }  # fmt: skip
+    with pytest.raises(InputError, match="no column 'target'"):
+        targets_from_metadata(table, target_column="target")
+    with pytest.raises(InputError, match="no column 'kind'"):
+        targets_from_metadata(table, type_column="kind")
+    with pytest.raises(InputError, match=r"1 guide\(s\) occur twice: a"):
+        targets_from_metadata(pd.concat([table, table[:1]]))
+
+
+def test_long_assignment():
+    table = pd.DataFrame(
+        {"cell": ["x", "x", "y", "z"], "guide": ["g", "h", "g", "h"], "value": [3, 1, "2", 0]}
+    )
+    matrix, cells, guides = long_assignment(table, threshold=2)
+    assert (cells, guides) == (["x", "y", "z"], ["g", "h"])
+    assert matrix.toarray().tolist() == [[1, 0], [1, 0], [0, 0]]
+    assert long_assignment(table, value_column=None)[0].nnz == 4
+    for change, message in (
+        ({"value": ["a", 1, 1, 1]}, "1 values of 'value' are not numbers"),
+        ({"guide": "g"}, r"1 pairs of cell and guide occur more than once \(first: x, g\)"),
+    ):
+        with pytest.raises(InputError, match=message):
+            long_assignment(table.assign(**change))
+    with pytest.raises(InputError, match="has no column 'barcode'"):
+        long_assignment(table, cell_column="barcode")
+    with pytest.raises(InputError, match="no rows"):
+        long_assignment(table[:0])
+    with pytest.raises(OptionError, match="threshold"):
+        long_assignment(table, threshold=0)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "cannot be read"),
+        ("a\nb\n", "one column only"),
+        ("\tp\tp\nc\t1\t2\n", "same name: p"),
+        ("\tp\tq\nc\t1\n", "cannot be read"),
+        ("p\tq\nc\t1\t2\n", "cannot be read"),
+        ("\tp\tq\nc\t1\tlow\n", "cannot be read"),
+    ],
+)
+def test_bad_number_tables(text, message, tmp_path):
+    path = tmp_path / "t.txt"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message) as caught:
+        read_numbers(path)
+    assert "\n" not in str(caught.value)
+    assert "t.txt" in str(caught.value)
+
+
+def test_tables_of_any_suffix(tmp_path):
+    table = pd.DataFrame({"x": [1.5, 2.0], "y": ["a", "b"]}, index=["01", "02"])
+    table.to_csv(tmp_path / "t.csv")
+    table.to_csv(tmp_path / "t.tsv", sep="\t")
+    with gzip.open(tmp_path / "t.csv.gz", "wt") as file:
+        table.to_csv(file)
+    table.to_parquet(tmp_path / "t.parquet")
+    table.reset_index().to_parquet(tmp_path / "u.parquet")
+    for name in ("t.csv", "t.tsv", "t.csv.gz", "t.parquet", "u.parquet"):
+        back = read_table(tmp_path / name)
+        assert list(back.index) == ["01", "02"]
+        assert back.to_numpy().tolist() == table.to_numpy().tolist()
+    with pytest.raises(InputError, match="no such file"):
+        read_table(tmp_path / "v.csv")

@@ -1,0 +1,440 @@
+"""Results of two small screens by every way of testing: what a change of the house must not change.
+
+    python -m tests.golden.make            writes tests/golden/golden.npz
+
+`CASES` name the ways: a screen, a statistic, a sampler, who is compared with whom. Each gives plain
+arrays, by public names of the library alone, so that the same script runs before and after its
+modules move. `test_golden.py` recomputes and compares.
+
+Stored from commit 4b7e52f, the last before the library was arranged anew.
+"""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+
+import programde as pde
+
+ORIGIN = "4b7e52f"
+STORE = Path(__file__).with_name("golden.npz")
+SIDES = ("both", "left", "right")
+STATISTICS = {"ols": pde.OLS, "utest": pde.UTest}
+SAMPLERS = {"bernoulli": pde.Bernoulli, "stratified": pde.StratifiedPermutation}
+NTC = "non-targeting"
+N_RESAMPLES = 199
+#: Quantiles of the null draws that are kept, of the 19 in either tail.
+KEPT = [0, 9, 18]
+
+Arrays = dict[str, np.ndarray]
+
+
+@cache
+def many_guides() -> Any:
+    """The built-in screen as small as experiment=quick makes it: some guides per cell."""
+    adata = pde.make_sceptre_style_synth(
+        N=1500,
+        K=8,
+        n_target_genes=12,
+        guides_per_gene=4,
+        ntc_frac_guides=0.2,
+        moi_mean=5.5,
+        frac_causal_genes=0.35,
+        n_effect_programs=3,
+        effect_size=1.0,
+        n_cov_extra=2,
+        confound_strength=0.6,
+        eps_near_zero=1e-6,
+        sprinkle_near_zero_frac=0.2,
+        exact_zero_frac=1.0,
+        n_batches=4,
+        seed=0,
+    )
+    cells = np.arange(adata.n_obs)
+    adata.obsm["covar"]["stage"] = pd.Categorical(np.where(cells % 5 < 2, "early", "late"))
+    return _screen(adata, usage_key="usage")
+
+
+@cache
+def one_guide() -> Any:
+    """A screen of one guide per cell: T0 to T2 have effects, T6 is rare, T7 too rare to be tested,
+    and T5 is absent from the first batch."""
+    rng = np.random.default_rng(20)
+    n, k, n_targets, per_target, n_ntc = 1500, 6, 8, 3, 12
+    guides = [f"T{t}_{g}" for t in range(n_targets) for g in range(per_target)]
+    guides += [f"NTC_{g:02d}" for g in range(n_ntc)]
+    targets = [name.split("_")[0] for name in guides[: n_targets * per_target]] + [NTC] * n_ntc
+    target = np.array(targets)
+    batch, depth = rng.integers(0, 4, n), rng.normal(size=n)
+    abundance = np.exp(0.3 * rng.normal(size=len(guides)))
+    abundance[target == NTC] *= 1.4
+    slope = np.repeat(np.linspace(-0.6, 0.6, len(guides) // 3), 3)
+    log_odds = np.log(abundance) + slope * depth[:, None]
+    log_odds += 0.3 * rng.normal(size=(4, len(guides)))[batch]
+    log_odds[:, target == "T6"] -= 2.2
+    log_odds[:, target == "T7"] = -np.inf
+    log_odds[np.ix_(batch == 0, target == "T5")] = -np.inf
+    own = np.argmax(log_odds + rng.gumbel(size=log_odds.shape), axis=1)
+    own[:6] = guides.index("T7_0")
+    effects = np.zeros((n_targets + 1, k))
+    effects[0, :2], effects[1, 2:4], effects[2, 4:] = (2.5, -2.5), (-0.8, 0.8), (0.4, -0.4)
+    place = {f"T{t}": t for t in range(n_targets)} | {NTC: n_targets}
+    logits = rng.normal(size=k) + 0.3 * rng.normal(size=(4, k))[batch]
+    logits = logits + 0.25 * depth[:, None] * rng.normal(size=k) + 0.7 * rng.normal(size=(n, k))
+    logits += effects[[place[targets[g]] for g in own]]
+    usage = np.exp(logits) * (rng.random((n, k)) > 0.15)
+    usage[usage.sum(axis=1) == 0] = 1.0
+    presence = np.zeros((n, len(guides)))
+    presence[np.arange(n), own] = 1.0
+    names = [f"cell_{i}" for i in range(n)]
+    covariates = pd.DataFrame(
+        {
+            "batch": pd.Categorical([f"B{b}" for b in batch]),
+            "log_depth": depth,
+            "stage": pd.Categorical(np.where(rng.random(n) < 0.5, "early", "late")),
+        },
+        index=names,
+    )
+    adata = AnnData(
+        obs=pd.DataFrame(index=names),
+        obsm={
+            "covar": covariates,
+            "cnmf_usage": usage / usage.sum(axis=1, keepdims=True),
+            "guide_assignment": presence,
+        },
+        uns={
+            "guide2gene": dict(zip(guides, targets, strict=True)),
+            "guide_names": np.array(guides, dtype=object),
+            "program_names": np.array([f"program_{j}" for j in range(k)], dtype=object),
+        },
+    )
+    return _screen(adata)
+
+
+def _screen(adata: AnnData, **keys: Any) -> Any:
+    with warnings.catch_warnings():  # that a floor was raised, for one
+        warnings.simplefilter("ignore", pde.ProgramDEWarning)
+        return pde.screen_from_anndata(adata, condition_key="stage", **keys)
+
+
+SCREENS: dict[str, Callable[[], Any]] = {"many": many_guides, "one": one_guide}
+
+
+def either(source: Any, *names: str) -> Any:
+    """The first of these attributes, columns or entries that is there: names may change."""
+    for name in names:
+        if isinstance(source, Mapping | pd.DataFrame):
+            if name in source:
+                return source[name]
+        elif hasattr(source, name):
+            return getattr(source, name)
+    raise KeyError(f"none of {', '.join(names)}")
+
+
+def takes(function: Callable[..., Any], name: str) -> bool:
+    """Whether a function has a parameter of that name."""
+    return name in inspect.signature(function).parameters
+
+
+def exact(result: Any, side: str, again: Callable[[Any], object]) -> Any:
+    """The exact tails of a result: from it alone or, where it does not hold them, by going through
+    its units again (`again`)."""
+    if takes(pde.calibrate, "revisit"):
+        return pde.calibrate(result, "saddlepoint", side, again)
+    return pde.calibrate(result, "saddlepoint", side)
+
+
+def strings(values: Any) -> np.ndarray:
+    return np.array([str(value) for value in np.ravel(values)])
+
+
+def texts_there(values: Any) -> np.ndarray:
+    """Where something is said, whatever the words."""
+    return np.asarray(values, dtype=object) != ""
+
+
+def calibrations(result: Any, again: Callable[[Any], object]) -> Arrays:
+    """P-values (G, K) by all calibrations that need no control guides, on all sides."""
+    found: Arrays = {}
+    for side in SIDES:
+        for method in ("none", "skew_normal"):
+            made = pde.calibrate(result, method, side)
+            found[f"{method}.{side}.p"] = made.p_value
+            if method != "none":
+                found[f"{method}.{side}.fallback"] = texts_there(made.fallback)
+        made = exact(result, side, again)
+        found[f"saddlepoint.{side}.p"] = made.p_value
+        found[f"saddlepoint.{side}.p_moments"] = made.p_moments
+        if side == "both":
+            found["saddlepoint.both.fallback"] = texts_there(made.fallback)
+            found["saddlepoint.both.branch"] = strings(made.branch)
+    return found
+
+
+def numbers_of(result: Any) -> Arrays:
+    """What a result holds."""
+    null = result.null
+    return {
+        "units": strings(result.units),
+        "condition": strings(result.condition),
+        "untested": texts_there(result.status),
+        "n_treated": result.n_treated,
+        "n_control": result.n_control,
+        "effect": result.effect,
+        "effect_se": result.effect_se,
+        "p_max": result.p_max,
+        "null.mean": null.mean,
+        "null.sd": null.sd,
+        "null.skewness": null.skewness,
+        "null.minimum": null.minimum,
+        "null.maximum": null.maximum,
+        "null.median": null.median,
+        "null.lower": null.lower[..., KEPT],
+        "null.upper": null.upper[..., KEPT],
+        "null.n_ge": null.n_ge,
+        "null.n_le": null.n_le,
+        "null.n_abs_ge": null.n_abs_ge,
+    }
+
+
+def tables_of(result: Any, calibrated: Any, adjust: str, side: str = "both") -> Arrays:
+    """The columns of the tidy tables, but for words."""
+    given = {"side": side} if takes(pde.results_table, "side") else {}
+    frame = pde.results_table(result, calibrated, adjust=adjust, **given)
+    over = pde.omnibus_table(result, calibrated, adjust=adjust)
+    found: Arrays = {}
+    for name, table in (("results", frame), ("omnibus", over)):
+        found[f"{name}.unit"] = strings(either(table, "target", "gene", "guide", "unit"))
+        for column in table.columns:
+            if pd.api.types.is_numeric_dtype(table[column]):
+                found[f"{name}.{column}"] = table[column].to_numpy()
+    found["omnibus.top_program"] = strings(over["top_program"])
+    return {f"{adjust}.{key}": value for key, value in found.items()}
+
+
+def run_options(
+    statistic: Any, sampler: Any, n_resamples: int = N_RESAMPLES, min_treated: int = 10
+) -> Any:
+    return pde.RunOptions(
+        statistic,
+        sampler,
+        n_resamples=n_resamples,
+        seed=123,
+        min_treated=min_treated,
+        min_control=10,
+        n_jobs=1,
+        progress=False,
+    )
+
+
+def tested(
+    screen: str,
+    statistic: Any,
+    sampler: Any,
+    n_resamples: int = N_RESAMPLES,
+    min_treated: int = 10,
+    **how: Any,
+) -> Arrays:
+    """Targets of a screen, all calibrations, and the tables."""
+    data = SCREENS[screen]()
+    how = {"ntc_labels": NTC, "control": "auto", "drop_empty_batches": True, **how}
+    options = run_options(statistic, sampler, n_resamples, min_treated)
+    result = pde.run_targets(data, options, **how)
+
+    def again(visit: Any) -> object:
+        return pde.run_targets(data, replace(options, n_resamples=0), visit=visit, **how)
+
+    found = numbers_of(result) | calibrations(result, again)
+    found |= tables_of(result, exact(result, "both", again), "bh")
+    found |= tables_of(result, pde.calibrate(result, "skew_normal", "left"), "storey", "left")
+    return found
+
+
+def controls(screen: str, statistic: Any, sampler: Any, **how: Any) -> Arrays:
+    """Groups of non-targeting guides, all calibrations."""
+    data = SCREENS[screen]()
+    how = {"ntc_labels": NTC, "control": "auto", "drop_empty_batches": True, "seed": 123, **how}
+    how = {"n_bins": 10, "n_partitions": 3, **how}
+    options = run_options(statistic, sampler)
+    null = pde.run_ntc_groups(data, options, **how)
+
+    def again(visit: Any) -> object:
+        return pde.run_ntc_groups(data, replace(options, n_resamples=0), visit=visit, **how)
+
+    row = {name: i for i, name in reversed(list(enumerate(null.result.units)))}
+    found = numbers_of(null.result) | calibrations(null.result, again)
+    found["group_size"] = np.array(null.group_size)
+    found["guides"] = strings([",".join(null.guides[name]) for name in null.result.units])
+    found["partitions"] = strings(
+        [",".join(str(row[name]) for name in part.values()) for part in null.partitions]
+    )
+    return found
+
+
+def against_controls(screen: str, **options: Any) -> Arrays:
+    """The targets against non-targeting guides, with the cross-fit."""
+    data = SCREENS[screen]()
+    given = {"ntc_labels": NTC, "batch_mode": "auto", "n_ntc_units": 300, "n_holdout_units": 20}
+    null = pde.run_ntc_empirical_null(
+        data,
+        null_kwargs=given | options,
+        base_seed=123,
+        qq_crossfit=True,
+        n_jobs=1,
+        progress=False,
+    )
+    cross = null.crossfit
+    found = {
+        "split": strings(cross["info"]["split"]),
+        "guides_B": strings(cross["info"]["guides_B"]),
+        "layer_holdout": cross["meta"]["layer_holdout"].to_numpy(),
+    }
+    parts = {"": null, **{f"{batch}.": part for batch, part in null.per_batch.items()}}
+    for name, part in parts.items():
+        found[f"{name}p"] = either(part, "pvals").to_numpy()
+        found[f"{name}p_t"] = either(part, "pvals_t").to_numpy()
+        found[f"{name}p_unit"] = either(part, "gene_pvals", "target_pvals").to_numpy()
+        found[f"{name}effect"] = either(part, "effects").to_numpy()
+        found[f"{name}n_treated"] = either(part, "n_treated").to_numpy()
+        matching = either(part, "matching_info")
+        found[f"{name}matched"] = matching[["n_matched", "radius", "n_batches"]].to_numpy()
+        found[f"{name}p_floor"] = matching["floor"].to_numpy()
+    parts = {"": cross["meta"], **{f"{b}.": part for b, part in cross["per_batch"].items()}}
+    for name, part in parts.items():
+        for which in ("real", "holdout"):
+            unit = either(part, f"gene_{which}", f"target_{which}")
+            found[f"cross.{name}p_{which}"] = part[f"pvals_{which}"].to_numpy()
+            found[f"cross.{name}p_t_{which}"] = part[f"pvals_t_{which}"].to_numpy()
+            found[f"cross.{name}p_unit_{which}"] = unit.to_numpy()
+    return found
+
+
+def calibrated_by_controls(screen: str) -> Arrays:
+    """`ntc_empirical` as a calibration of a result, and its tables."""
+    data = SCREENS[screen]()
+    result = pde.run_targets(
+        data, run_options(pde.OLS(), pde.Bernoulli(), 0), ntc_labels=NTC, control="complement"
+    )
+    options = {"ntc_labels": [NTC], "batch_mode": "auto", "seed": 123, "n_jobs": 1}
+    options |= {"crossfit": False, "progress": False}
+    made = pde.calibrate(result, "ntc_empirical", screen=data, options=options)
+    found = {"p": made.p_value, "fallback": texts_there(made.fallback)}
+    return found | tables_of(result, made, "bh")
+
+
+def _cases() -> dict[str, Callable[[], Arrays]]:
+    cases: dict[str, Callable[[], Arrays]] = {}
+    for screen in SCREENS:
+        for s, statistic in STATISTICS.items():
+            for r, sampler in SAMPLERS.items():
+                name, what = f"{screen}.{s}.{r}", (screen, statistic(), sampler())
+                cases[f"{name}.targets"] = partial(tested, *what)
+                cases[f"{name}.controls"] = partial(controls, *what, min_groups=3)
+        ols, burden = pde.OLS(), pde.StratifiedPermutation(burden_key="log_depth", n_burden_bins=3)
+        four = {"many": [f"GENE{g:02d}" for g in range(4)], "one": [f"T{t}" for t in range(4)]}
+        rank, strata = pde.UTest(), pde.StratifiedPermutation()
+        more = {
+            "conditions": partial(tested, screen, ols, pde.Bernoulli(), by_condition=True),
+            "guides": partial(tested, screen, rank, strata, unit="guide", targets=four[screen]),
+            "all_batches": partial(tested, screen, ols, pde.Bernoulli(), drop_empty_batches=False),
+            "burden": partial(tested, screen, ols, burden),
+            "usages": partial(tested, screen, pde.UTest(use="usage"), pde.Bernoulli()),
+            "single_controls": partial(controls, screen, ols, pde.Bernoulli(), group_size=1),
+            "conditions_controls": partial(
+                controls, screen, ols, pde.Bernoulli(), group_size=2, by_condition=True
+            ),
+            "empirical": partial(against_controls, screen, guides_per_unit=2),
+            "empirical_pooled": partial(against_controls, screen, batch_mode="pooled"),
+            "empirical_plain": partial(
+                against_controls, screen, finite_population_correction=False, guides_per_unit=2
+            ),
+            "empirical_fisher": partial(
+                against_controls, screen, combine_method="fisher", guides_per_unit=2
+            ),
+            "ntc_empirical": partial(calibrated_by_controls, screen),
+        }
+        cases |= {f"{screen}.{name}": case for name, case in more.items()}
+    cases["one.complement"] = partial(
+        tested, "one", pde.OLS(), pde.StratifiedPermutation(), control="complement"
+    )
+    for s, statistic in STATISTICS.items():
+        for r, sampler in SAMPLERS.items():
+            cases[f"one.rare.{s}.{r}"] = partial(
+                tested,
+                "one",
+                statistic(),
+                sampler(),
+                n_resamples=1023,
+                min_treated=2,
+                targets=["T7", "T6", "T5"],
+            )
+    return cases
+
+
+CASES = _cases()
+
+
+def compute(name: str) -> Arrays:
+    """One case, with the warnings that these screens deserve left out."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", pde.ProgramDEWarning)
+        return CASES[name]()
+
+
+def save(arrays: Arrays) -> None:
+    """Write arrays by name, equal ones once: a file of few large arrays and an index is small."""
+    stacks: dict[str, list[np.ndarray]] = {"float": [], "integer": [], "text": []}
+    length = dict.fromkeys(stacks, 0)
+    seen: dict[tuple[str, bytes], int] = {}
+    index = []
+    for name, value in arrays.items():
+        flat = np.ravel(value)
+        kind = {"f": "float", "U": "text"}.get(flat.dtype.kind, "integer")
+        if kind != "text":
+            flat = flat.astype(np.float64 if kind == "float" else np.int64)
+        key = (kind, flat.tobytes() + str(flat.dtype).encode())
+        if key not in seen:
+            seen[key] = length[kind]
+            stacks[kind].append(flat)
+            length[kind] += flat.size
+        shape = "x".join(str(size) for size in np.shape(value))
+        index.append(f"{name} {kind} {seen[key]} {shape}")
+    packed = {kind: np.concatenate(parts) for kind, parts in stacks.items()}
+    packed["text"] = np.array("\n".join(packed["text"].tolist()))
+    np.savez_compressed(STORE, index=np.array("\n".join(index)), **packed)
+
+
+def load() -> Arrays:
+    """What `save` wrote, by name."""
+    with np.load(STORE) as file:
+        packed = {kind: file[kind] for kind in ("float", "integer")}
+        packed["text"] = np.array(str(file["text"]).split("\n"))
+        index = str(file["index"]).split("\n")
+    arrays = {}
+    for line in index:
+        name, kind, start, sizes = line.split(" ")
+        shape = tuple(int(size) for size in sizes.split("x") if size)
+        n = int(np.prod(shape, dtype=np.int64))
+        arrays[name] = packed[kind][int(start) : int(start) + n].reshape(shape)
+    return arrays
+
+
+def main() -> None:
+    arrays: Arrays = {"origin": np.array(ORIGIN)}
+    for name in CASES:
+        arrays |= {f"{name}/{key}": np.asarray(a) for key, a in compute(name).items()}
+    save(arrays)
+    print(f"{STORE}: {len(CASES)} cases, {len(arrays)} arrays, {STORE.stat().st_size / 1e3:.0f} kB")
+
+
+if __name__ == "__main__":
+    main()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -32,7 +32,7 @@ from programde.analysis.targets import NTCNull, run_ntc_groups, run_targets
 from programde.controls.empirical_null import ntc_empirical_null
 from programde.controls.groups import ntc_columns
 from programde.controls.options import EmpiricalNullOptions
-from programde.crt.plan import choose_control
+from programde.crt.control_group import choose_control
 from programde.crt.results import CRTResult
 from programde.errors import InputError, OptionError, ProgramDEWarning
 from programde.screen.screen import Screen
@@ -116,8 +116,8 @@ def with_combined(
     if "condition" not in results or side != "both":
         return table
     unnamed = np.full(p_value.shape, "", dtype=object)
-    groups = results_table(controls.result, Calibrated("", p_value, unnamed))
-    across = across_conditions(groups).rename(columns={"gene": "group", "p_value": OVER_CONDITIONS})
+    groups = results_table(controls.result, Calibrated("", p_value, unnamed), level="group")
+    across = across_conditions(groups).rename(columns={"p_value": OVER_CONDITIONS})
     across = across[["group", "program", OVER_CONDITIONS]].assign(condition="")
     parts = [
         across[across["group"].isin(partition.values())].assign(partition=number)
@@ -152,12 +152,9 @@ def held_out_controls(
         return None, str(error)
 
 
-def with_targets(results: pd.DataFrame, screen: Screen, unit: str) -> pd.DataFrame:
-    """The table with the target of each unit beside it, where units are single guides."""
-    if unit == "guide":
-        targets = results["gene"].map(dict(screen.guide_to_target))
-        results.insert(list(results.columns).index("gene") + 1, "target", targets)
-    return results
+def target_of(screen: Screen, unit: str) -> Mapping[str, str] | None:
+    """The target of each guide, where guides were tested one by one."""
+    return screen.guide_to_target if unit == "guide" else None
 
 
 def combined(results: pd.DataFrame, side: str, adjust: str) -> pd.DataFrame:
@@ -178,10 +175,11 @@ def main(o: Options) -> None:
     kinds = control_p_values(controls.result, side, groups)
     table = ntc_table(kinds, controls.result, controls.partitions)
 
-    results = results_table(result, calibrated, side=side, adjust=adjust)
+    how = {"adjust": adjust, "target_of": target_of(screen, o.analysis.unit)}
+    results = results_table(result, calibrated, side=side, **how)
     write_table(combined(results, side, adjust), ACROSS)
-    write_table(with_targets(results, screen, o.analysis.unit), RESULTS, RESULTS_CSV)
-    write_table(omnibus_table(result, calibrated, adjust=adjust), OMNIBUS)
+    write_table(results, RESULTS, RESULTS_CSV)
+    write_table(omnibus_table(result, calibrated, **how), OMNIBUS)
     used = kinds.get("raw" if method == "none" else method)
     if used is not None:
         table = with_combined(table, controls, used, results, side)

@@ -11,7 +11,7 @@ from pipeline.stages.paths import CONTROL, CRT, GUIDES, SCREEN, UNITS
 from programde.analysis.separation import Probabilities, unit_support
 from programde.analysis.targets import condition_levels, run_targets, units_to_test
 from programde.controls.concordance import guide_concordance
-from programde.crt.plan import ControlGroup, choose_control
+from programde.crt.control_group import ControlGroup, choose_control
 from programde.crt.statistics import make_statistic
 from programde.screen.guides import check_ntc_labels
 from programde.screen.screen import Screen
@@ -42,9 +42,14 @@ def tested(screen: Screen, o: Options, control: ControlGroup) -> pd.DataFrame:
     )
     with replacing_folder(CRT) as folder:
         result.save(folder)
-    empty = o.analysis.drop_empty_batches
     return unit_support(
-        screen, units, control, probabilities, levels=levels, drop_empty_batches=empty
+        screen,
+        units,
+        control,
+        probabilities,
+        levels=levels,
+        drop_empty_batches=o.analysis.drop_empty_batches,
+        target_of=screen.guide_to_target if o.analysis.unit == "guide" else None,
     )
 
 

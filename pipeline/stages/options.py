@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline.stages.entry import Options
 from programde.crt.engine import RunOptions
-from programde.crt.plan import ControlGroup, guides_per_cell
+from programde.crt.control_group import ControlGroup, guides_per_cell
 from programde.crt.samplers import make_sampler
 from programde.crt.statistics import make_statistic
 from programde.errors import OptionError

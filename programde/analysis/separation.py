@@ -8,14 +8,14 @@ it holds controls alone, it adds nothing. The fitted probability of treatment th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from programde.crt.engine import Bench
-from programde.crt.plan import ControlGroup
+from programde.crt.control_group import ControlGroup
 from programde.errors import some
 from programde.screen.screen import Screen, Unit
 
@@ -28,7 +28,7 @@ MAX_LEVELS = 20
 
 COLUMNS = [
     "condition",
-    "unit",
+    "target",
     "n_treated",
     "batches",
     "batches_left_out",
@@ -62,8 +62,9 @@ def unit_support(
     *,
     levels: Sequence[str] = ("",),
     drop_empty_batches: bool = False,
+    target_of: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
-    """One row per condition and unit, in the order in which `run_targets` tests them.
+    """One row per condition and target, in the order in which `run_targets` tests them.
 
     Parameters
     ----------
@@ -73,11 +74,13 @@ def unit_support(
         What the visitor of those tests kept.
     levels
         Levels of the screen's condition; one empty string for all cells.
+    target_of
+        Where guides are tested one by one: target of each guide.
 
     Returns
     -------
     DataFrame
-        condition, unit, n_treated, batches (with treated cells), batches_left_out of the test,
+        condition, target (guide and target, where guides are tested one by one), n_treated, batches (with treated cells), batches_left_out of the test,
         without_control and without_treated (levels of covariates, as text),
         treated_without_control (treated cells in the former), highest_probability of treatment,
         certain_cells (treated with a probability above 0.999), note (a sentence, or empty).
@@ -92,13 +95,17 @@ def unit_support(
         counts = _Counts(screen, factors, base, control, drop_empty_batches)
         for unit, treated in zip(units, treated_of, strict=True):
             rows.append(
-                {"condition": level, "unit": unit.name, **counts.of(treated[base[treated]])}
+                {"condition": level, "target": unit.name, **counts.of(treated[base[treated]])}
             )
     table = pd.DataFrame(rows)
     table["highest_probability"] = probabilities.highest
     table["certain_cells"] = probabilities.certain
     table["note"] = [_note(row) for row in table.itertuples()]
-    return table[COLUMNS]
+    table = table[COLUMNS]
+    if target_of is not None:
+        table = table.rename(columns={"target": "guide"})
+        table.insert(2, "target", table["guide"].map(dict(target_of)))
+    return table
 
 
 class _Counts:

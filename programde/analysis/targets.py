@@ -14,7 +14,8 @@ import numpy as np
 from programde.controls.groups import default_group_size, group_ntc_guides, group_units
 from programde.crt.engine import Deferred, RunOptions, Task, Visitor, run_tasks
 from programde.crt.memory_need import fitting_threads, memory_need
-from programde.crt.plan import ControlGroup, choose_control, plan
+from programde.crt.control_group import ControlGroup, choose_control
+from programde.crt.plan import plan
 from programde.crt.results import UNREADABLE, CRTResult
 from programde.errors import InputError, OptionError, ProgramDEWarning, check_choice, nearest, tell
 from programde.screen.guides import check_ntc_labels

@@ -11,7 +11,8 @@ import numpy as np
 
 from programde.compat.inputs import CRTInputs
 from programde.crt.engine import Bench, RunOptions, Visitor, run_tasks
-from programde.crt.plan import ControlGroup, choose_control, plan
+from programde.crt.control_group import ControlGroup, choose_control
+from programde.crt.plan import plan
 from programde.crt.propensity import PropensityModel, fit_propensity_logistic
 from programde.crt.results import CRTResult
 from programde.crt.samplers import SAMPLERS, Bernoulli, StratifiedPermutation, make_sampler

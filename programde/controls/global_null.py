@@ -20,7 +20,8 @@ import pandas as pd
 from programde.calibration.empirical import empirical_p
 from programde.calibration.skew_normal import calibrate as fit_skew_normals
 from programde.crt.engine import Bench, RunOptions, run_tasks
-from programde.crt.plan import ControlGroup, plan
+from programde.crt.control_group import ControlGroup
+from programde.crt.plan import plan
 from programde.crt.results import CRTResult
 from programde.errors import InputError
 from programde.screen.screen import Screen, Unit

@@ -63,6 +63,13 @@ class Screen:
         What was changed on the user's behalf while the screen was read, one sentence each.
     condition : (N,) object or None
         Level of each cell (time point, cell type, ...) by which the analysis is repeated, as str.
+    moi : {"high", "low"} or None
+        What is known of the number of perturbations per cell; None where nothing is stated.
+    ambiguous : (N, n_guides) csc_matrix, int8, or None
+        1 where a guide's value lies between absent and present: such a cell is neither treated nor
+        control in that guide's tests. None where every value is one or the other.
+    spectra : DataFrame (K, n_genes) or None
+        Weight of each gene in each program, by program name; None where the source has none.
     """
 
     usage: np.ndarray
@@ -79,6 +86,9 @@ class Screen:
     cell_names: list[str]
     notes: Sequence[str] = field(default_factory=tuple)
     condition: np.ndarray | None = None
+    moi: str | None = None
+    ambiguous: sparse.csc_matrix | None = None
+    spectra: pd.DataFrame | None = None
 
     @property
     def n_cells(self) -> int:

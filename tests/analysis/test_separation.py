@@ -8,7 +8,7 @@ import pytest
 
 from programde.analysis.separation import CERTAIN, Probabilities, unit_support
 from programde.analysis.targets import RunOptions, run_targets, units_to_test
-from programde.crt.plan import choose_control
+from programde.crt.control_group import choose_control
 from programde.crt.samplers import Bernoulli, StratifiedPermutation
 from programde.crt.statistics import OLS
 from tests.crt.small import screen_of
@@ -46,7 +46,7 @@ def table_of(screen, control, *, drop=True, sampler=None, levels=("",)):
 @pytest.mark.parametrize("drop", [True, False])
 def test_batches_left_out_and_levels_without_cells(drop):
     screen = screen_with_gaps()
-    table = table_of(screen, "nt_cells", drop=drop).set_index("unit")
+    table = table_of(screen, "nt_cells", drop=drop).set_index("target")
     batch = np.asarray(screen.batch)
     for unit in screen.target_units(["T0", "T1", "T2"]):
         treated = screen.treated_cells(unit)
@@ -87,5 +87,5 @@ def test_one_row_per_condition_and_unit():
     table = table_of(screen, "complement", levels=("early", "late"))
     assert list(table["condition"]) == ["early"] * 3 + ["late"] * 3
     whole = table_of(screen, "complement")
-    parts = table.groupby("unit")["n_treated"].sum()
-    pd.testing.assert_series_equal(parts, whole.set_index("unit")["n_treated"], check_names=False)
+    parts = table.groupby("target")["n_treated"].sum()
+    pd.testing.assert_series_equal(parts, whole.set_index("target")["n_treated"], check_names=False)

@@ -20,7 +20,7 @@ from programde.analysis.targets import (
 from programde.calibration.empirical import empirical_p
 from programde.controls.groups import group_unit_name
 from programde.crt.null_summary import NullSummary
-from programde.crt.plan import nt_only_cells
+from programde.crt.control_group import nt_only_cells
 from programde.crt.samplers import Bernoulli, StratifiedPermutation
 from programde.crt.statistics import OLS, UTest
 from programde.errors import InputError, OptionError, ProgramDEWarning

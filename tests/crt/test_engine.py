@@ -8,9 +8,10 @@ from scipy.stats import binomtest
 
 from programde.calibration.empirical import empirical_p
 from programde.crt import engine
+from programde.crt.control_group import ControlGroup
 from programde.crt.engine import Bench, RunOptions, run_tasks
 from programde.crt.max_statistic import max_statistic_p
-from programde.crt.plan import ControlGroup, plan
+from programde.crt.plan import plan
 from programde.crt.population import population_of
 from programde.crt.samplers import Bernoulli, StratifiedPermutation
 from programde.crt.statistics import OLS, UTest

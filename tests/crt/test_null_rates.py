@@ -16,8 +16,9 @@ from scipy.special import expit
 from scipy.stats import binomtest
 
 from programde.calibration.empirical import empirical_p
+from programde.crt.control_group import ControlGroup
 from programde.crt.engine import RunOptions, run_tasks
-from programde.crt.plan import ControlGroup, plan
+from programde.crt.plan import plan
 from programde.crt.samplers import Bernoulli, StratifiedPermutation
 from programde.crt.statistics import OLS, UTest
 from tests.crt.small import screen_of

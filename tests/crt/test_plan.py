@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from programde.crt.control_group import choose_control, guides_per_cell, nt_only_cells
 from programde.crt.engine import Deferred
-from programde.crt.plan import choose_control, guides_per_cell, nt_only_cells, plan
+from programde.crt.plan import plan
 from programde.errors import InputError, OptionError
 from tests.crt.small import screen_of
 
@@ -54,8 +55,10 @@ def test_choice_of_the_control_group():
     assert "holds" in choose_control(many, "auto", ["NTC"]).reason
     chosen = choose_control(one, "auto", ["NTC"])
     assert chosen.kind == "nt_cells"
-    assert chosen.reason == "chosen because the median cell with a guide holds 1"
-    np.testing.assert_array_equal(chosen.nt_only, nt_only_cells(one, ["NTC"]))
+    assert chosen.reason == (
+        "chosen because the median perturbed cell holds 1 target, 0.0% of them several"
+    )
+    np.testing.assert_array_equal(chosen.cells, nt_only_cells(one, ["NTC"]))
     # without controls there is nothing to compare with but the rest
     assert choose_control(one, "auto", []).kind == "complement"
     for kind in ("complement", "nt_cells"):
@@ -79,7 +82,7 @@ def test_no_control_cells():
     ):
         choose_control(screen, "nt_cells", ["NTC"])
     chosen = choose_control(screen, "auto", ["NTC"])
-    assert (chosen.kind, chosen.nt_only) == ("complement", None)
+    assert (chosen.kind, chosen.cells) == ("complement", None)
     assert chosen.reason == "no cell holds only non-targeting guides"
 
 
@@ -104,7 +107,7 @@ def test_against_control_cells_each_target_has_its_own():
     for row, (task, _, treated) in found.items():
         own = screen.treated_cells(units[row])
         np.testing.assert_array_equal(
-            cells_of(task, 300), np.union1d(own, np.flatnonzero(control.nt_only))
+            cells_of(task, 300), np.union1d(own, np.flatnonzero(control.cells))
         )
         np.testing.assert_array_equal(task.population.cells[treated], own)
 
@@ -116,10 +119,10 @@ def test_groups_of_control_guides_against_the_remaining_control_cells():
     units = [screen.unit("a", ntc[:2]), screen.unit("b", ntc[2:])]
     tasks = tasks_of(screen, units, control, are_controls=True)
     assert len(tasks) == 1  # one population: the cells that hold control guides alone
-    np.testing.assert_array_equal(tasks[0].population.cells, np.flatnonzero(control.nt_only))
+    np.testing.assert_array_equal(tasks[0].population.cells, np.flatnonzero(control.cells))
     for row, (task, _, treated) in by_row(tasks).items():
         held = screen.treated_cells(units[row])
-        np.testing.assert_array_equal(task.population.cells[treated], held[control.nt_only[held]])
+        np.testing.assert_array_equal(task.population.cells[treated], held[control.cells[held]])
     # against the complement a group is tested in all cells
     whole = tasks_of(
         screen, units, choose_control(screen, "complement", ["NTC"]), are_controls=True

@@ -5,9 +5,10 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
+from programde.crt.control_group import ControlGroup
 from programde.crt.engine import RunOptions, run_tasks
 from programde.crt.null_summary import NullSummary
-from programde.crt.plan import ControlGroup, plan
+from programde.crt.plan import plan
 from programde.crt.results import CRTResult
 from programde.crt.samplers import Bernoulli
 from programde.crt.statistics import OLS

@@ -19,10 +19,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from programde.crt.statistics.linearised import Linearised
 from programde.crt.statistics.ols import OLS
 from programde.crt.statistics.utest import UTest
 from programde.errors import check_choice, check_keywords
+from programde.tails.linearised import Linearised
 
 STATISTICS: dict[str, Callable[..., Any]] = {OLS.name: OLS, UTest.name: UTest}
 

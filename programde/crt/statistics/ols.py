@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from programde.crt.population import Population
-from programde.crt.statistics.linearised import Linearised
 from programde.crt.statistics.treated_sums import sum_rows
+from programde.tails.linearised import Linearised
 
 #: x is collinear with the covariates where d <= COLLINEAR * n1, observed and drawn alike; float32
 #: sums know d to about a tenth of that.
@@ -144,7 +144,7 @@ class PreparedOLS:
         With m = Q'Ex and V the covariance of x, ||Q'x||^2 ~ 2 m'Q'x - ||m||^2 + trace(Q'VQ), so
         d ~ sum_i x_i w_i + c with w_i = 1 - 2 (Qm)_i and c = ||m||^2 - trace(Q'VQ), and
         beta_k >= t is sum_i x_i (R_ik - t w_i) >= t c. What the line leaves out is
-        t (||Q'(x - Ex)||^2 - trace(Q'VQ)), given as `basis` and `bend`.
+        t (||Q'(x - Ex)||^2 - trace(Q'VQ)), given as `basis` and `curvature`.
 
         Parameters
         ----------
@@ -158,7 +158,7 @@ class PreparedOLS:
         weights = 1.0 - 2.0 * (self.basis @ m)
         constant = m @ m - law.covariance_trace(self.basis, squares)
         t = np.asarray(t, dtype=np.float64)
-        return Linearised(t, weights, t * constant, basis=columns, bend=t)
+        return Linearised(t, weights, t * constant, basis=columns, curvature=t)
 
     @cached_property
     def _of_basis(self) -> tuple[np.ndarray, np.ndarray]:

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from programde.crt.population import Population
-from programde.crt.statistics.linearised import Linearised
 from programde.crt.statistics.treated_sums import sum_rows
 from programde.errors import check_choice
+from programde.tails.linearised import Linearised
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class PreparedUTest:
             f(n1) ~ f(E) + f'(E) (n1 - E) + f''/2 Var n1,   f'(E) = (t / 2) (N - 2 E),  f'' = -t.
 
         What the line leaves out is (t / 2) ((n1 - E)^2 - Var n1), given as `basis` (ones) and
-        `bend`. Under permutation n1 is fixed and the line is exact.
+        `curvature`. Under permutation n1 is fixed and the line is exact.
         """
         t = np.asarray(t, dtype=np.float64)
         mean, variance = law.count_moments()
@@ -117,5 +117,5 @@ class PreparedUTest:
             weights=np.ones(self.n_cells),
             threshold=level - slope * mean - 0.5 * t * variance,
             basis=np.ones((self.n_cells, 1)) if variance > 0.0 else None,
-            bend=0.5 * t if variance > 0.0 else None,
+            curvature=0.5 * t if variance > 0.0 else None,
         )

@@ -236,7 +236,7 @@ def run_options(
     )
 
 
-def tested(
+def results(
     screen: str,
     statistic: Any,
     sampler: Any,
@@ -331,23 +331,81 @@ def calibrated_by_controls(screen: str) -> Arrays:
     return found | tables_of(result, made, "bh")
 
 
+@cache
+def original_inputs() -> tuple[Any, Any]:
+    """Inputs by the original's names, and groups of control guides."""
+    adata = pde.make_sceptre_style_synth(
+        N=900,
+        K=5,
+        n_target_genes=8,
+        guides_per_gene=6,
+        ntc_frac_guides=0.3,
+        moi_mean=4.0,
+        frac_causal_genes=0.25,
+        effect_size=1.0,
+        n_cov_extra=2,
+        seed=0,
+    )
+    inputs = pde.prepare_crt_inputs(adata, usage_key="usage")
+    guides, freq, to_bin, signatures = pde.build_ntc_group_inputs(
+        inputs, NTC, group_size=6, n_bins=5
+    )
+    groups = pde.make_ntc_groups_ensemble(
+        guides, freq, signatures, to_bin, n_ensemble=2, seed0=7, group_size=6
+    )
+    return inputs, groups
+
+
+def by_original_names(statistic: str, resampling: str) -> Arrays:
+    """The doors with the original's names: genes, groups of controls, null p-values."""
+    inputs, groups = original_inputs()
+    how: dict[str, Any] = {"test_stat": statistic, "resampling_method": resampling}
+    found: Arrays = {}
+    for calibration in ("none", "skew_normal", "saddlepoint"):
+        out = pde.run_all_genes_union_crt(
+            inputs, B=99, n_jobs=1, calibration=calibration, progress=False, **how
+        )
+        for key, kind in (("pvals_df", "p"), ("betas_df", "effect"), ("treated_df", "n_treated")):
+            found[f"{calibration}.genes.{kind}"] = out[key].to_numpy()
+    one = pde.run_one_gene_union_crt("GENE3", inputs, 99, return_skew_normal=True, **how)
+    found |= {"one.p": one.pvals, "one.p_skew": one.pvals_sn, "one.effect": one.betas}
+    found |= {"one.skew": one.skew_params, "one.n_treated": np.array(one.n_treated)}
+    raw = pde.crt_pvals_for_ntc_groups_ensemble(inputs, groups, 99, 23, **how)
+    tails = pde.crt_pvals_for_ntc_groups_ensemble_skew(
+        inputs, groups, B=99, seed0=23, calibration="saddlepoint", **how
+    )
+    found["groups"] = strings([",".join(g) for part in groups for g in part.values()])
+    found["groups.raw.p"] = np.concatenate([table.to_numpy() for table in raw.values()])
+    found["groups.saddlepoint.p"] = np.concatenate([table.to_numpy() for table in tails.values()])
+    for code, side in enumerate(("both", "right", "left")):
+        smooth = pde.crt_pvals_for_ntc_groups_ensemble_skew(
+            inputs, groups, B=99, seed0=23, side_code=(0, 1, -1)[code], **how
+        )
+        tables = [table.to_numpy() for table in smooth.values()]
+        found[f"groups.skew_normal.{side}.p"] = np.concatenate(tables)
+    group = next(iter(groups[0].values()))
+    found["null.p"] = pde.compute_guide_set_null_pvals(group, inputs, 99, 23, **how)
+    found["null.gene.p"] = pde.compute_gene_null_pvals("GENE3", inputs, 99, 23, **how)
+    found["null.draws"] = pde.crt_null_stats_for_test("GENE3", inputs, 19, 23, **how)
+    return found
+
+
 def _cases() -> dict[str, Callable[[], Arrays]]:
     cases: dict[str, Callable[[], Arrays]] = {}
     for screen in SCREENS:
         for s, statistic in STATISTICS.items():
             for r, sampler in SAMPLERS.items():
                 name, what = f"{screen}.{s}.{r}", (screen, statistic(), sampler())
-                cases[f"{name}.targets"] = partial(tested, *what)
+                cases[f"{name}.targets"] = partial(results, *what)
                 cases[f"{name}.controls"] = partial(controls, *what, min_groups=3)
         ols, burden = pde.OLS(), pde.StratifiedPermutation(burden_key="log_depth", n_burden_bins=3)
         four = {"many": [f"GENE{g:02d}" for g in range(4)], "one": [f"T{t}" for t in range(4)]}
         rank, strata = pde.UTest(), pde.StratifiedPermutation()
         more = {
-            "conditions": partial(tested, screen, ols, pde.Bernoulli(), by_condition=True),
-            "guides": partial(tested, screen, rank, strata, unit="guide", targets=four[screen]),
-            "all_batches": partial(tested, screen, ols, pde.Bernoulli(), drop_empty_batches=False),
-            "burden": partial(tested, screen, ols, burden),
-            "usages": partial(tested, screen, pde.UTest(use="usage"), pde.Bernoulli()),
+            "conditions": partial(results, screen, ols, pde.Bernoulli(), by_condition=True),
+            "guides": partial(results, screen, rank, strata, unit="guide", targets=four[screen]),
+            "all_batches": partial(results, screen, ols, pde.Bernoulli(), drop_empty_batches=False),
+            "burden": partial(results, screen, ols, burden),
             "single_controls": partial(controls, screen, ols, pde.Bernoulli(), group_size=1),
             "conditions_controls": partial(
                 controls, screen, ols, pde.Bernoulli(), group_size=2, by_condition=True
@@ -363,13 +421,18 @@ def _cases() -> dict[str, Callable[[], Arrays]]:
             "ntc_empirical": partial(calibrated_by_controls, screen),
         }
         cases |= {f"{screen}.{name}": case for name, case in more.items()}
+    # usages at the floor are tied but for rounding, and the other screen's hang on the processor
+    cases["one.usages"] = partial(results, "one", pde.UTest(use="usage"), pde.Bernoulli())
     cases["one.complement"] = partial(
-        tested, "one", pde.OLS(), pde.StratifiedPermutation(), control="complement"
+        results, "one", pde.OLS(), pde.StratifiedPermutation(), control="complement"
     )
+    for s in ("ols", "utest"):
+        for resampling in ("bernoulli_index", "stratified_perm"):
+            cases[f"original.{s}.{resampling}"] = partial(by_original_names, s, resampling)
     for s, statistic in STATISTICS.items():
         for r, sampler in SAMPLERS.items():
             cases[f"one.rare.{s}.{r}"] = partial(
-                tested,
+                results,
                 "one",
                 statistic(),
                 sampler(),

@@ -22,9 +22,9 @@ EXCEPTIONS = [
     Exception_(
         r"/saddlepoint\.(left|right)\.p$",
         0.04,
-        "both tails come from one pass, in which the two-sided p-value decides whether the exact "
-        "moments are enough (above 0.005, and to 2 % of the p-value): a one-sided p-value near that "
-        "level may be found in the other way",
+        "both tails may come from one pass, in which the two-sided p-value decides whether the "
+        "moments are enough (above 0.005, and to 2 % of it): a one-sided p-value near that level "
+        "may then be found in the other way",
     ),
 ]
 

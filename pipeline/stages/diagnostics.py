@@ -74,8 +74,7 @@ def main(o: Options) -> None:
     used = "raw" if o.calibrate.kind == "none" else o.calibrate.kind
     metrics = control_metrics(tables, o)
     truth = read_table(TRUTH)
-    by_target = results.assign(gene=results["target"]) if "target" in results else results
-    known = truth_metrics(by_target, truth) if len(truth) else None
+    known = truth_metrics(results, truth) if len(truth) else None
     crossfit, why_not = load_crossfit(CROSSFIT)
     counts = discovery_counts(results)
     found = {key.removeprefix("discoveries_"): value for key, value in counts.items()}

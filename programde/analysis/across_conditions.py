@@ -23,6 +23,9 @@ from programde.analysis.tables import adjust_p
 from programde.calibration.combine import stouffer
 from programde.errors import InputError
 
+#: Columns that may say what was tested.
+LEVELS = ("guide", "target", "group")
+
 
 def across_conditions(results: pd.DataFrame, adjust: str = "bh") -> pd.DataFrame:
     """One row per target and program, over all conditions.
@@ -30,14 +33,16 @@ def across_conditions(results: pd.DataFrame, adjust: str = "bh") -> pd.DataFrame
     Parameters
     ----------
     results
-        The tidy results table with its column `condition`; p-values two-sided.
+        The tidy results table with its column `condition`; p-values two-sided. What was tested
+        stands in its column `guide`, `target` or `group`, the first of them that is there.
     adjust
         ``"bh"`` or ``"storey"``.
 
     Returns
     -------
     DataFrame
-        gene, program, n_conditions (in which the test could be done), n_up, n_down, z, p_value,
+        target (guide and target, where guides were tested one by one; or group), program,
+        n_conditions (in which the test could be done), n_up, n_down, z, p_value,
         q_value.
 
     Raises
@@ -47,10 +52,11 @@ def across_conditions(results: pd.DataFrame, adjust: str = "bh") -> pd.DataFrame
     """
     if "condition" not in results.columns:
         raise InputError("the results have no column 'condition'; set analysis.by_condition=true")
-    keys = ["gene", "program"]
-    genes = list(dict.fromkeys(results["gene"]))
+    level = next(name for name in LEVELS if name in results.columns)
+    keys = [level, "program"]
+    units = list(dict.fromkeys(results[level]))
     programs = list(dict.fromkeys(results["program"]))
-    index = pd.MultiIndex.from_product([genes, programs], names=keys)
+    index = pd.MultiIndex.from_product([units, programs], names=keys)
 
     def stacked(values: pd.Series) -> np.ndarray:
         frame = results[[*keys, "condition"]].assign(value=values)
@@ -62,9 +68,9 @@ def across_conditions(results: pd.DataFrame, adjust: str = "bh") -> pd.DataFrame
     weight = np.sqrt(stacked(results["n_treated"]).astype(np.float64))
     tested = np.isfinite(p)
     combined, z = stouffer(p, sign, np.where(tested, weight, 0.0), axis=1)
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {
-            "gene": index.get_level_values(0),
+            level: index.get_level_values(0),
             "program": index.get_level_values(1),
             "n_conditions": tested.sum(axis=1),
             "n_up": (tested & (sign > 0)).sum(axis=1),
@@ -74,3 +80,7 @@ def across_conditions(results: pd.DataFrame, adjust: str = "bh") -> pd.DataFrame
             "q_value": adjust_p(combined, adjust),
         }
     )
+    if level == "guide":
+        target_of = results.drop_duplicates("guide").set_index("guide")["target"]
+        table.insert(1, "target", table["guide"].map(target_of))
+    return table

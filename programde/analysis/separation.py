@@ -80,7 +80,8 @@ def unit_support(
     Returns
     -------
     DataFrame
-        condition, target (guide and target, where guides are tested one by one), n_treated, batches (with treated cells), batches_left_out of the test,
+        condition, target (guide and target, where guides are tested one by one), n_treated,
+        batches (with treated cells), batches_left_out of the test,
         without_control and without_treated (levels of covariates, as text),
         treated_without_control (treated cells in the former), highest_probability of treatment,
         certain_cells (treated with a probability above 0.999), note (a sentence, or empty).

@@ -1,4 +1,4 @@
-"""Results as tidy tables: one row per unit x program, and one per unit."""
+"""Results as tidy tables: one row per target x program, and one per target."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from programde.analysis.calibrate import Calibrated, raw_p
 from programde.calibration.acat import acat
 from programde.calibration.fdr import benjamini_hochberg, storey
 from programde.crt.results import CRTResult
-from programde.errors import check_choice
+from programde.errors import OptionError, check_choice
 
 #: Half a 95 % interval in standard errors: the normal law's quantile at 0.975.
 HALF_95 = 1.959963984540054
@@ -29,11 +29,12 @@ def results_table(
     result: CRTResult,
     calibrated: Calibrated,
     *,
-    side: str = "both",
+    side: str | None = None,
     adjust: str = "bh",
-    level: str = "gene",
+    level: str = "target",
+    target_of: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
-    """One row per unit x program.
+    """One row per target x program.
 
     Parameters
     ----------
@@ -41,18 +42,22 @@ def results_table(
         Tests of G units on K programs; control units must not be among them, since q-values are
         over all tests given.
     calibrated
-        Their p-values.
+        Their p-values, and their side.
     side
-        Alternative, for `p_raw`.
+        Not needed: the side is that of `calibrated`. Another one is refused.
     adjust
         ``"bh"`` or ``"storey"``.
     level
-        Name of the unit column.
+        Name of the column that holds what was tested: ``"target"``, or ``"group"`` for control
+        groups.
+    target_of
+        Where guides were tested one by one: target of each guide. The first column is then
+        `guide`, the second `target`.
 
     Returns
     -------
     DataFrame
-        gene, program, effect, effect_se (HC3 for OLS, see `crt.statistics.ols`; NaN for ranks),
+        target, program, effect, effect_se (HC3 for OLS, see `crt.statistics.ols`; NaN for ranks),
         p_raw, p_value, q_value, n_treated, n_control, null_mean, null_sd, calibration, fallback,
         reason (why there is no p-value), effect_low and effect_high (95 % interval of the effect
         by its standard error, effect -/+ 1.96 effect_se, of this one test: not corrected for the
@@ -61,7 +66,13 @@ def results_table(
         the skew-normal with the exact null moments, a check that costs nothing. Where the analysis
         was repeated by condition, the first column is `condition` and after q_value (over all
         rows) comes q_value_within (over the rows of the condition).
+
+    Raises
+    ------
+    OptionError
+        If `side` is not that of `calibrated`.
     """
+    side = _side_of(calibrated, side)
     n_units, n_programs = result.effect.shape
     p_raw = raw_p(result, side)
     tested = np.array([reason == "" for reason in result.status])
@@ -75,8 +86,9 @@ def results_table(
         untold = np.where(calibrated.reason == "", untold, calibrated.reason)
     silent = ~blank & ~np.isfinite(p_value)
     half = HALF_95 * result.effect_se
+    names = _name_columns(result.units, level, target_of)
     table = {
-        level: np.repeat(np.array(result.units, dtype=object), n_programs),
+        **{name: np.repeat(column, n_programs) for name, column in names.items()},
         "program": np.tile(np.array(result.programs, dtype=object), n_units),
         "effect": result.effect.ravel(),
         "effect_se": result.effect_se.ravel(),
@@ -102,6 +114,28 @@ def results_table(
     return _by_condition(frame, np.repeat(result.condition, n_programs), ("p_value",), adjust)
 
 
+def _side_of(calibrated: Calibrated, asked: str | None) -> str:
+    """The side of the calibrated p-values; asking for another one is a mistake."""
+    side = getattr(calibrated, "side", None) or asked or "both"
+    if asked not in (None, side):
+        raise OptionError(
+            f"side={asked}, but the p-values were calibrated with side={side}: leave side out, or "
+            f"calibrate with side={asked}"
+        )
+    return str(side)
+
+
+def _name_columns(
+    units: Sequence[str], level: str, target_of: Mapping[str, str] | None
+) -> dict[str, np.ndarray]:
+    """The columns that say what was tested."""
+    names = np.array(units, dtype=object)
+    if target_of is None:
+        return {level: names}
+    targets = np.array([target_of[name] for name in units], dtype=object)
+    return {"guide": names, "target": targets}
+
+
 def _by_condition(
     frame: pd.DataFrame, condition: np.ndarray, p_columns: Sequence[str], adjust: str
 ) -> pd.DataFrame:
@@ -121,14 +155,20 @@ def _by_condition(
 
 
 def omnibus_table(
-    result: CRTResult, calibrated: Calibrated, *, adjust: str = "bh", level: str = "gene"
+    result: CRTResult,
+    calibrated: Calibrated,
+    *,
+    adjust: str = "bh",
+    level: str = "target",
+    target_of: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
-    """One row per unit: does it shift any program?
+    """One row per target: does it shift any program? Parameters as of `results_table`.
 
     Returns
     -------
     DataFrame
-        gene, p_max (largest absolute standardised statistic over programs against its own null;
+        target (guide and target, where guides were tested one by one), p_max (largest absolute
+        standardised statistic over programs against its own null;
         Westfall and Young 1993; two-sided whatever the side of the calibrated p-values; NaN
         without draws), p_acat (Cauchy combination of the calibrated p-values, hence of their side;
         Liu and Xie 2020), their q-values, n_treated, and the program of the smallest p-value. By
@@ -144,7 +184,7 @@ def omnibus_table(
     some = np.isfinite(p).any(axis=1)
     table = pd.DataFrame(
         {
-            level: result.units,
+            **_name_columns(result.units, level, target_of),
             "p_max": p_max,
             "q_max": adjust_p(p_max, adjust),
             "p_acat": p_acat,

@@ -139,8 +139,8 @@ def treated_table(n_treated: np.ndarray, units: Iterable[str]) -> pd.DataFrame:
 def as_dict(answer: Answer, stat_name: str, adjust: str, controls: np.ndarray) -> dict[str, Any]:
     """The dictionary of `run_all_genes_union_crt`; `controls` (G,) take no part in q-values."""
     result, calibrated = answer.result, answer.calibrated
-    tidy = results_table(result, calibrated, adjust=adjust)
-    omnibus = omnibus_table(result, calibrated, adjust=adjust)
+    tidy = results_table(result, calibrated, adjust=adjust, level="gene")
+    omnibus = omnibus_table(result, calibrated, adjust=adjust, level="gene")
     if controls.any():
         for table, left_out in (
             (tidy, np.repeat(controls, len(result.programs))),

@@ -57,7 +57,7 @@ def crossfit_tables(
     layers = disjoint_layers(split.units_B)
 
     def tables(s: int) -> dict[str, Any]:
-        real_index = pd.Index(targets, name="gene")
+        real_index = pd.Index(targets, name="target")
         out_index = pd.Index(held_out_names, name="unit")
         return {
             "pvals_real": pd.DataFrame(real.p[s], real_index, list(programs)),

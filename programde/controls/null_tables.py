@@ -61,7 +61,7 @@ def as_tables(
     crossfit: dict[str, Any] | None,
 ) -> EmpiricalNull:
     """Tests as tables with names; see `EmpiricalNull`."""
-    index, columns = pd.Index(names, name="gene"), list(programs)
+    index, columns = pd.Index(names, name="target"), list(programs)
 
     def tables(s: int) -> dict[str, Any]:
         tested = tests.tested[s] if s < len(tests.tested) else tests.tested.sum(axis=0)

@@ -43,9 +43,11 @@ def write_back(
     data : AnnData or MuData
         Where to write.
     results
-        The tidy results table (columns gene, program, effect, p_value, q_value, ...).
+        The tidy results table (columns target, program, effect, p_value, q_value, ...; guide
+        first, where guides were tested one by one). Tables of before, whose column is `gene`, are
+        taken and renamed.
     omnibus
-        The table of one row per target.
+        The table of one row per target (or guide).
     prefix
         Begins the name of every slot that is written.
     check
@@ -58,7 +60,9 @@ def write_back(
         If `results` lacks a column; with `check`, if `data` holds none of the targets, or holds
         names of programs and none of them is one of the results.
     """
-    missing = [c for c in ("gene", "program", *MATRICES) if c not in results.columns]
+    results = _renamed(results)
+    omnibus = None if omnibus is None else _renamed(omnibus)
+    missing = [c for c in ("target", "program", *MATRICES) if c not in results.columns]
     if missing:
         raise InputError(f"the results table has no column {', '.join(missing)}")
     if check:
@@ -77,8 +81,11 @@ def write_back(
 
 
 def wide(results: pd.DataFrame, value: str) -> pd.DataFrame:
-    """One column of the tidy table as a matrix, programs x targets (x condition, if any)."""
-    target = results["gene"].astype(str)
+    """One column of the tidy table as a matrix, programs x targets (x condition, if any).
+
+    Where guides were tested one by one, programs x guides.
+    """
+    target = results["guide" if "guide" in results.columns else "target"].astype(str)
     if "condition" in results.columns:
         target = target + " in " + results["condition"].astype(str)
     table = pd.DataFrame(
@@ -88,6 +95,13 @@ def wide(results: pd.DataFrame, value: str) -> pd.DataFrame:
     matrix = matrix[list(dict.fromkeys(target))]
     matrix.columns.name = matrix.index.name = None
     return matrix
+
+
+def _renamed(table: pd.DataFrame) -> pd.DataFrame:
+    """A table of before, with what was tested in the column `gene`, by the names of today."""
+    if "gene" not in table.columns:
+        return table
+    return table.rename(columns={"gene": "guide" if "target" in table.columns else "target"})
 
 
 def storable(table: pd.DataFrame) -> pd.DataFrame:
@@ -110,8 +124,7 @@ def _of_programs(data: Any, programs: list[str]) -> Any:
 
 def _check_names(data: Any, results: pd.DataFrame, prefix: str) -> None:
     """Raise where the results are plainly those of another file; warn of names that are absent."""
-    targets = results["target" if "target" in results.columns else "gene"]
-    _compare("target", targets, {str(t) for t in _words(data, prefix)})
+    _compare("target", results["target"], {str(t) for t in _words(data, prefix)})
     programs = _program_names(data)
     if programs:  # with cNMF's files they stand elsewhere
         _compare("program", results["program"], programs)

@@ -84,6 +84,11 @@ def need_columns(table: pd.DataFrame, columns: Iterable[str], what: str) -> None
             raise InputError(f"{what} has no column {column!r}{nearest(column, table.columns)}")
 
 
+def tested_column(table: pd.DataFrame) -> str:
+    """The column that says what was tested: `guide` where there is one, else `target`."""
+    return "guide" if "guide" in table.columns else "target"
+
+
 def counted(n: int, noun: str) -> str:
-    """A count with its noun: "1 gene", "1,204 genes"."""
+    """A count with its noun: "1 target", "1,204 targets"."""
     return f"{n:,} {noun}{'' if n == 1 else 's'}"

@@ -11,6 +11,7 @@ import pandas as pd
 
 from pipeline.stages.paths import ACROSS, GUIDES, METRICS, OMNIBUS, RESULTS, RESULTS_CSV, UNITS
 from programde.report import sections
+from programde.report.checked_tables import tested_column
 from programde.report.pictures import Pictures
 from programde.report.run_page import Report
 from programde.screen.screen import Screen
@@ -64,6 +65,7 @@ def compose_page(facts: Facts, pictures: Pictures) -> Report:
     """The page, ready to be written."""
     numbers = facts.input_summary["numbers"]
     data = facts.options["data"]
+    tested = tested_column(facts.units)
     return Report(
         title="Which target shifts which program?",
         subtitle=sections.compared_with(facts),
@@ -76,7 +78,7 @@ def compose_page(facts: Facts, pictures: Pictures) -> Report:
         facts={
             "cells": int(numbers["cells"]),
             "programs": int(numbers["programs"]),
-            "units tested": int(facts.units["unit"].nunique()),
+            f"{tested}s tested": int(facts.units[tested].nunique()),
         },
         omnibus=facts.omnibus.sort_values("p_acat", kind="stable"),
         evidence=sections.evidence(facts, pictures),

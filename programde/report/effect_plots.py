@@ -1,4 +1,4 @@
-"""What was found: volcano plot, and a heatmap of signed -log10 p over genes and programs."""
+"""What was found: volcano plot, and a heatmap of signed -log10 p over targets and programs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from matplotlib.transforms import Bbox
 from scipy.cluster import hierarchy
 
-from programde.report.checked_tables import need_columns
+from programde.report.checked_tables import need_columns, tested_column
 from programde.report.qq import neg_log10
 from programde.report.style import (
     BLUE,
@@ -47,7 +47,7 @@ def volcano(
     max_points: int = 20_000,
     ax: Axes | None = None,
 ) -> Axes:
-    """Effect against -log10 p, one point per gene x program; hits coloured, the top few named.
+    """Effect against -log10 p, one point per target x program; hits coloured, the top few named.
 
     The p axis is linear up to 10 and logarithmic beyond, so that p = 1e-300 leaves room for the
     rest. Hits that raise a program are orange triangles, hits that lower it blue ones.
@@ -55,7 +55,8 @@ def volcano(
     Parameters
     ----------
     results
-        Columns `gene, program, effect, p_value, q_value`; rows without a p-value are left out.
+        Columns `target, program, effect, p_value, q_value`, and `guide` where guides were tested
+        one by one; rows without a p-value are left out.
     level
         A hit has q <= `level`.
     n_labels
@@ -68,7 +69,7 @@ def volcano(
     InputError
         A column is missing.
     """
-    need_columns(results, ("gene", "program", "effect", "p_value", "q_value"), "results table")
+    need_columns(results, ("target", "program", "effect", "p_value", "q_value"), "results table")
     shown = results[results["p_value"].notna() & results["effect"].notna()]
     effect = shown["effect"].to_numpy(dtype=np.float64)
     height = neg_log10(shown["p_value"].to_numpy())
@@ -105,7 +106,8 @@ def volcano(
     else:
         ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=2)
         top = np.flatnonzero(hit)[np.argsort(-height[hit], kind="stable")][:n_labels]
-        names = [f"{shown['gene'].iloc[i]} · {shown['program'].iloc[i]}" for i in top]
+        tested = shown[tested_column(shown)]
+        names = [f"{tested.iloc[i]} · {shown['program'].iloc[i]}" for i in top]
         _place_labels(ax, effect[top], height[top], names, np.c_[effect[hit], height[hit]])
     return ax
 
@@ -184,11 +186,11 @@ def effect_heatmap(
     results: pd.DataFrame,
     *,
     level: float = 0.1,
-    max_genes: int = 40,
+    max_targets: int = 40,
     max_programs: int = 40,
     title: str | None = None,
 ) -> Figure:
-    """Signed -log10 p over genes (rows) and programs (columns), similar ones side by side.
+    """Signed -log10 p over targets (rows) and programs (columns), similar ones side by side.
 
     Colour is the strength of the evidence, orange where the program rises and blue where it
     falls, ending at p = 1e-20; a test with q <= `level` is marked by + or − (so its sign survives
@@ -199,37 +201,39 @@ def effect_heatmap(
     Parameters
     ----------
     results
-        Columns `gene, program, effect, p_value, q_value`, one row per gene x program.
+        Columns `target, program, effect, p_value, q_value`, one row per target x program; with
+        `guide`, one row per guide x program, and guides are the rows.
     level
         A mark stands for q <= `level`.
-    max_genes, max_programs
+    max_targets, max_programs
         Rows and columns shown at most.
 
     Raises
     ------
     InputError
-        A column is missing, a gene x program appears twice, or the table is empty.
+        A column is missing, a target x program appears twice, or the table is empty.
     """
-    need_columns(results, ("gene", "program", "effect", "p_value", "q_value"), "results table")
-    twice = results.duplicated(["gene", "program"])
+    need_columns(results, ("target", "program", "effect", "p_value", "q_value"), "results table")
+    of = tested_column(results)
+    twice = results.duplicated([of, "program"])
     if twice.any() or results.empty:
-        what = "is empty" if results.empty else f"holds {int(twice.sum())} gene x program twice"
-        raise InputError(f"results table {what}; a heatmap needs one row per gene x program")
+        what = "is empty" if results.empty else f"holds {int(twice.sum())} {of} x program twice"
+        raise InputError(f"results table {what}; a heatmap needs one row per {of} x program")
     score = np.sign(results["effect"]) * neg_log10(results["p_value"])
-    long = results[["gene", "program"]].assign(score=score, hit=results["q_value"] <= level)
-    scores = long.pivot(index="gene", columns="program", values="score")
-    hits = long.pivot(index="gene", columns="program", values="hit") == True  # noqa: E712
-    n_genes, n_programs = scores.shape
+    long = results[[of, "program"]].assign(score=score, hit=results["q_value"] <= level)
+    scores = long.pivot(index=of, columns="program", values="score")
+    hits = long.pivot(index=of, columns="program", values="hit") == True  # noqa: E712
+    n_targets, n_programs = scores.shape
     strength = scores.abs().fillna(0.0)
-    genes = _strongest(strength.max(axis=1), max_genes)
-    programs = _strongest(strength.loc[genes].max(axis=0), max_programs)
-    scores, hits = scores.loc[genes, programs], hits.loc[genes, programs]
+    targets = _strongest(strength.max(axis=1), max_targets)
+    programs = _strongest(strength.loc[targets].max(axis=0), max_programs)
+    scores, hits = scores.loc[targets, programs], hits.loc[targets, programs]
     rows, columns = _similar(scores), _similar(scores.T)
     scores, hits = scores.iloc[rows, columns], hits.iloc[rows, columns]
     figure = _draw_heatmap(scores, hits, level)
-    parts = [title or "Evidence per gene and program"]
-    if len(genes) < n_genes:
-        parts.append(f"{len(genes)} of {n_genes:,} genes")
+    parts = [title or f"Evidence per {of} and program"]
+    if len(targets) < n_targets:
+        parts.append(f"{len(targets)} of {n_targets:,} {of}s")
     if len(programs) < n_programs:
         parts.append(f"{len(programs)} of {n_programs:,} programs")
     note = f"\n{', '.join(parts[1:])} with the smallest p" if len(parts) > 1 else ""
@@ -256,7 +260,7 @@ def _draw_heatmap(scores: pd.DataFrame, hits: pd.DataFrame, level: float) -> Fig
         sign = "+" if value > 0 else "−"
         ax.text(column, row + 0.04, sign, ha="center", va="center", color=color, fontsize=size)
     ax.set_xticks(range(n_columns), [_short(c) for c in scores.columns], rotation=90)
-    ax.set_yticks(range(n_rows), [_short(g) for g in scores.index])
+    ax.set_yticks(range(n_rows), [_short(t) for t in scores.index])
     ax.tick_params(length=0, labelsize=8 if max(n_rows, n_columns) <= 40 else 7)
     for spine in ax.spines.values():
         spine.set_visible(False)

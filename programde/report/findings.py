@@ -25,33 +25,34 @@ def discovery_counts(results: pd.DataFrame) -> Metrics:
     Parameters
     ----------
     results
-        One row per gene x program with columns `gene, program, p_value, q_value`.
+        One row per target x program with columns `target, program, p_value, q_value`, and `guide`
+        where guides were tested one by one.
 
     Returns
     -------
     dict
-        `n_genes`, `n_programs`, `n_tests` (with a p-value), `n_untestable` (without),
-        `discoveries_bh10`, `discoveries_bh05`, `genes_bh10`, `genes_bh05` (genes with at least
-        one discovery), `programs_bh10`, `programs_bh05`, `smallest_p` (NaN where no test).
+        `n_targets`, `n_programs`, `n_tests` (with a p-value), `n_untestable` (without),
+        `discoveries_bh10`, `discoveries_bh05`, `targets_bh10`, `targets_bh05` (targets with at
+        least one discovery), `programs_bh10`, `programs_bh05`, `smallest_p` (NaN where no test);
+        `n_guides`, `guides_bh10`, `guides_bh05` where guides were tested one by one.
 
     Raises
     ------
     InputError
         A column is missing.
     """
-    need_columns(results, ("gene", "program", "p_value", "q_value"), "results table")
+    need_columns(results, ("target", "program", "p_value", "q_value"), "results table")
     tested = results["p_value"].notna().to_numpy()
+    names = [name for name in ("guide", "target", "program") if name in results.columns]
     counts: Metrics = {
-        "n_genes": int(results["gene"].nunique()),
-        "n_programs": int(results["program"].nunique()),
+        **{f"n_{name}s": int(results[name].nunique()) for name in names},
         "n_tests": int(tested.sum()),
         "n_untestable": int((~tested).sum()),
     }
     for name, level in FDR_LEVELS.items():
         declared = results[(results["q_value"] <= level).to_numpy() & tested]
         counts[f"discoveries_{name}"] = len(declared)
-        counts[f"genes_{name}"] = int(declared["gene"].nunique())
-        counts[f"programs_{name}"] = int(declared["program"].nunique())
+        counts |= {f"{of}s_{name}": int(declared[of].nunique()) for of in names}
     counts["smallest_p"] = float(results["p_value"].min())
     return counts
 
@@ -64,7 +65,7 @@ def carried_by_one_guide(
     Parameters
     ----------
     results
-        One row per gene x program (x condition): `gene, program, q_value`.
+        One row per target x program (x condition): `target, program, q_value`.
     concordance
         What `controls.concordance.guide_concordance` returned.
     level
@@ -79,13 +80,12 @@ def carried_by_one_guide(
         Rows of `concordance`, the clearest case first: those of hits with one guide alone, and
         those whose `z_without_leading`, in the direction of `z`, is below `least`.
     """
-    need_columns(results, ("gene", "program", "q_value"), "results table")
+    need_columns(results, ("target", "program", "q_value"), "results table")
     need_columns(
         concordance, ("target", "program", "n_guides", "z", "z_without_leading"), "concordance"
     )
-    hits = results.loc[(results["q_value"] <= level).to_numpy(), ["gene", "program"]]
-    hits = hits.drop_duplicates().rename(columns={"gene": "target"})
-    rows = concordance.merge(hits, on=["target", "program"])
+    hits = results.loc[(results["q_value"] <= level).to_numpy(), ["target", "program"]]
+    rows = concordance.merge(hits.drop_duplicates(), on=["target", "program"])
     left = (rows["z_without_leading"] * np.sign(rows["z"])).where(rows["n_guides"] > 1, -np.inf)
     rows = rows.assign(left=left)[(left < least).to_numpy()]
     ordered = rows.sort_values(["left", "target"], kind="stable").drop(columns="left")
@@ -100,9 +100,10 @@ def truth_metrics(
     Parameters
     ----------
     results
-        One row per gene x program with columns `gene, program, effect, p_value, q_value`.
-    truth : DataFrame, genes x programs
-        True effects on the scale of `effect` (0 = null). Every gene and program of `results` must
+        One row per target x program with columns `target, program, effect, p_value, q_value`; where
+        guides were tested one by one, one row per guide x program.
+    truth : DataFrame, targets x programs
+        True effects on the scale of `effect` (0 = null). Every target and program of `results` must
         be in it; others in it are ignored. Mind the composition: on the centred log-ratio scale a
         shift of one program shifts all others a little the other way.
     min_effect
@@ -118,7 +119,7 @@ def truth_metrics(
     Raises
     ------
     InputError
-        A column, gene or program is missing, or a true effect is not a number.
+        A column, target or program is missing, or a true effect is not a number.
     """
     declared = with_truth(results, truth, min_effect=min_effect)
     tested = declared["p_value"].notna()
@@ -147,12 +148,12 @@ def with_truth(
     results: pd.DataFrame, truth: pd.DataFrame, *, min_effect: float = 0.0
 ) -> pd.DataFrame:
     """`results` with the columns `true_effect` and `is_real`; arguments as in `truth_metrics`."""
-    need_columns(results, ("gene", "program", "effect", "p_value", "q_value"), "results table")
+    need_columns(results, ("target", "program", "effect", "p_value", "q_value"), "results table")
     if min_effect < 0:
         raise OptionError(f"min_effect={min_effect} must be at least 0")
-    rows = truth.index.get_indexer(pd.Index(results["gene"]))
+    rows = truth.index.get_indexer(pd.Index(results["target"]))
     columns = truth.columns.get_indexer(pd.Index(results["program"]))
-    for name, found, key in (("gene", rows, "index"), ("program", columns, "columns")):
+    for name, found, key in (("target", rows, "index"), ("program", columns, "columns")):
         if (found < 0).any():
             missing = results.loc[found < 0, name]
             raise InputError(

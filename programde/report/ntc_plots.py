@@ -169,8 +169,8 @@ def make_ntc_empirical_qq_plots(
     """QQ plots of the cross-fitted NTC empirical null, as PNG files.
 
     The NTC units are split in two: A is the null, B is held out. "Holdout" is B against A and
-    shows whether the null fits; "real genes" are the targets against A, to be read relative to
-    the holdout's envelope. Gene-level plots show one p-value per unit, program plots one program.
+    shows whether the null fits; "targets" are against A too, to be read relative to
+    the holdout's envelope. Target-level plots show one p-value per unit, program plots one program.
 
     Parameters
     ----------
@@ -228,7 +228,7 @@ def make_ntc_empirical_qq_plots(
         ]
     written: list[Path] = []
     for folder, suffix, where, part in places:
-        curves = [("genelevel", "per gene", part["gene_real"], part["gene_holdout"])]
+        curves = [("genelevel", "per target", part["gene_real"], part["gene_holdout"])]
         curves += [
             (f"program_{files[k]}", str(k), part["pvals_real"][k], part["pvals_holdout"][k])
             for k in programs
@@ -265,8 +265,8 @@ def _crossfit_panel(
     held = as_p_vector(holdout, "holdout p-values")
     envelope = bootstrap_qq_envelope(held, n_boot, seed) if held.size and n_boot > 1 else None
     ax = qq_panel(
-        {"holdout (NTC B vs A)": held, "real genes vs A": real},
-        looks={"holdout (NTC B vs A)": "holdout", "real genes vs A": "real"},
+        {"holdout (NTC B vs A)": held, "targets vs A": real},
+        looks={"holdout (NTC B vs A)": "holdout", "targets vs A": "real"},
         band_for="holdout (NTC B vs A)",
         envelope=envelope,
         title=f"NTC empirical null: {title}",

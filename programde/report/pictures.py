@@ -10,6 +10,7 @@ import pandas as pd
 
 from programde.report import plots
 from programde.report.blocks import Block, Picture
+from programde.report.checked_tables import tested_column
 
 if TYPE_CHECKING:
     from programde.report.contents import Facts
@@ -80,7 +81,7 @@ def draw(facts: Facts, folder: Path) -> Pictures:
     """Draw all pictures into `folder`."""
     results, level = facts.results, facts.level
     label = "rank-biserial" if facts.options["test"]["kind"] == "utest" else "log-ratio"
-    unique = _unique_genes(results)
+    unique = _unique_rows(results)
     drawn: dict[str, Any] = {
         "volcano": plots.volcano(unique, level=level, effect_label=f"effect ({label})"),
         "heatmap": plots.effect_heatmap(unique, level=level),
@@ -88,7 +89,7 @@ def draw(facts: Facts, folder: Path) -> Pictures:
         **_controls(facts),
     }
     if facts.truth is not None:
-        drawn["truth"] = plots.truth_figure(_by_target(results), facts.truth, level=level)
+        drawn["truth"] = plots.truth_figure(results, facts.truth, level=level)
     for condition, part in facts.by_condition(results):
         part = part.assign(q_value=part["q_value_within"])
         drawn[f"volcano in {condition}"] = plots.volcano(
@@ -131,16 +132,12 @@ def _controls(facts: Facts) -> dict[str, Any]:
     return drawn
 
 
-def _by_target(results: pd.DataFrame) -> pd.DataFrame:
-    """Results of single guides under the names of their targets."""
-    return results.assign(gene=results["target"]) if "target" in results else results
-
-
-def _unique_genes(results: pd.DataFrame) -> pd.DataFrame:
-    """One row per gene and program: where there are conditions, a gene once for each."""
+def _unique_rows(results: pd.DataFrame) -> pd.DataFrame:
+    """One row per target and program: where there are conditions, a target once for each."""
     if "condition" not in results:
         return results
-    return results.assign(gene=results["gene"] + " in " + results["condition"])
+    of = tested_column(results)
+    return results.assign(**{of: results[of] + " in " + results["condition"]})
 
 
 def _tests_of_one_partition(tables: dict[str, pd.DataFrame], used: str) -> int | None:
@@ -165,7 +162,8 @@ def _crossfit(facts: Facts, folder: Path) -> dict[str, Path]:
     """The cross-fit pictures of the NTC empirical null, where there is one."""
     if facts.crossfit is None:
         return {}
-    effects = facts.results.pivot_table(index="gene", columns="program", values="effect")
+    of = tested_column(facts.results)
+    effects = facts.results.pivot_table(index=of, columns="program", values="effect")
     out = {"ntc_crossfit": facts.crossfit, "betas_df": effects}
     made = plots.make_ntc_empirical_qq_plots(
         out, folder, n_programs=3, make_per_batch=False, seed=facts.options["report"]["seed"]

@@ -17,7 +17,7 @@ from pathlib import Path
 import pandas as pd
 
 from programde.report.blocks import Block, Picture, Settings, Table
-from programde.report.checked_tables import Metrics, counted, need_columns
+from programde.report.checked_tables import Metrics, counted, need_columns, tested_column
 from programde.report.findings import discovery_counts
 from programde.report.page import Section, render_page
 from programde.report.style import display_name, write_atomically
@@ -56,8 +56,9 @@ class Report:
     title
         Headline, say "Papalexi THP-1 screen".
     results : DataFrame
-        The tidy results table, one row per gene x program: at least `gene, program, effect,
-        p_value, q_value`; `effect_se, n_treated, calibration, fallback, reason, condition` are
+        The tidy results table, one row per target x program: at least `target, program, effect,
+        p_value, q_value`; `guide` where guides were tested one by one;
+        `effect_se, n_treated, calibration, fallback, reason, condition` are
         used where present.
     metrics
         Kind of p-value -> what `calibration_metrics` returned for the control units.
@@ -75,7 +76,7 @@ class Report:
     facts
         Headline numbers beside those of the results, name -> text or number (cells, programs).
     omnibus : DataFrame, optional
-        One row per gene with `gene` and p-values, smallest first where the caller wants so.
+        One row per target with `target` and p-values, smallest first where the caller wants so.
     evidence, findings, truth, inputs
         Blocks (sentences, lists, `Picture`, `Table`, `Settings`) of the sections: why to believe
         it, what was found, agreement with the truth, what came in.
@@ -134,7 +135,7 @@ def write_report(path: str | os.PathLike[str], report: Report) -> Path:
         PNG.
     """
     need_columns(
-        report.results, ("gene", "program", "effect", "p_value", "q_value"), "results table"
+        report.results, ("target", "program", "effect", "p_value", "q_value"), "results table"
     )
     if report.kind not in report.metrics and report.judgement is None:
         raise InputError(
@@ -170,21 +171,18 @@ def _facts(report: Report) -> dict[str, str]:
     counts = discovery_counts(report.results)
     given = {k: f"{v:,}" if isinstance(v, int) else str(v) for k, v in report.facts.items()}
     hits = report.results["q_value"] <= report.level
+    of = tested_column(report.results)
     return {
         **given,
         "tests": f"{counts['n_tests']:,}",
         f"hits at q ≤ {report.level:g}": f"{int(hits.sum()):,}",
-        f"{_unit(report)}s with hits": f"{report.results.loc[hits, 'gene'].nunique():,}",
+        f"{of}s with hits": f"{report.results.loc[hits, of].nunique():,}",
     }
-
-
-def _unit(report: Report) -> str:
-    """What stands in the column `gene`: where targets stand beside them, single guides."""
-    return "guide" if "target" in report.results else "gene"
 
 
 def _found(report: Report) -> Section:
     results, level = report.results, report.level
+    of = tested_column(results)
     hits = results[results["q_value"] <= level].sort_values(
         ["q_value", "p_value"], kind="stable", ignore_index=True
     )
@@ -192,7 +190,7 @@ def _found(report: Report) -> Section:
     if len(hits):
         lead = (
             f"{len(hits):,} of {counted(n_tests, 'test')} {'has' if len(hits) == 1 else 'have'} "
-            f"q ≤ {level:g}: {counted(hits['gene'].nunique(), _unit(report))} and "
+            f"q ≤ {level:g}: {counted(hits[of].nunique(), of)} and "
             f"{counted(hits['program'].nunique(), 'program')} are involved. At most "
             f"{100 * level:g} % of such hits are expected to be false."
         )
@@ -201,12 +199,12 @@ def _found(report: Report) -> Section:
         lead = f"None of {counted(n_tests, 'test')} has q ≤ {level:g}."
         best = results[results["p_value"].notna()].sort_values("p_value", kind="stable").head(10)
         tables = [_hit_table(best, "No hit; the ten tests with the smallest p")]
-    whole = [_omnibus_table(report.omnibus, _unit(report))] if report.omnibus is not None else []
+    whole = [_omnibus_table(report.omnibus)] if report.omnibus is not None else []
     return Section("What was found", [*tables, *report.findings, *whole], lead, "found")
 
 
 def _hit_table(rows: pd.DataFrame, title: str) -> Table:
-    columns = ["condition", "gene", "target", "program", "effect", "effect_se", "p_value"]
+    columns = ["condition", "guide", "target", "program", "effect", "effect_se", "p_value"]
     columns += ["q_value", "q_value_within", "n_treated", "calibration", "fallback"]
     shown = rows[[c for c in columns if c in rows.columns]]
     for column in ("calibration", "fallback"):  # worth a column only where it tells rows apart
@@ -215,24 +213,23 @@ def _hit_table(rows: pd.DataFrame, title: str) -> Table:
     shown = shown.drop(columns=[c for c in ("effect_se",) if c in shown and shown[c].isna().all()])
     note = (
         "Effect: shift of the program in treated cells, on the scale of the test; positive means "
-        "the program rises when the gene is perturbed. q: the share of false hits to expect "
+        "the program rises when the target is perturbed. q: the share of false hits to expect "
         "among all tests with a q this small or smaller."
     )
-    labels = {**_LABELS, "gene": "guide"} if "target" in shown else _LABELS
-    return Table(shown, title, note, labels, {"effect": "signed"}, limit=12)
+    return Table(shown, title, note, _LABELS, {"effect": "signed"}, limit=12)
 
 
-def _omnibus_table(omnibus: pd.DataFrame, unit: str) -> Table:
-    need_columns(omnibus, ("gene",), "omnibus table")
+def _omnibus_table(omnibus: pd.DataFrame) -> Table:
+    need_columns(omnibus, ("target",), "omnibus table")
+    of = tested_column(omnibus)
     note = (
-        f"Does the {unit} shift any program at all? Largest shift: the largest standardised "
+        f"Does the {of} shift any program at all? Largest shift: the largest standardised "
         "statistic over programs, up or down whatever side was asked for, against its own null "
         "draws. Combined: the p-values above, of the side asked for, by the Cauchy combination."
     )
     shown = omnibus.dropna(axis=1, how="all")
-    labels = {**_LABELS, "gene": unit}
-    title = f"{unit.capitalize()}s as a whole"
-    return Table(shown, title, note, labels, {"top_effect": "signed"}, limit=10)
+    title = f"{of.capitalize()}s as a whole"
+    return Table(shown, title, note, _LABELS, {"top_effect": "signed"}, limit=10)
 
 
 def _evidence(report: Report) -> Section:
@@ -249,7 +246,7 @@ def _evidence(report: Report) -> Section:
         row |= {"units": numbers["n_units"], "tests": numbers["n_tests"]}
         rows.append(row)
     note = (
-        "Control units are groups of non-targeting guides, tested like genes. Rates: share of "
+        "Control units are groups of non-targeting guides, tested like targets. Rates: share of "
         "control tests at or below the level, with a 95 % interval that respects that programs "
         "of one unit are dependent. Lambda (at the median, and at the 1 % tail): 1 is calibrated, "
         "above 1 inflated. KS: largest distance from the uniform distribution. Hits: control "
@@ -345,14 +342,15 @@ def _untested(report: Report) -> Section:
         reason = missing["reason"] if "reason" in missing else pd.Series("", missing.index)
         reason = reason.fillna("").replace("", "no reason recorded")
         reason = reason.str.replace(_TOO_FEW, r"fewer than \2 \1", regex=True)
-        names = missing["gene"].astype(str)
+        of = tested_column(missing)
+        names = missing[of].astype(str)
         if "condition" in missing:
             names = names + " in " + missing["condition"].astype(str)
         rows = [
             {
                 "why": why,
                 "tests": len(part),
-                f"{_unit(report)}s": part["gene"].nunique(),
+                f"{of}s": part[of].nunique(),
                 "which": _first_names(names[part.index]),
             }
             for why, part in missing.groupby(reason, sort=False)
@@ -364,8 +362,8 @@ def _untested(report: Report) -> Section:
     return Section("What could not be tested", blocks, lead, "untested")
 
 
-def _first_names(genes: pd.Series, n: int = 8) -> str:
-    names = [str(gene) for gene in genes.unique()]
+def _first_names(tested: pd.Series, n: int = 8) -> str:
+    names = [str(name) for name in tested.unique()]
     return ", ".join(names[:n]) + (f", … ({len(names):,} in all)" if len(names) > n else "")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from programde.report.blocks import Block, Settings, Table
+from programde.report.checked_tables import tested_column
 from programde.report.findings import carried_by_one_guide
 from programde.report.page import Section
 from programde.report.pictures import Pictures
@@ -96,13 +97,12 @@ def findings(pictures: Pictures) -> list[Block]:
 
 def guides(facts: Facts) -> list[Section]:
     """Whether the guides of a target agree, and hits that rest on one of them."""
-    if "target" in facts.results:  # units are single guides
+    if "guide" in facts.results:  # guides were tested one by one
         return []
     # guides are compared over all cells, so with conditions the hits are those over all of them
     found = facts.across if len(facts.across) else facts.results
-    hits = found.loc[found["q_value"] <= facts.level, ["gene", "program"]]
-    hits = hits.drop_duplicates().rename(columns={"gene": "target"})
-    shown = hits.merge(facts.guides, on=["target", "program"])
+    hits = found.loc[found["q_value"] <= facts.level, ["target", "program"]]
+    shown = hits.drop_duplicates().merge(facts.guides, on=["target", "program"])
     shown = shown.sort_values("heterogeneity_p", kind="stable")
     alone = carried_by_one_guide(found, facts.guides, level=facts.level)
     columns = ["target", "program", "n_guides", "sign_agreement", "heterogeneity_p", "i_squared"]
@@ -217,15 +217,15 @@ def _number(key: str, value: float) -> str:
 
 
 def _units(facts: Facts) -> Table:
-    """What stands behind each unit's test, the doubtful ones first."""
+    """What stands behind each test, the doubtful ones first."""
     table = facts.units
     shown = table.sort_values(["note", "n_treated"], ascending=[False, True], kind="stable")
-    columns = ["condition", "unit", "n_treated", "batches", "batches_left_out"]
+    columns = ["condition", "guide", "target", "n_treated", "batches", "batches_left_out"]
     columns += ["highest_probability", "note"]
     return Table(
-        shown[[c for c in columns if shown[c].notna().any() and (shown[c] != "").any()]],
+        shown[[c for c in columns if c in shown and (shown[c].fillna("") != "").any()]],
         "What stands behind each test",
-        "Batches without a treated cell are left out of a unit's test. The highest fitted "
+        "Batches without a treated cell are left out of a test. The highest fitted "
         "probability of treatment tells whether treated cells have any like them among the "
         "controls: at 1 they have none.",
         {
@@ -239,20 +239,21 @@ def _units(facts: Facts) -> Table:
 
 
 def _separated(facts: Facts) -> list[str]:
-    """Remarks on units whose treated cells have no like among the controls, and on batches."""
+    """Remarks on targets whose treated cells have no like among the controls, and on batches."""
     remarks = []
     table = facts.units
+    of = tested_column(table)
     separated = table[table["note"].notna() & (table["note"] != "")]
     if len(separated):
-        units = separated["unit"].astype(str)
+        units = separated[of].astype(str)
         levels = separated["condition"].fillna("").astype(str)
         units = units.where(levels == "", units + " in " + levels)
         names = ", ".join(units.head(5)) + (" ..." if len(units) > 5 else "")
         remarks.append(
-            f"{len(separated)} of {len(table)} units are separated from their controls by the "
+            f"{len(separated)} of {len(table)} {of}s are separated from their controls by the "
             f"covariates: {names}"
         )
     left_out = int((table["batches_left_out"] > 0).sum())
     if left_out:
-        remarks.append(f"batches were left out of the tests of {left_out} of {len(table)} units")
+        remarks.append(f"batches were left out of the tests of {left_out} of {len(table)} {of}s")
     return remarks

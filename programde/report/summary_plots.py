@@ -97,8 +97,8 @@ def truth_figure(
     Parameters
     ----------
     results
-        Columns `gene, program, effect, p_value, q_value`.
-    truth : DataFrame, genes x programs
+        Columns `target, program, effect, p_value, q_value`.
+    truth : DataFrame, targets x programs
         True effects, 0 for none.
     level
         Level of the q-value at which power is shown.

@@ -12,12 +12,12 @@ from programde.errors import InputError
 
 
 def table(p: np.ndarray, effect: np.ndarray, n_treated: np.ndarray) -> pd.DataFrame:
-    """One gene, programs in rows and conditions in columns of `p`."""
+    """One target, programs in rows and conditions in columns of `p`."""
     programs, conditions = p.shape
     return pd.DataFrame(
         {
             "condition": np.tile([f"c{c}" for c in range(conditions)], programs),
-            "gene": "A",
+            "target": "A",
             "program": np.repeat([f"p{k}" for k in range(programs)], conditions),
             "effect": effect.ravel(),
             "null_mean": 0.0,

@@ -105,7 +105,7 @@ def test_tables_tell_the_level_and_both_q_values(screen):
     result = run_targets(screen, options(), ntc_labels="NTC", by_condition=True)
     calibrated = calibrate(result, "none")
     table = results_table(result, calibrated)
-    assert list(table.columns[:3]) == ["condition", "gene", "program"]
+    assert list(table.columns[:3]) == ["condition", "target", "program"]
     assert list(table["condition"].unique()) == ["early", "late"]
     tested = table[table["p_value"].notna()]
     assert len(tested) == 15

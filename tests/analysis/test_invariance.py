@@ -63,7 +63,7 @@ def results(adata, way, **keys):
 
     result = run()
     table = results_table(result, calibrate(result, "saddlepoint", "both", run, screen))
-    return table.set_index(["gene", "program"]).sort_index()[[*COLUMNS, "branch"]]
+    return table.set_index(["target", "program"]).sort_index()[[*COLUMNS, "branch"]]
 
 
 def same(found, expected):

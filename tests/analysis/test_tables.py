@@ -17,7 +17,7 @@ from programde.tails.formulas import BRANCHES
 from tests.crt.small import screen_of
 
 COLUMNS = [
-    "gene",
+    "target",
     "program",
     "effect",
     "effect_se",
@@ -59,10 +59,10 @@ def test_one_row_per_test_and_nothing_where_there_was_none(result, method):
     table = results_table(result, calibrate(result, method))
     assert list(table.columns) == COLUMNS
     assert len(table) == 5 * 4
-    assert list(table["gene"][::4]) == result.units
+    assert list(table["target"][::4]) == result.units
     assert list(table["program"][:4]) == result.programs
-    assert not table.duplicated(["gene", "program"]).any()
-    missing = table["gene"] == "T1"
+    assert not table.duplicated(["target", "program"]).any()
+    missing = table["target"] == "T1"
     assert (table.loc[missing, "reason"] == "no treated cells").all()
     assert (table.loc[~missing, "reason"] == "").all()
     numbers = ["effect", "effect_se", "p_raw", "p_value", "q_value", "null_mean", "null_sd"]
@@ -84,7 +84,7 @@ def test_one_row_per_test_and_nothing_where_there_was_none(result, method):
 def test_sides_are_those_of_the_counts(result):
     for side, counts in (("left", result.null.n_le), ("right", result.null.n_ge)):
         table = results_table(result, calibrate(result, "none", side), side=side)
-        rows = table["gene"] != "T1"
+        rows = table["target"] != "T1"
         expected = ((1 + counts) / 100)[[0, 2, 3, 4]].ravel()
         np.testing.assert_allclose(table.loc[rows, "p_raw"], expected)
         np.testing.assert_allclose(table.loc[rows, "p_value"], expected)
@@ -109,7 +109,7 @@ def test_saddlepoint_says_which_way_each_p_value_was_got(screen, result):
     # the check by exact moments alone is near where many cells are treated
     near = np.log(table["p_moments"] / table["p_value"]).abs()[table["p_value"] > 0.05]
     assert near.median() < 0.1
-    missing = table["gene"] == "T1"
+    missing = table["target"] == "T1"
     assert (table.loc[missing, "branch"] == "").all()
     assert table.loc[missing, "p_value"].isna().all()
     assert table.loc[~missing, "branch"].isin(BRANCHES).all()
@@ -139,7 +139,7 @@ def test_an_effect_that_is_not_a_number_is_no_test(result):
     effect = result.effect.copy()
     effect[2, 1] = np.nan
     broken = replace(result, effect=effect)
-    table = results_table(broken, calibrate(broken, "none")).set_index(["gene", "program"])
+    table = results_table(broken, calibrate(broken, "none")).set_index(["target", "program"])
     row = table.loc[("T2", "program_1")]
     assert row["reason"] == "effect is not a number"
     assert np.isnan([row["p_raw"], row["p_value"], row["q_value"]]).all()
@@ -153,7 +153,7 @@ def test_a_calibration_without_an_answer_says_why_in_reason(result):
     reason = np.full(p.shape, "", dtype=object)
     reason[0] = "no guide like it"
     table = results_table(result, Calibrated("some", p, fallback, reason=reason))
-    rows = table.set_index(["gene", "program"])
+    rows = table.set_index(["target", "program"])
     assert (rows.loc["T0", "reason"] == "no guide like it").all()
     assert rows.loc[("T2", "program_1"), "reason"] == "calibrate=some gives no p-value"
     assert (rows.loc["T1", "reason"] == "no treated cells").all()
@@ -197,7 +197,7 @@ def test_one_row_per_target(result):
     calibrated = calibrate(result, "skew_normal")
     table = omnibus_table(result, calibrated)
     assert list(table.columns) == [
-        "gene",
+        "target",
         "p_max",
         "q_max",
         "p_acat",
@@ -206,7 +206,7 @@ def test_one_row_per_target(result):
         "top_program",
         "top_effect",
     ]
-    assert list(table["gene"]) == result.units
+    assert list(table["target"]) == result.units
     tested = [0, 2, 3, 4]
     np.testing.assert_array_equal(table["p_max"][tested], result.p_max[tested])
     np.testing.assert_allclose(

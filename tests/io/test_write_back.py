@@ -14,7 +14,7 @@ from programde.io.write_back import wide, write_back, write_back_file
 def results(conditions: tuple[str, ...] = ()) -> pd.DataFrame:
     rng = np.random.default_rng(3)
     rows = [
-        {"condition": c, "gene": g, "program": f"program_{k}"}
+        {"condition": c, "target": g, "program": f"program_{k}"}
         for c in conditions or ("",)
         for g in ("B", "A")
         for k in range(3)
@@ -36,7 +36,7 @@ def blank(n_vars: int, names: list[str]) -> anndata.AnnData:
 def test_h5ad_round_trip_puts_matrices_into_uns(tmp_path):
     table = results()
     blank(2, ["g1", "g2"]).write_h5ad(tmp_path / "in.h5ad")
-    write_back_file(tmp_path / "in.h5ad", tmp_path / "out.h5ad", table, table[["gene", "effect"]])
+    write_back_file(tmp_path / "in.h5ad", tmp_path / "out.h5ad", table, table[["target", "effect"]])
     back = anndata.read_h5ad(tmp_path / "out.h5ad")
     stored = back.uns["programde_results"].reset_index(drop=True)
     pd.testing.assert_frame_equal(stored, table, check_dtype=False, check_categorical=False)
@@ -51,7 +51,7 @@ def test_variables_that_are_programs_get_varm(tmp_path):
     data = blank(3, ["program_2", "program_0", "program_1"])
     write_back(data, table)
     effect = data.varm["programde_effect"]
-    expected = table[(table.gene == "A") & (table.program == "program_2")].effect.item()
+    expected = table[(table.target == "A") & (table.program == "program_2")].effect.item()
     assert effect.loc["program_2", "A"] == expected
 
 
@@ -119,7 +119,7 @@ def test_targets_are_found_where_they_may_stand():
             data.uns["guides"] = pd.DataFrame({"target": ["A", "B"]})
         write_back(data, table)
         assert "programde_effect" in data.uns
-    guides = table.assign(target=table["gene"], gene=table["gene"] + "_1")
+    guides = table.assign(guide=table["target"] + "_1")
     write_back(blank(1, ["g"]), guides)
 
 

@@ -47,10 +47,10 @@ def test_names_stay_as_they_are(
         run_stage(monkeypatch, folder, stage, *QUICK, *words)
     reports = folder / "reports"
     results = read_table(reports / "results.csv")
-    assert list(dict.fromkeys(results["gene"])) == list(TARGETS.values())
+    assert list(dict.fromkeys(results["target"])) == list(TARGETS.values())
     assert list(dict.fromkeys(results["program"])) == PROGRAMS
     best = results.loc[results["p_value"].idxmin()]
-    assert (best["gene"], best["program"]) == ("NA", "1")
+    assert (best["target"], best["program"]) == ("NA", "1")
     page = (reports / "index.html").read_text(encoding="utf-8")
     alone = page[page.index("Hits carried by one guide") : page.index("All hits, the least")]
     assert "<td>NA</td>" in alone
@@ -59,7 +59,7 @@ def test_names_stay_as_they_are(
         assert set(results["condition"]) == set(DAYS.values())
         assert "In NA" in page
         across = read_table(reports / "across_conditions.csv")
-        assert set(across["gene"]) == set(TARGETS.values())
+        assert set(across["target"]) == set(TARGETS.values())
     written_back(folder)
 
 
@@ -69,14 +69,14 @@ def written_back(folder: Path) -> None:
     arguments = [f"{folder}/screen.h5ad", str(target), "--reports", str(folder / "reports")]
     assert code["main"](arguments) == 0
     omnibus = anndata.read_h5ad(target).uns["programde_omnibus"]
-    assert set(omnibus["gene"]) == set(TARGETS.values())
-    assert set(omnibus.loc[omnibus["gene"] == "NA", "top_program"]) == {"1"}
+    assert set(omnibus["target"]) == set(TARGETS.values())
+    assert set(omnibus.loc[omnibus["target"] == "NA", "top_program"]) == {"1"}
 
 
 def test_tables_come_back_equal(tmp_path: Path) -> None:
     table = pd.DataFrame(
         {
-            "gene": ["NA", "007", None],
+            "target": ["NA", "007", None],
             "program": ["1", "1e3", "null"],
             "p_value": [0.1 + 0.2, np.nan, 1e-300],
             "n_treated": [1, 2, 3],

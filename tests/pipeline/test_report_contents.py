@@ -82,11 +82,11 @@ def run(screen: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 def test_untestable_targets_batches_left_out_and_hits_of_one_guide(run: Run) -> None:
     results, page, reports = run()
-    rows = results.set_index("gene")
+    rows = results.set_index("target")
     assert (rows.loc["T3", "reason"] == "3 treated cells, fewer than 10").all()
     assert rows.loc["T3", ["p_value", "q_value"]].isna().all().all()
     assert rows.loc[["T0", "T1", "T2"], "q_value"].notna().all()
-    units = pd.read_csv(reports / "units.csv").set_index("unit")
+    units = pd.read_csv(reports / "units.csv").set_index("target")
     assert list(units["batches_left_out"]) == [0, 1, 0, 0]
     assert "<td>fewer than 10 treated cells</td>" in page
     assert "batches were left out of the tests of 1 of 4 units" in page
@@ -108,9 +108,9 @@ def test_by_condition_against_all_other_cells(run: Run) -> None:
     across = pd.read_csv(reports / "across_conditions.csv")
     assert len(across) == 4 * 5
     best = across.sort_values("p_value").iloc[0]
-    assert (best["gene"], best["program"], best["n_conditions"]) == ("T0", "program_0", 2)
+    assert (best["target"], best["program"], best["n_conditions"]) == ("T0", "program_0", 2)
     assert page.index("With one guide per cell") < page.index("Is this run calibrated?")
-    units = pd.read_csv(reports / "units.csv").set_index(["condition", "unit"])
+    units = pd.read_csv(reports / "units.csv").set_index(["condition", "target"])
     for day in ("day 0", "day 3"):
         assert list(units.loc[day].loc[["T0", "T1", "T2"], "batches_left_out"]) == [0, 1, 0]
     assert "T3 in day 0" in page  # which has too few treated cells
@@ -132,7 +132,7 @@ def test_against_control_guides_without_batches_and_unjudged(run: Run) -> None:
         "data.batch_key=null",
     )
     tested = results["p_value"].notna()
-    assert set(results.loc[tested, "gene"]) == {"T0", "T1", "T2"}
+    assert set(results.loc[tested, "target"]) == {"T0", "T1", "T2"}
     assert results.loc[~tested, "reason"].notna().all()
     assert results.loc[~tested, "fallback"].isna().all()
     assert page.index("Not judged") < page.index("What was found")
@@ -142,11 +142,11 @@ def test_against_control_guides_without_batches_and_unjudged(run: Run) -> None:
 
 def test_single_guides_by_ranks_in_strata(run: Run) -> None:
     results, page, _ = run("analysis.unit=guide", "test=utest", "sampler=stratified")
-    assert list(results.columns[:3]) == ["gene", "target", "program"]
-    assert set(results["gene"]) == {f"T{t}g{g}" for t in range(4) for g in range(2)}
-    assert (results["gene"].str[:2] == results["target"]).all()
+    assert list(results.columns[:3]) == ["guide", "target", "program"]
+    assert set(results["guide"]) == {f"T{t}g{g}" for t in range(4) for g in range(2)}
+    assert (results["guide"].str[:2] == results["target"]).all()
     best = results.sort_values("p_value").iloc[0]
-    assert (best["gene"], best["program"]) == ("T0g0", "program_0")
+    assert (best["guide"], best["program"]) == ("T0g0", "program_0")
     assert "Do the guides of a target agree?" not in page
     assert "Guides as a whole" in page
 
@@ -154,10 +154,10 @@ def test_single_guides_by_ranks_in_strata(run: Run) -> None:
 def test_without_resamples_exact_tails_do_all_the_work(run: Run) -> None:
     results, page, reports = run("n_resamples=0")
     assert results["p_raw"].isna().all()
-    tested = results[results["gene"] != "T3"]
+    tested = results[results["target"] != "T3"]
     assert tested["p_value"].between(0.0, 1.0, inclusive="right").all()
     assert tested["p_moments"].notna().all()
-    omnibus = pd.read_csv(reports / "omnibus.csv").set_index("gene")
+    omnibus = pd.read_csv(reports / "omnibus.csv").set_index("target")
     assert omnibus["p_max"].isna().all()
     assert omnibus.loc["T0", "p_acat"] < 1e-3
     assert "Which calibration stands behind the p-values" in page

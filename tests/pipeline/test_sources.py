@@ -111,8 +111,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 def test_from_the_command_line_to_the_report(sources: dict[str, list[str]], run: Run) -> None:
     folder = run(sources["h5ad"], STAGES)
     results = pd.read_csv(folder / "reports" / "results.csv")
-    assert list(results["gene"].unique()) == ["CUL3", "MYC", "STAT1"]
-    stat1 = results.set_index(["gene", "program"]).loc[("STAT1", "program_2")]
+    assert list(results["target"].unique()) == ["CUL3", "MYC", "STAT1"]
+    stat1 = results.set_index(["target", "program"]).loc[("STAT1", "program_2")]
     assert stat1["effect"] < -2
     assert stat1["p_value"] < 1e-10
     page = (folder / "reports" / "index.html").read_text(encoding="utf-8")
@@ -129,7 +129,7 @@ def write_back(source: str, folder: Path) -> None:
     uns = anndata.read_h5ad(target).uns
     results = pd.read_parquet(folder / "reports" / "results.parquet")
     np.testing.assert_array_equal(uns["programde_results"]["p_value"], results["p_value"])
-    expected = results.pivot(index="program", columns="gene", values="effect")
+    expected = results.pivot(index="program", columns="target", values="effect")
     matrix = uns["programde_effect"]
     np.testing.assert_array_equal(matrix, expected.loc[matrix.index, matrix.columns])
     assert len(uns["programde_omnibus"]) == 3
@@ -148,7 +148,7 @@ def test_every_source_gives_the_same_results(
         np.testing.assert_allclose(mine, theirs, rtol=1e-9, atol=1e-12)
     np.testing.assert_array_equal(found.null.n_abs_ge[order], expected.null.n_abs_ge)
     np.testing.assert_allclose(found.null.sd[order], expected.null.sd, rtol=1e-6)  # sums in float32
-    for table, keys in (("units", ["unit"]), ("guide_concordance", ["target", "program"])):
+    for table, keys in (("units", ["target"]), ("guide_concordance", ["target", "program"])):
         ours, theirs = (
             pd.read_csv(folder / "reports" / f"{table}.csv").set_index(keys).sort_index()
             for folder in (other, first)

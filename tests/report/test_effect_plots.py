@@ -20,7 +20,7 @@ def test_volcano_names_hits_without_overlap():
     figure_of(ax).draw_without_rendering()
     notes = [text for text in ax.texts if " · " in text.get_text()]
     hits = results[results["q_value"] <= 0.1].sort_values("p_value", kind="stable").head(12)
-    allowed = set(hits["gene"] + " · " + hits["program"])
+    allowed = set(hits["target"] + " · " + hits["program"])
     assert 5 <= len(notes) <= 12
     assert {note.get_text() for note in notes} <= allowed
     boxes = [note.get_window_extent() for note in notes]
@@ -69,8 +69,8 @@ def test_heatmap_marks_hits_with_their_sign():
     signs = [text.get_text() for text in ax.texts]
     assert signs.count("+") == (hits["effect"] > 0).sum()
     assert signs.count("−") == (hits["effect"] < 0).sum()
-    genes = {label.get_text() for label in ax.get_yticklabels()}
-    assert genes == set(RESULTS["gene"])
+    targets = {label.get_text() for label in ax.get_yticklabels()}
+    assert targets == set(RESULTS["target"])
 
 
 def test_heatmap_values_sit_at_their_labels():
@@ -78,7 +78,7 @@ def test_heatmap_values_sit_at_their_labels():
     ax = figure.axes[0]
     values = ax.images[0].get_array()
     best = RESULTS.loc[RESULTS["p_value"].idxmin()]
-    row = [t.get_text() for t in ax.get_yticklabels()].index(best["gene"])
+    row = [t.get_text() for t in ax.get_yticklabels()].index(best["target"])
     column = [t.get_text() for t in ax.get_xticklabels()].index(best["program"])
     expected = np.sign(best["effect"]) * -np.log10(best["p_value"])
     assert values[row, column] == pytest.approx(expected)
@@ -86,11 +86,11 @@ def test_heatmap_values_sit_at_their_labels():
 
 def test_large_heatmap_shows_the_strongest_and_says_so():
     results, _ = make_results(200, 90, 6, seed=3)
-    figure = effect_heatmap(results, max_genes=40, max_programs=30)
+    figure = effect_heatmap(results, max_targets=40, max_programs=30)
     ax = figure.axes[0]
     assert ax.images[0].get_array().shape == (40, 30)
-    assert "40 of 200 genes, 30 of 90 programs" in ax.get_title(loc="left")
-    best = results.loc[results["p_value"].idxmin(), "gene"]
+    assert "40 of 200 targets, 30 of 90 programs" in ax.get_title(loc="left")
+    best = results.loc[results["p_value"].idxmin(), "target"]
     assert best in {label.get_text() for label in ax.get_yticklabels()}
 
 
@@ -101,14 +101,14 @@ def test_small_heatmaps(shape):
 
 def test_heatmap_with_untested_rows_and_without_any_test():
     gaps = RESULTS.copy()
-    gaps.loc[gaps["gene"] == "GENE3", ["effect", "p_value", "q_value"]] = np.nan
+    gaps.loc[gaps["target"] == "GENE3", ["effect", "p_value", "q_value"]] = np.nan
     assert np.ma.getmaskarray(effect_heatmap(gaps).axes[0].images[0].get_array()).sum() == 15
     nothing = RESULTS.assign(effect=np.nan, p_value=np.nan, q_value=np.nan)
     assert png_bytes(effect_heatmap(nothing))
 
 
 def test_heatmap_refuses_repeats_and_emptiness():
-    with pytest.raises(InputError, match="1 gene x program twice"):
+    with pytest.raises(InputError, match="1 target x program twice"):
         effect_heatmap(pd.concat([RESULTS, RESULTS.iloc[:1]]))
     with pytest.raises(InputError, match="is empty"):
         effect_heatmap(RESULTS.iloc[:0])

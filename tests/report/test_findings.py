@@ -19,7 +19,7 @@ RESULTS = pd.DataFrame(
         ("C", "x", 0.0, 0.90, 0.95),  # null
         ("C", "y", np.nan, np.nan, np.nan),  # true effect, not testable
     ],
-    columns=["gene", "program", "effect", "p_value", "q_value"],
+    columns=["target", "program", "effect", "p_value", "q_value"],
 )
 TRUTH = pd.DataFrame(
     {"x": [1.0, 0.0, 0.0, 0.0], "y": [1.0, 0.5, 0.5, 3.0]}, index=["A", "B", "C", "unseen"]
@@ -28,15 +28,15 @@ TRUTH = pd.DataFrame(
 
 def test_discovery_counts():
     assert discovery_counts(RESULTS) == {
-        "n_genes": 3,
+        "n_targets": 3,
         "n_programs": 2,
         "n_tests": 5,
         "n_untestable": 1,
         "discoveries_bh10": 3,
-        "genes_bh10": 2,
+        "targets_bh10": 2,
         "programs_bh10": 2,
         "discoveries_bh05": 2,
-        "genes_bh05": 1,
+        "targets_bh05": 1,
         "programs_bh05": 2,
         "smallest_p": 1e-9,
     }
@@ -71,7 +71,7 @@ def test_row_order_changes_nothing():
 
 
 def test_missing_names_are_refused():
-    with pytest.raises(InputError, match="truth has no gene 'C'"):
+    with pytest.raises(InputError, match="truth has no target 'C'"):
         truth_metrics(RESULTS, TRUTH.drop(index="C"))
     with pytest.raises(InputError, match="truth has no program 'y'"):
         truth_metrics(RESULTS, TRUTH[["x"]])
@@ -83,7 +83,7 @@ def test_missing_names_are_refused():
 
 def test_hits_carried_by_one_guide():
     results = pd.DataFrame(
-        {"gene": list("abcde"), "program": "p", "q_value": [0.01, 0.01, 0.01, 0.01, 0.5]}
+        {"target": list("abcde"), "program": "p", "q_value": [0.01, 0.01, 0.01, 0.01, 0.5]}
     )
     concordance = pd.DataFrame(
         {

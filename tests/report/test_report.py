@@ -62,7 +62,7 @@ class Page(HTMLParser):
 
 def full_report(**changes):
     results = RESULTS.assign(calibration="saddlepoint", fallback="", reason="", condition="day 3")
-    gone = results["gene"] == "GENE4"
+    gone = results["target"] == "GENE4"
     results.loc[gone, ["effect", "p_value", "q_value"]] = np.nan
     results.loc[gone, "reason"] = "3 treated cells, 10 are needed"
     results.loc[0, "fallback"] = "tail check refused the fit"
@@ -74,7 +74,7 @@ def full_report(**changes):
         "picture": Picture("QQ", PNG, "Follow the diagonal."),
         "subtitle": "a subtitle",
         "facts": {"cells": 20665, "programs": 15},
-        "omnibus": pd.DataFrame({"gene": ["GENE1", "GENE2"], "p_max": [1e-300, 0.5]}),
+        "omnibus": pd.DataFrame({"target": ["GENE1", "GENE2"], "p_max": [1e-300, 0.5]}),
         "evidence": [Picture("Rates", qq_panel({"raw": [0.5, 0.1]}), "Should cover 1.")],
         "findings": [Picture("Volcano", PNG, "One point per test.", narrow=True)],
         "truth_metrics": truth_metrics(results, TRUTH),
@@ -134,13 +134,13 @@ def test_text_is_escaped(page, tmp_path):
     assert "Screen <1> & more" in page.text
     assert "Covariate 'a' <dropped> & gone." in page.text
     evil = '"><script>alert(1)</script>'
-    results = RESULTS.assign(gene=evil, program=np.arange(len(RESULTS)))
+    results = RESULTS.assign(target=evil, program=np.arange(len(RESULTS)))
     hard = full_report(
         title=evil,
         results=results,
         subtitle=evil,
         facts={evil: evil},
-        omnibus=pd.DataFrame({"gene": [evil], evil: [evil]}),
+        omnibus=pd.DataFrame({"target": [evil], evil: [evil]}),
         picture=Picture(evil, PNG, evil),
         notes=[evil],
         truth_metrics=None,
@@ -156,7 +156,7 @@ def test_text_is_escaped(page, tmp_path):
 
 
 def test_verdict_and_numbers_are_on_the_page(page):
-    hits = int((RESULTS.loc[RESULTS["gene"] != "GENE4", "q_value"] <= 0.1).sum())
+    hits = int((RESULTS.loc[RESULTS["target"] != "GENE4", "q_value"] <= 0.1).sum())
     assert "Yes: calibrated" in page.text
     assert f"{hits} of 360 tests have q ≤ 0.1" in page.text
     assert "3 treated cells, 10 are needed" in page.text

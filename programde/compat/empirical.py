@@ -55,22 +55,27 @@ def against_ntc(
         names = untested.index[untested == reason]
         tell(f"{len(names)} gene(s) not testable ({reason}), left as NaN: {some(names)}")
     out: dict[str, Any] = {
-        "pvals_df": null.pvals,
-        "betas_df": null.effects,
+        "pvals_df": _by_gene(null.pvals),
+        "betas_df": _by_gene(null.effects),
         "treated_df": treated_table(null.n_treated.to_numpy(), null.n_treated.index),
         "results": _per_gene(null),
         "stat_name": "ols",
         "results_table": _tidy(null, adjust, len(inputs.Y)),
-        "ntc_gene_pvals": null.gene_pvals,
+        "ntc_gene_pvals": _by_gene(null.gene_pvals),
         "ntc_matching_info": {
-            "per_gene": null.matching_info,
-            "per_batch": {b: part["matching_info"] for b, part in null.per_batch.items()},
+            "per_gene": _by_gene(null.matching_info),
+            "per_batch": {b: _by_gene(part["matching_info"]) for b, part in null.per_batch.items()},
             "info": null.info,
         },
     }
     if null.crossfit is not None:
         out["ntc_crossfit"] = null.crossfit
     return out
+
+
+def _by_gene(table: Any) -> Any:
+    """A table or series with the original's word over its rows."""
+    return table.rename_axis(index="gene")
 
 
 def _per_gene(null: EmpiricalNull) -> GeneResults:

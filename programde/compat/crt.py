@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from programde.analysis.calibrate import Calibrated, raw_p
+from programde.analysis.calibrate import Calibrated, calibrate, raw_p
 from programde.analysis.tables import ADJUST
 from programde.calibration.empirical import side_from_code
 from programde.calibration.skew_normal import SkewNormal
@@ -28,7 +29,6 @@ from programde.crt.propensity import PropensityModel
 from programde.crt.results import CRTResult, ResultTable
 from programde.errors import OptionError, check_choice
 from programde.screen.screen import Unit
-from programde.tails.units import ExactTails
 
 NULL_METHODS = ("crt", "ntc_empirical")
 #: Calibrations of resampled nulls; NTC guides as the null are `null_method="ntc_empirical"`.
@@ -111,7 +111,7 @@ def run_all_genes_union_crt(
         (NTC, non-targeting, safe-targeting ...).
     control
         ``"complement"``: all other cells. ``"nt_cells"``: cells that hold only control guides;
-        with one guide per cell, all other cells are perturbed ones and no null. ``"auto"``:
+        with one target per cell, all other cells are perturbed ones and no null. ``"auto"``:
         `nt_cells` where the median cell holds one guide.
     progress
         Whether to show a progress bar; None on interactive terminals only.
@@ -259,15 +259,13 @@ def answer_for(
     if options.n_resamples == 0 and method != "saddlepoint":
         result = _not_drawn(inputs, units)
         nan = np.full(result.effect.shape, np.nan)
-        untold = Calibrated(method, nan, np.full(nan.shape, "", dtype=object))
+        untold = Calibrated(method, nan, np.full(nan.shape, "", dtype=object), side)
         skew: SkewNormal | None = fit_skew_normals(nan, result.null, side)
         every = np.ones(len(units), dtype=bool)
         warn_untested(result, every, "given p-values of 1 and effects of 0")
         return Answer(result, nan, untold, skew, every)
-    # tails are computed while a unit's law is at hand, so that each propensity is fitted once
-    tails = ExactTails((len(units), len(inputs.program_names)), side)
-    visit = tails if method == "saddlepoint" else None
-    result = run_units(inputs, units, options, visit, "genes", against)
+    options = replace(options, tails=method == "saddlepoint")
+    result = run_units(inputs, units, options, label="genes", against=against)
     blank = no_contrast(result)
     warn_untested(result, blank, "given p-values of 1 and effects of 0")
     warn_untested(result, ~blank, "left as NaN")
@@ -275,11 +273,11 @@ def answer_for(
     if (method == "skew_normal" or with_skew) and options.n_resamples > 0:
         skew = fit_skew_normals(result.effect, result.null, side)
     if method == "skew_normal" and skew is not None:
-        calibrated = Calibrated("skew_normal", skew.p, skew.fallback)
+        calibrated = Calibrated("skew_normal", skew.p, skew.fallback, side)
     elif method == "none":
         calibrated = Calibrated("none", raw_p(result), np.full(result.effect.shape, "", object))
     else:
-        calibrated = Calibrated("saddlepoint", **tails.found())
+        calibrated = calibrate(result, "saddlepoint", side)
     return Answer(result, raw_p(result), calibrated, skew, blank)
 
 

@@ -10,10 +10,11 @@ from typing import Any, TypedDict
 import numpy as np
 
 from programde.compat.inputs import CRTInputs
-from programde.crt.engine import Bench, RunOptions, Visitor, run_tasks
-from programde.crt.control_group import ControlGroup, choose_control
+from programde.crt.control_group import ControlGroup, choose_control, targets_per_cell
+from programde.crt.engine import PreparedPopulation, RunOptions, Watcher, run_tasks
 from programde.crt.plan import plan
 from programde.crt.propensity import PropensityModel, fit_propensity_logistic
+from programde.crt.protocols import Law
 from programde.crt.results import CRTResult
 from programde.crt.samplers import SAMPLERS, Bernoulli, StratifiedPermutation, make_sampler
 from programde.crt.statistics import OLS, STATISTICS, UTest, make_statistic
@@ -28,7 +29,6 @@ from programde.errors import (
 )
 from programde.screen.guides import check_ntc_labels, looks_like_control
 from programde.screen.screen import Unit
-from programde.streams import stream_key
 from programde.threads import worker_count
 
 #: Names of joblib's backends; whichever is named, the work is done by threads.
@@ -138,10 +138,19 @@ def compared(
         labels = check_ntc_labels(inputs.guide2gene, ntc_labels)
     else:
         labels = [gene for gene in inputs.gene_to_cols if looks_like_control(gene)]
-    group = choose_control(inputs.screen, control, labels)
+    group = choose_control(inputs.screen, control, labels, cells_with_other_targets="keep")
     if group.warning:
         tell(group.warning)
-    return Compared(group, tuple(labels))
+    if group.cells is not None:
+        targets = targets_per_cell(inputs.screen, labels)
+        several = int((targets > 1).sum())
+        if several:
+            tell(
+                f"{several:,} of {int((targets > 0).sum()):,} perturbed cells hold several targets "
+                "and are kept, as in the original; each target's effect enters the others' tests "
+                "(run_targets leaves such cells out)"
+            )
+    return Compared(replace(group, drop_siblings=False), tuple(labels))
 
 
 def split_settings(inputs: CRTInputs, settings: ComparedSettings) -> tuple[WorkSettings, Compared]:
@@ -188,6 +197,7 @@ def run_options(inputs: CRTInputs, B: int, seed: int, settings: Mapping[str, Any
         n_resamples=max(0, whole_number("B", B)),
         seed=whole_number("seed", seed),
         propensity=None if model is fit_propensity_logistic else model,
+        tails=False,
         n_jobs=_threads(settings.get("n_jobs", 1), settings.get("backend", "threading")),
         progress=settings.get("progress"),
     )
@@ -260,7 +270,7 @@ def run_units(
     inputs: CRTInputs,
     units: Sequence[Unit],
     options: RunOptions,
-    visit: Visitor | None = None,
+    watch: Watcher | None = None,
     label: str = "testing",
     against: Compared = COMPLEMENT,
 ) -> CRTResult:
@@ -268,7 +278,7 @@ def run_units(
     names = [unit.name for unit in units]
     own = against.are_controls(inputs, units)
     tasks = plan(inputs.screen, units, against.group, are_controls=own)
-    return run_tasks(tasks, names, inputs.program_names, options, visit, label)
+    return run_tasks(tasks, names, inputs.program_names, options, watch, label)
 
 
 def visit_null_draws(
@@ -284,12 +294,11 @@ def visit_null_draws(
     They are the draws behind the unit's p-values with the same seed. `use` is called from threads.
     """
 
-    def visit(row: int, bench: Bench, law: Any, effect: np.ndarray) -> None:
-        key = stream_key(options.seed, options.stream, units[row].name)
-        sums, counts = law.sums(bench.statistic.rows, options.n_resamples, key)
-        use(row, bench.statistic.finish(sums, counts), effect)
+    def watch(row: int, population: PreparedPopulation, law: Law, effect: np.ndarray) -> None:
+        use(row, population.null_statistics(law, units[row].name, options.n_resamples), effect)
 
-    return run_units(inputs, units, replace(options, n_resamples=0), visit, label, against)
+    none = replace(options, n_resamples=0, tails=False)
+    return run_units(inputs, units, none, watch, label, against)
 
 
 def no_contrast(result: CRTResult) -> np.ndarray:

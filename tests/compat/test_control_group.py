@@ -83,7 +83,7 @@ def test_groups_of_controls_against_the_remaining_control_cells(one_guide):
 def test_the_complement_is_the_default_and_says_what_speaks_against_it(one_guide, inputs):
     out = pde.run_all_genes_union_crt(one_guide, B=19, genes=["GENE0"])
     assert out["control"].kind == "complement"
-    assert "with one guide per cell" in out["control"].warning
+    assert "with one target per cell" in out["control"].warning
     assert pde.run_all_genes_union_crt(inputs, B=19, genes=["GENE0"])["control"].warning == ""
 
 

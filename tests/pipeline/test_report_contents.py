@@ -92,7 +92,7 @@ def test_untestable_targets_batches_left_out_and_hits_of_one_guide(run: Run) -> 
     assert "batches were left out of the tests of 1 of 4 units" in page
     assert "4 single non-targeting guides" in page
     assert "4 non-targeting guides, fewer than crossfit.min_guides=20" in page
-    assert "With one guide per cell" not in page
+    assert "With one target per cell" not in page
     concordance = pd.read_csv(reports / "guide_concordance.csv").set_index(["target", "program"])
     assert concordance.loc[("T0", "program_0"), "leading_guide"] == "T0g0"
     alone = page[page.index("Hits carried by one guide") : page.index("All hits, the least")]
@@ -109,7 +109,7 @@ def test_by_condition_against_all_other_cells(run: Run) -> None:
     assert len(across) == 4 * 5
     best = across.sort_values("p_value").iloc[0]
     assert (best["target"], best["program"], best["n_conditions"]) == ("T0", "program_0", 2)
-    assert page.index("With one guide per cell") < page.index("Is this run calibrated?")
+    assert page.index("With one target per cell") < page.index("Is this run calibrated?")
     units = pd.read_csv(reports / "units.csv").set_index(["condition", "target"])
     for day in ("day 0", "day 3"):
         assert list(units.loc[day].loc[["T0", "T1", "T2"], "batches_left_out"]) == [0, 1, 0]

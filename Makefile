@@ -13,7 +13,7 @@ export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
 
-.PHONY: help env requirements run data test lint format bench global-null lock ui push clean clean-sweeps
+.PHONY: help env requirements run data test lint format deps bench global-null lock ui push clean clean-sweeps
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 18
@@ -43,6 +43,9 @@ lint: env  ## style and types
 format: env  ## put the code into its usual form
 	@ruff check --fix --quiet $(wildcard $(CODE)) || true
 	@ruff format --quiet $(wildcard $(CODE))
+
+deps: env  ## name in dvc.yaml the code that each stage imports; after an edit of imports
+	@$(PYTHON) scripts/stage_deps.py
 
 bench: env  ## speed against a plain baseline
 	@$(PYTHON) -m benchmarks

@@ -11,7 +11,6 @@ and on which therefore no stage depends:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -23,18 +22,8 @@ from pipeline.config.fingerprint import fingerprint
 from pipeline.config.schema import BESIDE, KINDS
 from programde.errors import InputError, OptionError
 
-#: Sections that change no result: every stage may read them, none declares them.
-FREE = ("compute", "inputs", "tracking")
 #: The one path that is a folder, cNMF's.
 FOLDER = "folder"
-
-
-def project_root() -> Path:
-    """The folder that holds dvc.yaml and conf/, from which every command is run."""
-    here = Path.cwd()
-    if not (here / "dvc.yaml").is_file() or not (here / "conf").is_dir():
-        raise InputError(f"{here} holds no dvc.yaml and conf/: run this from the project's folder")
-    return here
 
 
 def resolve(config: DictConfig) -> dict[str, Any]:
@@ -43,7 +32,7 @@ def resolve(config: DictConfig) -> dict[str, Any]:
     Parameters
     ----------
     config
-        Composed by Hydra, from conf/ or from a params.yaml.
+        Composed by Hydra from conf/ and a command line.
 
     Returns
     -------
@@ -57,15 +46,11 @@ def resolve(config: DictConfig) -> dict[str, Any]:
     InputError
         A file that does not exist or cannot be read.
     """
-    known = config.get("inputs")
-    if known is not None and not isinstance(known, DictConfig):
-        raise OptionError(f"inputs={known} is not allowed: it follows from the paths of data")
-    given = OmegaConf.create({k: config._get_node(k) for k in config if k not in BESIDE})
-    if known is not None:  # from a params.yaml: put the paths back where they are checked
-        marks = given.data.pop("fingerprint", OmegaConf.create({}))
-        absent = dict.fromkeys(_paths_of(str(given.data.get("kind"))))
-        given.data = OmegaConf.merge(given.data, absent, known)
-    plain = typed(given)
+    if config.get("inputs") is not None:
+        raise OptionError(
+            f"inputs={config.inputs} is not allowed: it follows from the paths of data"
+        )
+    plain = typed(OmegaConf.create({k: config._get_node(k) for k in config if k not in BESIDE}))
 
     data = plain["data"]
     given_paths = {key: data.pop(key) for key in _paths_of(data["kind"])}
@@ -79,10 +64,7 @@ def resolve(config: DictConfig) -> dict[str, Any]:
             raise InputError(f"data.{key}={where} does not exist; give an existing file")
         if Path(where).is_dir() and key != FOLDER:
             raise InputError(f"data.{key}={where} is a folder; give a file")
-    if known is not None:
-        prints = {str(key): str(mark) for key, mark in marks.items()}
-    else:
-        prints = {key: fingerprint(_read_there(key, where, data)) for key, where in inputs.items()}
+    prints = {key: fingerprint(_read_there(key, where, data)) for key, where in inputs.items()}
     if prints:
         data["fingerprint"] = prints
     return {**plain, "inputs": inputs}
@@ -101,23 +83,3 @@ def _paths_of(kind: str) -> list[str]:
     """The keys of a kind of data that name files."""
     cls = KINDS["data"].get(kind)
     return [] if cls is None else [f.name for f in fields(cls) if f.metadata.get("path")]
-
-
-def select(params: dict[str, Any], keys: Iterable[str]) -> dict[str, Any]:
-    """The part of a configuration that some dotted keys name.
-
-    Raises
-    ------
-    KeyError
-        A key that the configuration does not hold.
-    """
-    chosen: dict[str, Any] = {}
-    for key in keys:
-        source: Any = params
-        target = chosen
-        *parents, last = key.split(".")
-        for parent in parents:
-            source = source[parent]
-            target = target.setdefault(parent, {})
-        target[last] = source[last]
-    return chosen

@@ -12,10 +12,11 @@ from typing import Any
 
 import yaml
 
+from pipeline.config.command_line import configured
+from pipeline.config.params import PARAMS
 from pipeline.files import replacing_folder, write_json, write_text
 from pipeline.stages.entry import run
 
-PARAMS = Path("params.yaml")
 INPUTS = Path("data/inputs")
 
 BANNER = "# Generated from conf/ by stage compose: do not edit; what you edit is in conf/.\n"
@@ -47,4 +48,4 @@ def compose(params: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    run("compose", compose)
+    run("compose", compose, configured)

@@ -1,7 +1,7 @@
-"""What turns a function into a stage: options in by Hydra, one clear line out where it fails.
+"""What turns a function into a stage: options in, one clear line out where it fails.
 
-A stage is `python -m pipeline.NAME`. DVC runs it with `--config-name repro`, that is, configured by
-params.yaml; by hand, without that option, it is configured by conf/ and the command line.
+A stage is `python -m pipeline.stages.NAME`. DVC runs it with `--params params.yaml`; by hand,
+without that option, it is configured by conf/ and the command line.
 
 Either way it sees only the keys that its entry in dvc.yaml declares under `params:`. A key that it
 uses without declaring is an error on the first run, instead of a result that goes stale.
@@ -10,6 +10,7 @@ uses without declaring is an error on the first run, instead of a result that go
 from __future__ import annotations
 
 import errno
+import importlib
 import json
 import os
 import sys
@@ -19,16 +20,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import hydra
-import yaml
-from hydra.errors import HydraException
-from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
-
-from pipeline.config.explain import explain
-from pipeline.config.resolve import FREE, project_root, resolve, select
-from pipeline.config.schema import register
-from programde.errors import ProgramDEError, ProgramDEWarning
+from pipeline.config.params import FREE, Options, declared_keys, project_root, read_params, select
+from programde.errors import OptionError, ProgramDEError, ProgramDEWarning
 
 #: File (JSON lines) to which a stage appends what it did, where this variable is set.
 STAGE_LOG = "PROGRAMDE_STAGE_LOG"
@@ -36,46 +29,10 @@ STAGE_LOG = "PROGRAMDE_STAGE_LOG"
 #: What is told when the user interrupts.
 INTERRUPTED = "interrupted"
 
+#: The option by which DVC says where the configuration is.
+PARAMS_OPTION = "--params"
 
-class Options:
-    """Part of the configuration: `options.sampler.kind`, `options.sampler.as_dict()`.
-
-    Reading a key that is not there is a bug in the stage or in dvc.yaml, and says so.
-    """
-
-    def __init__(self, values: dict[str, Any], stage: str, prefix: str = "") -> None:
-        self._values = values
-        self._stage = stage
-        self._prefix = prefix
-
-    def __getattr__(self, key: str) -> Any:
-        if key.startswith("__"):
-            raise AttributeError(key)
-        if key not in self._values:
-            raise LookupError(
-                f"stage {self._stage} reads {self._prefix}{key}, which its params in dvc.yaml "
-                f"do not declare"
-            )
-        value = self._values[key]
-        if isinstance(value, dict):
-            return Options(value, self._stage, f"{self._prefix}{key}.")
-        return value
-
-    def __contains__(self, key: str) -> bool:
-        return key in self._values
-
-    def as_dict(self) -> dict[str, Any]:
-        """The keys and values of this part, nested parts as dicts."""
-        return dict(self._values)
-
-
-def declared_keys(stage: str, dvc_yaml: Path = Path("dvc.yaml")) -> list[str]:
-    """The keys of params.yaml that a stage's entry in dvc.yaml declares."""
-    entry = yaml.safe_load(dvc_yaml.read_text())["stages"][stage]
-    keys: list[str] = []
-    for item in entry.get("params", []):
-        keys += item.get("params.yaml", []) if isinstance(item, dict) else [item]
-    return keys
+Configure = Callable[[Path], dict[str, Any] | None]
 
 
 def stage(name: str) -> Callable[[Callable[[Options], None]], Callable[[], None]]:
@@ -89,7 +46,7 @@ def stage(name: str) -> Callable[[Callable[[Options], None]], Callable[[], None]
             function(Options(select(params, [*declared_keys(name), *FREE]), name))
 
         def main() -> None:
-            run(name, call)
+            run(name, call, _given)
 
         main.function = function  # type: ignore[attr-defined]
         return main
@@ -97,49 +54,54 @@ def stage(name: str) -> Callable[[Callable[[Options], None]], Callable[[], None]
     return decorate
 
 
-def run(name: str, function: Callable[[dict[str, Any]], None]) -> None:
+def run(name: str, function: Callable[[dict[str, Any]], None], configure: Configure) -> None:
     """Configure `function` by the command line and call it; leave with a status and one line.
 
     A ProgramDEError, a mistake in the configuration and a full disk are the user's to cure: one
     line on stderr, status 1. Anything else is a bug and shows its traceback.
+
+    Parameters
+    ----------
+    name
+        Name of the stage.
+    function
+        Takes the configuration.
+    configure
+        Makes it, given the folder conf/; None where there is nothing to run.
     """
     started = time.monotonic()
     held = _hold_the_folder()  # noqa: F841  until this process ends
-    register()
     warnings.showwarning = _show_warning  # type: ignore[assignment]
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us instead of being printed
-
-    def task(config: DictConfig) -> None:
-        try:
-            function(resolve(config))
-        except ProgramDEError as error:
-            _leave(name, started, str(error))
-        except OmegaConfBaseException as error:
-            _leave(name, started, explain(error, sys.argv[1:], root / "conf"))
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
-                raise
-            _leave(name, started, f"{error.filename or 'output'}: {error.strerror}")
-        except KeyboardInterrupt:
-            _leave(name, started, INTERRUPTED, status=130)
-
     try:
-        root = project_root()
-        if {"-m", "--multirun"} & set(sys.argv[1:]):
-            _leave(
-                name, started, "a stage takes one setting; to sweep: python -m pipeline.sweep -m"
-            )
-        sys.argv.append("hydra.mode=RUN")  # an experiment may ask for a sweep; a stage is one run
-        conf = str(root / "conf")
-        hydra.main(version_base="1.3", config_path=conf, config_name="config")(task)()
+        params = configure(project_root() / "conf")
+        if params is not None:
+            function(params)
     except ProgramDEError as error:
         _leave(name, started, str(error))
-    except (HydraException, OmegaConfBaseException) as error:
-        _leave(name, started, explain(error, sys.argv[1:], root / "conf"))
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+            log_stage(name, started, f"{type(error).__name__}: {error}")
+            raise
+        _leave(name, started, f"{error.filename or 'output'}: {error.strerror}")
+    except KeyboardInterrupt:
+        _leave(name, started, INTERRUPTED, status=130)
     except Exception as error:
         log_stage(name, started, f"{type(error).__name__}: {error}")
         raise
     log_stage(name, started, None)
+
+
+def _given(conf: Path) -> dict[str, Any] | None:
+    """The configuration that DVC names, or that of the command line."""
+    words = sys.argv[1:]
+    if PARAMS_OPTION in words:
+        if len(words) != 2 or words[0] != PARAMS_OPTION:
+            raise OptionError(f"{PARAMS_OPTION} FILE stands alone: what it holds is the whole")
+        return read_params(Path(words[1]))
+    # by hand. Not an import of this module's: what it makes is all in the keys that a stage
+    # declares, so that no stage is to run again for an edit of it
+    by_hand = importlib.import_module("pipeline.config.command_line")
+    return by_hand.configured(conf)  # type: ignore[no-any-return]
 
 
 def note(text: str) -> None:

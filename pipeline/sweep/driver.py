@@ -30,7 +30,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from pipeline.config.explain import explain
-from pipeline.config.resolve import project_root
+from pipeline.config.params import project_root
 from pipeline.config.schema import register
 from pipeline.files import read_json, write_json
 from pipeline.sweep.launching import patience, scheduled, watching

@@ -24,7 +24,8 @@ from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from pipeline.config.explain import explain
-from pipeline.config.resolve import FREE, resolve
+from pipeline.config.params import FREE
+from pipeline.config.resolve import resolve
 from pipeline.files import read_json, write_json
 from pipeline.sweep.workspace import Plan
 from programde.errors import OptionError, ProgramDEError

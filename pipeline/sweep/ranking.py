@@ -18,7 +18,7 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.config.resolve import project_root
+from pipeline.config.params import project_root
 from pipeline.config.schema import register
 from pipeline.files import replacing_folder, write_table
 from pipeline.sweep.points import Request, Settings

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pipeline.config.resolve import project_root
+from pipeline.config.params import project_root
 from programde.errors import OptionError, ProgramDEError
 
 #: Caches into which this process has fetched the records of a remote.

@@ -29,10 +29,10 @@ from typing import Any
 
 import yaml
 
-from pipeline.config.resolve import select
+from pipeline.config.params import PARAMS, declared_keys, select
 from pipeline.files import replacing_folder
-from pipeline.stages.compose import PARAMS, write_params
-from pipeline.stages.entry import INTERRUPTED, STAGE_LOG, declared_keys
+from pipeline.stages.compose import write_params
+from pipeline.stages.entry import INTERRUPTED, STAGE_LOG
 from pipeline.sweep.repository import cache_dir, reproduce
 from programde.errors import ProgramDEError
 

@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[2]
 FAKE_STAGE = """
 import json
 from pathlib import Path
-from pipeline.config.resolve import FREE
+from pipeline.config.params import FREE
 from pipeline.files import write_json, write_text
 from pipeline.stages.entry import stage
 from programde.errors import InputError
@@ -235,7 +235,7 @@ def build(folder: Path, stages: dict[str, tuple[list[str], list[str], list[str]]
         code = FAKE_STAGE.format(name=name, reads=reads, writes=writes, metrics=METRICS)
         (fake / f"{name}.py").write_text(code)
         entries[name] = {
-            "cmd": f"python -m fake.{name} --config-name repro",
+            "cmd": f"python -m fake.{name} --params params.yaml",
             "deps": [*reads, f"fake/{name}.py"],
             "params": params,
             "outs": [path for path in writes if not path.endswith(".json")],

@@ -12,7 +12,8 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from pipeline.config.explain import compose_config, explain
-from pipeline.config.resolve import FOLDER, resolve, select
+from pipeline.config.params import select
+from pipeline.config.resolve import FOLDER, resolve
 from pipeline.config.schema import KINDS, register
 from programde.errors import ProgramDEError
 

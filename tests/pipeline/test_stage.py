@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.config.params import Options, declared_keys
 from pipeline.files import (
     read_json,
     replacing,
@@ -19,7 +20,7 @@ from pipeline.files import (
     write_table,
     write_text,
 )
-from pipeline.stages.entry import STAGE_LOG, Options, _hold_the_folder, declared_keys
+from pipeline.stages.entry import STAGE_LOG, _hold_the_folder
 
 from .conftest import Project
 
@@ -70,7 +71,7 @@ def test_whole_write_replaces(tmp_path: Path) -> None:
 
 
 def test_tables_and_json(tmp_path: Path) -> None:
-    table = pd.DataFrame({"gene": ["a", "b"], "p": [0.1 + 0.2, np.nan]})
+    table = pd.DataFrame({"target": ["a", "b"], "p": [0.1 + 0.2, np.nan]})
     write_table(table, tmp_path / "t.csv", tmp_path / "t.parquet")
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "t.csv"), table)
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "t.parquet"), table)

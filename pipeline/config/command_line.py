@@ -1,0 +1,59 @@
+"""A command line, composed by Hydra with conf/ and checked: the plain values it asks for."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from pipeline.config.explain import explain
+from pipeline.config.resolve import resolve
+from pipeline.config.schema import register
+from programde.errors import OptionError
+
+
+def configured(conf: Path) -> dict[str, Any] | None:
+    """What `sys.argv` and conf/ say.
+
+    Parameters
+    ----------
+    conf
+        The configuration folder.
+
+    Returns
+    -------
+    dict or None
+        As `resolve` gives it; None where only a word about the configuration was wanted
+        (``--help``, ``--cfg job``), which Hydra has printed.
+
+    Raises
+    ------
+    OptionError, InputError
+        What is not allowed: one line.
+    """
+    words = sys.argv[1:]
+    if {"-m", "--multirun"} & set(words):
+        raise OptionError("a stage takes one setting; to sweep: python -m pipeline.sweep -m")
+    register()
+    found: list[dict[str, Any]] = []
+
+    def task(config: DictConfig) -> None:
+        found.append(resolve(config))
+
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us instead of being printed
+    before = sys.argv
+    # an experiment may ask for a sweep; a stage is one run
+    sys.argv = [*before, "hydra.mode=RUN"]
+    try:
+        hydra.main(version_base="1.3", config_path=str(conf), config_name="config")(task)()
+    except (HydraException, OmegaConfBaseException) as error:
+        raise OptionError(explain(error, words, conf)) from None
+    finally:
+        sys.argv = before
+    return found[0] if found else None

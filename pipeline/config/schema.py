@@ -124,6 +124,7 @@ class Analysis:
     unit: UnitKind = MISSING
     by_condition: bool = MISSING
     drop_empty_batches: bool = MISSING
+    tails: bool = MISSING
     min_treated: int = number(minimum=1)
     min_control: int = number(minimum=1)
 

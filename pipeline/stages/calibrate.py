@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,7 +11,7 @@ import pandas as pd
 from pipeline.files import replacing_folder, write_table
 from pipeline.stages.crossfit_files import save_crossfit
 from pipeline.stages.entry import Options, stage
-from pipeline.stages.options import comparison, group_options, n_jobs, progress, run_options
+from pipeline.stages.options import n_jobs, progress
 from pipeline.stages.paths import (
     ACROSS,
     CROSSFIT,
@@ -28,38 +26,18 @@ from pipeline.stages.paths import SCREEN as SCREEN_FOLDER
 from programde.analysis.across_conditions import across_conditions
 from programde.analysis.calibrate import Calibrated, calibrate, raw_p
 from programde.analysis.tables import ntc_table, omnibus_table, results_table
-from programde.analysis.targets import NTCNull, run_ntc_groups, run_targets
+from programde.analysis.targets import NTCNull
 from programde.controls.empirical_null import ntc_empirical_null
 from programde.controls.groups import ntc_columns
 from programde.controls.options import EmpiricalNullOptions
 from programde.crt.control_group import choose_control
 from programde.crt.results import CRTResult
-from programde.errors import InputError, OptionError, ProgramDEWarning
+from programde.errors import InputError, OptionError
 from programde.screen.screen import Screen
 from programde.screen.store import load_screen
-from programde.tails.units import NoExactTails
 
 #: Kind of the p-values of control groups that are combined over conditions.
 OVER_CONDITIONS = "over_conditions"
-
-Revisit = Callable[[Any], object]
-
-
-def revisits(screen: Screen, o: Options) -> tuple[Revisit, Revisit]:
-    """For calibrations that need each unit's law: the targets and the control groups, no draws."""
-    options = run_options(o, 0)
-
-    def targets(visit: Any) -> object:
-        with warnings.catch_warnings():  # given by stage crt
-            warnings.simplefilter("ignore", ProgramDEWarning)
-            return run_targets(screen, options, unit=o.analysis.unit, visit=visit, **comparison(o))
-
-    def groups(visit: Any) -> object:
-        return run_ntc_groups(
-            screen, options, seed=o.seed, visit=visit, **comparison(o), **group_options(o)
-        )
-
-    return targets, groups
 
 
 def check_comparison(screen: Screen, o: Options) -> None:
@@ -85,14 +63,14 @@ def own_options(o: Options) -> dict[str, Any]:
     return options
 
 
-def control_p_values(controls: CRTResult, side: str, revisit: Revisit) -> dict[str, np.ndarray]:
+def control_p_values(controls: CRTResult, side: str) -> dict[str, np.ndarray]:
     """P-values of the control groups, of every kind that is at hand, by kind."""
     kinds: dict[str, np.ndarray] = {}
     if controls.null.n_draws > 0:
         kinds["raw"] = raw_p(controls, side)
         kinds["skew_normal"] = calibrate(controls, "skew_normal", side).p_value
-    with contextlib.suppress(NoExactTails):  # a sampler may come without
-        kinds["saddlepoint"] = calibrate(controls, "saddlepoint", side, revisit).p_value
+    if controls.tails is not None:  # a sampler may come without
+        kinds["saddlepoint"] = calibrate(controls, "saddlepoint", side).p_value
     return kinds
 
 
@@ -170,9 +148,8 @@ def main(o: Options) -> None:
     result, controls = CRTResult.load(CRT), NTCNull.load(NTC_NULL)
     method, side, adjust = o.calibrate.kind, o.side, o.fdr.adjust
     check_comparison(screen, o)
-    targets, groups = revisits(screen, o)
-    calibrated = calibrate(result, method, side, targets, screen, own_options(o))
-    kinds = control_p_values(controls.result, side, groups)
+    calibrated = calibrate(result, method, side, screen=screen, options=own_options(o))
+    kinds = control_p_values(controls.result, side)
     table = ntc_table(kinds, controls.result, controls.partitions)
 
     how = {"adjust": adjust, "target_of": target_of(screen, o.analysis.unit)}

@@ -8,7 +8,7 @@ from pipeline.files import replacing_folder, write_json, write_table
 from pipeline.stages.entry import Options, note, stage
 from pipeline.stages.options import check_burden, comparison, run_options
 from pipeline.stages.paths import CONTROL, CRT, GUIDES, SCREEN, UNITS
-from programde.analysis.separation import Probabilities, unit_support
+from programde.analysis.separation import unit_support
 from programde.analysis.targets import condition_levels, run_targets, units_to_test
 from programde.controls.concordance import guide_concordance
 from programde.crt.control_group import ControlGroup, choose_control
@@ -20,7 +20,7 @@ from programde.screen.store import load_screen
 
 def guides_alone(screen: Screen, o: Options) -> pd.DataFrame:
     """Whether the guides of each target agree: their least-squares effects, each guide alone."""
-    options = run_options(o, 0, statistic=make_statistic("ols"), min_treated=2)
+    options = run_options(o, 0, statistic=make_statistic("ols"), min_treated=2, tails=False)
     result = run_targets(screen, options, unit="guide", **{**comparison(o), "by_condition": False})
     effects = pd.DataFrame(result.effect, result.units, result.programs)
     errors = pd.DataFrame(result.effect_se, result.units, result.programs)
@@ -32,12 +32,10 @@ def tested(screen: Screen, o: Options, control: ControlGroup) -> pd.DataFrame:
     labels = check_ntc_labels(screen.guide_to_target, o.data.ntc_labels)
     units = units_to_test(screen, labels, kind=o.analysis.unit)
     levels = condition_levels(screen) if o.analysis.by_condition else [""]
-    probabilities = Probabilities(len(levels) * len(units))
     result = run_targets(
         screen,
         run_options(o, o.n_resamples),
         unit=o.analysis.unit,
-        visit=probabilities,
         **comparison(o),
     )
     with replacing_folder(CRT) as folder:
@@ -46,7 +44,7 @@ def tested(screen: Screen, o: Options, control: ControlGroup) -> pd.DataFrame:
         screen,
         units,
         control,
-        probabilities,
+        result.probability,
         levels=levels,
         drop_empty_batches=o.analysis.drop_empty_batches,
         target_of=screen.guide_to_target if o.analysis.unit == "guide" else None,

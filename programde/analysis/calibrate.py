@@ -1,28 +1,29 @@
 """From observed effects and null summaries to p-values: the calibrations, by name.
 
-A calibration is a function of a `Question` that answers with `Calibrated`. It knows nothing of
-statistics or samplers beyond what a `Question` holds. To add one, write the function and a line
-in `CALIBRATIONS`.
+A calibration is a function of a result, a side and `Sources` that answers with `Calibrated`
+(`Calibration`). It knows nothing of statistics or samplers. To add one, write the function and a
+line in `CALIBRATIONS`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from programde.calibration import skew_normal
-from programde.calibration.empirical import empirical_p
-from programde.crt.engine import Visitor
+from programde.calibration.empirical import SIDES, empirical_p
+from programde.calibration.moments import moment_skew_normal
 from programde.crt.results import CRTResult
 from programde.errors import OptionError, check_choice
 from programde.screen.screen import Screen
-from programde.tails.units import ExactTails
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from programde.controls.empirical_null import EmpiricalNull
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,9 @@ class Calibrated:
         NaN where a test could not be done.
     fallback : (G, K) object
         Empty where the calibration holds; else what was used in its place, and why.
+    side
+        ``"both"``, ``"left"`` or ``"right"``: the alternative of these p-values, and of all that
+        is made of them (tables, omnibus, verdict).
     reason : (G, K) object or None
         Why the calibration gives no p-value where the test as such could be done; empty elsewhere.
     branch : (G, K) object or None
@@ -44,72 +48,94 @@ class Calibrated:
     p_moments : (G, K) float64 or None
         Beside exact tails, p-values of the skew-normal with the exact null moments: a check.
     evidence
-        What the calibration has to show beside p-values (`controls.results.EmpiricalNull` with
-        its cross-fit, for instance); None where nothing.
+        The comparison with control guides behind the p-values; None where there was none.
     """
 
     method: str
     p_value: np.ndarray
     fallback: np.ndarray
+    side: str = "both"
     branch: np.ndarray | None = None
-    evidence: Any = None
+    evidence: EmpiricalNull | None = None
     reason: np.ndarray | None = None
     p_moments: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
-class Question:
-    """What a calibration may ask for.
+class Sources:
+    """What a calibration may use beside the result.
 
     Attributes
     ----------
-    result
-        Effects and null summaries.
-    side
-        ``"both"``, ``"left"`` or ``"right"``.
-    revisit
-        Goes through the units again without drawing, calling the visitor with each unit's law;
-        None where the screen is not at hand.
     screen
         The screen; None where it is not at hand.
     options
         Options of the calibration itself.
     """
 
-    result: CRTResult
-    side: str = "both"
-    revisit: Callable[[Visitor], object] | None = None
     screen: Screen | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
-def _need_draws(question: Question, method: str) -> None:
-    if question.result.null.n_draws < 1:
+class Calibration(Protocol):
+    """From a result to p-values."""
+
+    def __call__(self, result: CRTResult, side: str, sources: Sources) -> Calibrated:
+        """P-values of the side ``"both"``, ``"left"`` or ``"right"``.
+
+        Raises
+        ------
+        OptionError
+            If something is needed that is not there.
+        """
+
+
+def _need_draws(result: CRTResult, method: str) -> None:
+    if result.null.n_draws < 1:
         raise OptionError(
             f"calibrate={method} needs null draws, but n_resamples=0; "
             "draw some (n_resamples=1023) or take calibrate=saddlepoint"
         )
 
 
-def raw(question: Question) -> Calibrated:
+def raw(result: CRTResult, side: str, sources: Sources) -> Calibrated:
     """`none`: the share of null draws at least as extreme, never below 1 / (B + 1)."""
-    _need_draws(question, "none")
-    p = empirical_p(question.result.null, question.side)
-    return Calibrated("none", p, np.full(p.shape, "", dtype=object))
+    _need_draws(result, "none")
+    p = empirical_p(result.null, side)
+    return Calibrated("none", p, np.full(p.shape, "", dtype=object), side)
 
 
-def smooth(question: Question) -> Calibrated:
+def smooth(result: CRTResult, side: str, sources: Sources) -> Calibrated:
     """`skew_normal`: a skew-normal law fitted to the draws, the raw p-value where refused."""
-    _need_draws(question, "skew_normal")
-    fit = skew_normal.calibrate(question.result.effect, question.result.null, question.side)
-    return Calibrated("skew_normal", fit.p, fit.fallback)
+    _need_draws(result, "skew_normal")
+    fit = skew_normal.calibrate(result.effect, result.null, side)
+    return Calibrated("skew_normal", fit.p, fit.fallback, side)
+
+
+def exact_tail(result: CRTResult, side: str, sources: Sources) -> Calibrated:
+    """`saddlepoint`: the tail of the null law itself, computed; no draws, no smallest p-value."""
+    tails = result.tails
+    if tails is None:
+        raise OptionError(
+            f"calibrate=saddlepoint needs exact tails, which the result has not "
+            f"({result.no_tails}); test with tails=true, by a sampler that has them, "
+            "or take calibrate=skew_normal"
+        )
+    return Calibrated(
+        "saddlepoint",
+        tails.p_value(side),
+        tails.fallback(),
+        side,
+        branch=tails.branch_names(),
+        p_moments=moment_skew_normal(tails, side),
+    )
 
 
 #: A target that was compared with control guides whatever their size.
 UNMATCHED = "compared with all control guides: fewer exist than matching asks for"
 
 
-def against_controls(question: Question) -> Calibrated:
+def against_controls(result: CRTResult, side: str, sources: Sources) -> Calibrated:
     """`ntc_empirical`: the targets' least-squares effects against those of non-targeting guides.
 
     Options: those of `controls.options.EmpiricalNullOptions`, and `seed`, `n_jobs`, `crossfit`,
@@ -118,26 +144,26 @@ def against_controls(question: Question) -> Calibrated:
     from programde.controls.empirical_null import ntc_empirical_null
     from programde.controls.options import EmpiricalNullOptions
 
-    if question.screen is None:
+    if sources.screen is None:
         raise OptionError("calibrate=ntc_empirical needs the screen")
-    if question.side != "both":
-        raise OptionError(f"calibrate=ntc_empirical is two-sided; side={question.side!r} is not")
-    if any(question.result.condition):
+    if side != "both":
+        raise OptionError(f"calibrate=ntc_empirical is two-sided; side={side!r} is not")
+    if any(result.condition):
         raise OptionError("calibrate=ntc_empirical does not go by condition; take saddlepoint")
-    options = dict(question.options)
+    options = dict(sources.options)
     how = {
         key: options.pop(key)
         for key in ("seed", "n_jobs", "crossfit", "progress")
         if key in options
     }
     null = ntc_empirical_null(
-        question.screen,
-        question.result.units,
+        sources.screen,
+        result.units,
         EmpiricalNullOptions.from_dict(options),
         **how,
     )
-    p = null.pvals.reindex(index=question.result.units, columns=question.result.programs)
-    info = null.matching_info.reindex(question.result.units)
+    p = null.pvals.reindex(index=result.units, columns=result.programs)
+    info = null.matching_info.reindex(result.units)
     fallback = info["fallback"].fillna("").replace("all", UNMATCHED)
 
     def per_test(words: pd.Series) -> np.ndarray:
@@ -152,16 +178,7 @@ def against_controls(question: Question) -> Calibrated:
     )
 
 
-def exact_tail(question: Question) -> Calibrated:
-    """`saddlepoint`: the tail of the null law itself, computed; no draws, no smallest p-value."""
-    if question.revisit is None:
-        raise OptionError("calibrate=saddlepoint needs the screen, for the law of each unit")
-    tails = ExactTails(question.result.effect.shape, question.side)
-    question.revisit(tails)
-    return Calibrated("saddlepoint", **tails.found())
-
-
-CALIBRATIONS: dict[str, Callable[[Question], Calibrated]] = {
+CALIBRATIONS: dict[str, Calibration] = {
     "none": raw,
     "skew_normal": smooth,
     "saddlepoint": exact_tail,
@@ -173,11 +190,22 @@ def calibrate(
     result: CRTResult,
     method: str,
     side: str = "both",
-    revisit: Callable[[Visitor], object] | None = None,
+    *,
     screen: Screen | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> Calibrated:
-    """P-values by the calibration of that name; for the parameters see `Question`.
+    """P-values of a result.
+
+    Parameters
+    ----------
+    result
+        Effects, null summaries and exact tails.
+    method
+        Name of the calibration: of `CALIBRATIONS`.
+    side
+        ``"both"``, ``"left"`` or ``"right"``.
+    screen, options
+        What the calibration itself asks for; see `Sources`.
 
     Raises
     ------
@@ -185,8 +213,8 @@ def calibrate(
         On an unknown method or side, or where the method needs what is not there.
     """
     check_choice("calibrate", method, CALIBRATIONS)
-    check_choice("side", side, ("both", "left", "right"))
-    return CALIBRATIONS[method](Question(result, side, revisit, screen, dict(options or {})))
+    check_choice("side", side, SIDES)
+    return CALIBRATIONS[method](result, side, Sources(screen, dict(options or {})))
 
 
 def raw_p(result: CRTResult, side: str = "both") -> np.ndarray:

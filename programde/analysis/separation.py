@@ -14,13 +14,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from programde.crt.engine import Bench
 from programde.crt.control_group import ControlGroup
+from programde.crt.results import CERTAIN, TreatmentProbability
 from programde.errors import some
 from programde.screen.screen import Screen, Unit
 
-#: A cell treated with a higher probability than this is treated for certain.
-CERTAIN = 0.999
 #: A note is made where more than this share of the treated cells is concerned.
 MENTION = 0.01
 #: Columns of the covariates with at most so many values are looked at level by level.
@@ -41,24 +39,11 @@ COLUMNS = [
 ]
 
 
-class Probabilities:
-    """A visitor of tests that keeps how probable treatment was; see `crt.engine.run_tasks`."""
-
-    def __init__(self, n_rows: int) -> None:
-        self.highest = np.full(n_rows, np.nan)
-        self.certain = np.zeros(n_rows, dtype=np.int64)
-
-    def __call__(self, row: int, bench: Bench, law: Any, effect: np.ndarray) -> None:
-        mean = law.mean()
-        self.highest[row] = mean.max()
-        self.certain[row] = np.count_nonzero(mean > CERTAIN)
-
-
 def unit_support(
     screen: Screen,
     units: Sequence[Unit],
     control: ControlGroup,
-    probabilities: Probabilities,
+    probability: TreatmentProbability,
     *,
     levels: Sequence[str] = ("",),
     drop_empty_batches: bool = False,
@@ -70,8 +55,8 @@ def unit_support(
     ----------
     screen, units, control, drop_empty_batches
         As tested.
-    probabilities
-        What the visitor of those tests kept.
+    probability
+        Of those tests (`CRTResult.probability`).
     levels
         Levels of the screen's condition; one empty string for all cells.
     target_of
@@ -99,8 +84,8 @@ def unit_support(
                 {"condition": level, "target": unit.name, **counts.of(treated[base[treated]])}
             )
     table = pd.DataFrame(rows)
-    table["highest_probability"] = probabilities.highest
-    table["certain_cells"] = probabilities.certain
+    table["highest_probability"] = probability.highest
+    table["certain_cells"] = probability.n_certain
     table["note"] = [_note(row) for row in table.itertuples()]
     table = table[COLUMNS]
     if target_of is not None:

@@ -12,12 +12,20 @@ from pathlib import Path
 import numpy as np
 
 from programde.controls.groups import default_group_size, group_ntc_guides, group_units
-from programde.crt.engine import Deferred, RunOptions, Task, Visitor, run_tasks
+from programde.crt.control_group import ControlGroup, choose_control, left_out_cells
+from programde.crt.engine import Deferred, RunOptions, Task, run_tasks
 from programde.crt.memory_need import fitting_threads, memory_need
-from programde.crt.control_group import ControlGroup, choose_control
 from programde.crt.plan import plan
 from programde.crt.results import UNREADABLE, CRTResult
-from programde.errors import InputError, OptionError, ProgramDEWarning, check_choice, nearest, tell
+from programde.errors import (
+    InputError,
+    OptionError,
+    ProgramDEWarning,
+    check_choice,
+    nearest,
+    some,
+    tell,
+)
 from programde.screen.guides import check_ntc_labels
 from programde.screen.screen import Screen, Unit
 from programde.threads import worker_count
@@ -30,26 +38,75 @@ def units_to_test(
     ntc_labels: Sequence[str] = (),
     targets: Sequence[str] | None = None,
     kind: str = "union",
+    *,
+    exclude_targets: Sequence[str] = (),
+    exclude_guides: Sequence[str] = (),
 ) -> list[Unit]:
     """Units of the real targets: one per target (`union`) or one per guide (`guide`).
+
+    Parameters
+    ----------
+    screen, ntc_labels
+        The screen and the labels of its controls.
+    targets
+        Targets to test, in this order; None for all but the controls.
+    kind
+        ``"union"`` or ``"guide"``.
+    exclude_targets
+        Targets that are not tested.
+    exclude_guides
+        Guides that no unit holds. Cells with no other guide of the same target are then in neither
+        group of its test.
 
     Raises
     ------
     InputError
-        If a target asked for does not exist, or none is left.
+        If a target or guide named here does not exist, or no target is left.
     """
     check_choice("unit", kind, UNITS)
     columns = screen.target_columns()
-    for target in targets or ():
+    for target in (*(targets or ()), *exclude_targets):
         if target not in columns:
             raise InputError(f"target {target!r} has no guide{nearest(target, columns)}")
-    chosen = list(targets) if targets is not None else [t for t in columns if t not in ntc_labels]
-    if not chosen:
-        raise InputError("there is no target to test: every guide belongs to a control label")
+    absent = [guide for guide in exclude_guides if guide not in set(screen.guide_names)]
+    if absent:
+        raise InputError(
+            f"exclude_guides: there is no guide {some([repr(g) for g in absent])}"
+            f"{nearest(absent[0], screen.guide_names)}"
+        )
+    wanted = list(targets) if targets is not None else [t for t in columns if t not in ntc_labels]
+    names, out = screen.guide_names, set(exclude_guides)
+    kept = {
+        target: [c for c in columns[target] if names[c] not in out]
+        for target in wanted
+        if target not in set(exclude_targets)
+    }
+    kept = {target: of_target for target, of_target in kept.items() if of_target}
+    if not kept:
+        cure = "exclude_targets and exclude_guides leave none" if wanted else (
+            "every guide belongs to a control label"
+        )  # fmt: skip
+        raise InputError(f"there is no target to test: {cure}")
     if kind == "union":
-        return screen.target_units(chosen)
-    names = screen.guide_names
-    return [Unit(names[c], (names[c],), (c,)) for target in chosen for c in columns[target]]
+        return [
+            Unit(target, tuple(names[c] for c in of_target), tuple(of_target))
+            for target, of_target in kept.items()
+        ]
+    return [Unit(names[c], (names[c],), (c,)) for of_target in kept.values() for c in of_target]
+
+
+def without_controls(
+    screen: Screen, labels: Sequence[str], exclude_guides: Sequence[str]
+) -> Screen:
+    """The screen in which the excluded guides that are controls have no target any more.
+
+    They are in no control group then, and cells that hold them are no control cells.
+    """
+    lost = {g for g in exclude_guides if screen.guide_to_target.get(g) in set(labels)}
+    if not lost:
+        return screen
+    kept = {guide: t for guide, t in screen.guide_to_target.items() if guide not in lost}
+    return replace(screen, guide_to_target=kept)
 
 
 def run_targets(
@@ -62,7 +119,9 @@ def run_targets(
     unit: str = "union",
     drop_empty_batches: bool = False,
     by_condition: bool = False,
-    visit: Visitor | None = None,
+    cells_with_other_targets: str = "drop",
+    exclude_targets: Sequence[str] = (),
+    exclude_guides: Sequence[str] = (),
 ) -> CRTResult:
     """Test every target of a screen on every program.
 
@@ -75,7 +134,8 @@ def run_targets(
     ntc_labels
         Targets that are non-targeting controls; they are not tested here.
     control
-        ``"complement"``, ``"nt_cells"`` or ``"auto"``; see `crt.plan`.
+        ``"complement"``, ``"nt_cells"``, ``"unperturbed_cells"`` or ``"auto"``; see
+        `crt.control_group`.
     targets
         Targets to test, in this order; None for all but the controls.
     unit
@@ -85,12 +145,20 @@ def run_targets(
     by_condition
         Repeat the analysis in the cells of each level of `screen.condition`; the result has a row
         per level and unit.
-    visit
-        For calibrations that need each unit's law; see `crt.engine.run_tasks`.
+    cells_with_other_targets
+        ``"drop"`` (the default) or ``"keep"``: against control cells, whether a treated cell that
+        holds another target as well is in neither group.
+    exclude_targets, exclude_guides
+        See `units_to_test`; a control guide that is excluded makes no control cell.
     """
     labels = check_ntc_labels(screen.guide_to_target, ntc_labels) if ntc_labels else []
-    units = units_to_test(screen, labels, targets, unit)
-    group = choose_control(screen, control, labels)
+    units = units_to_test(
+        screen, labels, targets, unit,
+        exclude_targets=exclude_targets, exclude_guides=exclude_guides,
+    )  # fmt: skip
+    screen = without_controls(screen, labels, exclude_guides)
+    group = choose_control(screen, control, labels, cells_with_other_targets)
+    left_out_cells(screen, units, group)
     if group.warning:
         tell(group.warning)
     return _run(
@@ -98,7 +166,6 @@ def run_targets(
         units,
         group,
         options,
-        visit,
         label="targets",
         by_condition=by_condition,
         drop_empty_batches=drop_empty_batches,
@@ -123,7 +190,6 @@ def _run(
     units: Sequence[Unit],
     control: ControlGroup,
     options: RunOptions,
-    visit: Visitor | None,
     *,
     label: str,
     by_condition: bool,
@@ -133,8 +199,8 @@ def _run(
     """Test units in all cells, or once per level of the condition."""
     levels = condition_levels(screen) if by_condition else [""]
     own = None
-    if control.nt_only is not None and not are_controls:
-        own = int(control.nt_only.sum()) + int(
+    if control.cells is not None and not are_controls:
+        own = int(control.cells.sum()) + int(
             np.median([screen.treated_cells(u).size for u in units])
         )
     need = memory_need(
@@ -170,7 +236,7 @@ def _run(
 
     names = [unit.name for unit in units] * len(levels)
     rows = [level for level in levels for _ in units]
-    return run_tasks(tasks(), names, screen.program_names, options, visit, label, rows)
+    return run_tasks(tasks(), names, screen.program_names, options, label=label, condition=rows)
 
 
 @dataclass(frozen=True)
@@ -266,7 +332,7 @@ def run_ntc_groups(
     seed: int = 0,
     drop_empty_batches: bool = False,
     by_condition: bool = False,
-    visit: Visitor | None = None,
+    exclude_guides: Sequence[str] = (),
 ) -> NTCNull:
     """Test groups of non-targeting guides as if they were targets; see `run_targets`.
 
@@ -283,7 +349,11 @@ def run_ntc_groups(
         Guide-frequency bins by which groups follow real targets.
     seed
         Seed of the partitions.
+    exclude_guides
+        Guides that are in no group, and whose cells are no control cells.
     """
+    labels = check_ntc_labels(screen.guide_to_target, ntc_labels)
+    screen = without_controls(screen, labels, exclude_guides)
     units, partitions, size = ntc_units(
         screen,
         ntc_labels,
@@ -300,7 +370,6 @@ def run_ntc_groups(
         units,
         group,
         options,
-        visit,
         label="NTC groups",
         by_condition=by_condition,
         drop_empty_batches=drop_empty_batches,

@@ -13,9 +13,43 @@ import numpy as np
 
 from programde.crt.null_summary import NullSummary
 from programde.errors import InputError
+from programde.tails.log_tails import LogTails
 
 #: What reading a file that is absent, cut off or of another kind may raise.
 UNREADABLE = (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile)
+
+#: Of the files that `CRTResult.save` writes; others are refused.
+FORMAT = 2
+#: A cell treated with a higher probability than this is treated for certain.
+CERTAIN = 0.999
+
+
+@dataclass(frozen=True, eq=False)
+class TreatmentProbability:
+    """How probable treatment is in the cells of each unit's test, under its null law.
+
+    Attributes
+    ----------
+    lowest, highest : (G,) float64
+        NaN where there is no law.
+    n_certain : (G,) int64
+        Cells that are treated with a probability above `CERTAIN`.
+    """
+
+    lowest: np.ndarray
+    highest: np.ndarray
+    n_certain: np.ndarray
+
+    @classmethod
+    def empty(cls, n_units: int) -> TreatmentProbability:
+        """To be filled unit by unit."""
+        nan = np.full(n_units, np.nan)
+        return cls(nan, nan.copy(), np.zeros(n_units, dtype=np.int64))
+
+    def put(self, row: int, mean: np.ndarray) -> None:
+        """Store what the probabilities (n,) of one unit's cells say."""
+        self.lowest[row], self.highest[row] = mean.min(), mean.max()
+        self.n_certain[row] = np.count_nonzero(mean > CERTAIN)
 
 
 @dataclass(frozen=True)
@@ -41,6 +75,12 @@ class CRTResult:
         Why a unit was not tested; empty where it was.
     condition : G strings
         Level in whose cells the row was tested; empty where all cells were.
+    probability : TreatmentProbability
+        How probable treatment is in each unit's cells.
+    tails : LogTails or None
+        Exact tails of each test, (G, K); None where none were computed.
+    no_tails
+        Why there are no exact tails, in a few words; empty where there are.
     """
 
     units: list[str]
@@ -53,6 +93,9 @@ class CRTResult:
     p_max: np.ndarray
     status: list[str]
     condition: list[str]
+    probability: TreatmentProbability
+    tails: LogTails | None = None
+    no_tails: str = "not computed"
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write ``tests.npz`` (uncompressed) and ``tests.json`` into `folder`."""
@@ -68,12 +111,17 @@ class CRTResult:
         for item in fields(NullSummary):
             if item.name != "n_draws":
                 arrays[f"null_{item.name}"] = getattr(self.null, item.name)
+        for prefix, part in (("probability", self.probability), ("tails", self.tails)):
+            for item in fields(part) if part is not None else ():
+                arrays[f"{prefix}_{item.name}"] = getattr(part, item.name)
         labels = {
+            "format": FORMAT,
             "units": self.units,
             "programs": self.programs,
             "status": self.status,
             "condition": self.condition,
             "n_draws": self.null.n_draws,
+            "no_tails": self.no_tails,
         }
         temporary = folder / "tests.npz.tmp"
         with open(temporary, "wb") as stream:
@@ -90,25 +138,36 @@ class CRTResult:
         Raises
         ------
         InputError
-            If the folder does not hold a readable result.
+            If the folder does not hold a readable result, or one of another version.
         """
         folder = Path(folder)
         try:
             labels = json.loads((folder / "tests.json").read_text(encoding="utf-8"))
+            if labels.get("format") != FORMAT:
+                raise ValueError("written by another version of programDE; test again")
             # opened here, since numpy leaves a file open that it cannot read
             with (
                 open(folder / "tests.npz", "rb") as stream,
                 np.load(stream, allow_pickle=False) as stored,
             ):
                 arrays = {name: stored[name] for name in stored.files}
-            null = {k.removeprefix("null_"): v for k, v in arrays.items() if k.startswith("null_")}
-            plain = {k: v for k, v in arrays.items() if not k.startswith("null_")}
+            parts: dict[str, dict[str, np.ndarray]] = {"null": {}, "probability": {}, "tails": {}}
+            plain = {}
+            for key, array in arrays.items():
+                prefix, _, name = key.partition("_")
+                if prefix in parts:
+                    parts[prefix][name] = array
+                else:
+                    plain[key] = array
             return cls(
                 units=labels["units"],
                 programs=labels["programs"],
                 status=labels["status"],
                 condition=labels["condition"],
-                null=NullSummary(n_draws=labels["n_draws"], **null),
+                null=NullSummary(n_draws=labels["n_draws"], **parts["null"]),
+                probability=TreatmentProbability(**parts["probability"]),
+                tails=LogTails(**parts["tails"]) if parts["tails"] else None,
+                no_tails=labels["no_tails"],
                 **plain,
             )
         except UNREADABLE as error:
@@ -116,13 +175,30 @@ class CRTResult:
 
 
 class ResultTable:
-    """A result being filled, row by row, from several threads (each row by one)."""
+    """A result being filled, row by row, from several threads (each row by one).
 
-    def __init__(self, units: list[str], programs: list[str], n_draws: int, condition: list[str]):
-        self._condition = condition
+    Parameters
+    ----------
+    units, programs, condition
+        As in `CRTResult`.
+    n_draws
+        Null draws behind each test.
+    tails
+        Whether exact tails are to come.
+    """
+
+    def __init__(
+        self,
+        units: list[str],
+        programs: list[str],
+        n_draws: int,
+        condition: list[str],
+        tails: bool = False,
+    ):
         shape = (len(units), len(programs))
         self.units = units
         self._programs = programs
+        self._condition = condition
         self._effect = np.full(shape, np.nan)
         self._error = np.full(shape, np.nan)
         self._n_treated = np.zeros(len(units), dtype=np.int64)
@@ -130,6 +206,10 @@ class ResultTable:
         self._null = NullSummary.empty(*shape, n_draws)
         self._p_max = np.full(len(units), np.nan)
         self._status = ["not tested"] * len(units)
+        self._probability = TreatmentProbability.empty(len(units))
+        self._tails = LogTails.empty(*shape) if tails else None
+        self._no_tails = "" if tails else "not asked for"
+        self._any_tails = False
 
     def count(self, row: int, n_treated: int, n_cells: int, reason: str) -> None:
         """Note a unit's cells and why it is not tested, if so."""
@@ -143,6 +223,10 @@ class ResultTable:
         self._error[row] = error
         self._status[row] = reason
 
+    def probability(self, row: int, mean: np.ndarray) -> None:
+        """Note how probable treatment is in each of a unit's cells (n,)."""
+        self._probability.put(row, mean)
+
     def null(self, row: int, summary: NullSummary, p_max: float) -> None:
         """Note the summary of a unit's draws, and its omnibus p-value."""
         for item in fields(NullSummary):
@@ -150,8 +234,19 @@ class ResultTable:
                 getattr(self._null, item.name)[row] = getattr(summary, item.name)[0]
         self._p_max[row] = p_max
 
+    def tails(self, row: int, tails: LogTails) -> None:
+        """Note a unit's exact tails (K,)."""
+        assert self._tails is not None
+        self._tails.put(row, tails)
+        self._any_tails = True
+
+    def without_tails(self, reason: str) -> None:
+        """Note that a unit has no exact tails, and why."""
+        self._no_tails = reason
+
     def result(self) -> CRTResult:
         """The finished result."""
+        none = self._tails is None or (self._no_tails != "" and not self._any_tails)
         return CRTResult(
             units=self.units,
             programs=self._programs,
@@ -163,4 +258,7 @@ class ResultTable:
             p_max=self._p_max,
             status=self._status,
             condition=self._condition,
+            probability=self._probability,
+            tails=None if none else self._tails,
+            no_tails=self._no_tails,
         )

@@ -18,6 +18,7 @@ draws of one cell are counted with their exact statistic.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -30,6 +31,7 @@ from programde.tails.bernoulli_kernels import (
     logarithm,
 )
 from programde.tails.inversion import ENUMERATED, count_single, curvature_shift, invert_bernoulli
+from programde.tails.roots import MOVED, N_COLUMNS, PASSES, ROOT, Inverted, Roots
 
 _SHIFT_SEEN = 0.003  # a change of log p by the curvature below this is left alone
 
@@ -70,7 +72,7 @@ def solve_bernoulli(
     """Roots for the tests `which` (J,) of one unit, each on the side where its statistic lies.
 
     Wt (K, n), tau, threshold, g (K,), v, p (n,) <= 1/2, flip (n,), cumulants (K, 4), the
-    curvature's Bt, square, cross, constant as in `curvature_shift`; out (J, 9) as
+    curvature's Bt, square, cross, constant as in `curvature_shift`; out (J, N_COLUMNS) as
     `bernoulli_root`, the passes negative where there is no root.
     """
     a = np.empty(p.size)
@@ -90,9 +92,9 @@ def solve_bernoulli(
         if curvature != 0.0 and Bt.shape[0] > 0 and passes > 0:
             before = 0.0
             for _ in range(4):
-                l = out[j, 0]
+                l = out[j, ROOT]
                 # ||B'd||^2 <= ||d||^2 for orthonormal B: most tests end here
-                if abs(l * curvature) * out[j, 8] < _SHIFT_SEEN:
+                if abs(l * curvature) * out[j, MOVED] < _SHIFT_SEEN:
                     break
                 shift = -curvature * curvature_shift(a, p, l, Bt, square, cross, constant, 0.0)
                 if abs(l * (shift - before)) < _SHIFT_SEEN:
@@ -102,7 +104,35 @@ def solve_bernoulli(
                 passes = passes + more + 1 if more > 0 else more
                 if more < 0:
                     break
-        out[j, 7] = passes
+        out[j, PASSES] = passes
+
+
+@dataclass(frozen=True, eq=False)
+class Curvature:
+    """Curvature of K events, with the basis B (n, q) that they share (see the module).
+
+    Attributes
+    ----------
+    g : (K,)
+        Coefficients.
+    Bt : (q, n)
+        B'.
+    square, cross : (n,)
+        Sums of squares of B's rows, and B B'p.
+    constant
+        ||B'p||^2 - sum p (1 - p) square.
+    """
+
+    g: np.ndarray
+    Bt: np.ndarray
+    square: np.ndarray
+    cross: np.ndarray
+    constant: float
+
+    @property
+    def shared(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+        """What the events share, as the kernels take it."""
+        return self.Bt, self.square, self.cross, self.constant
 
 
 class BernoulliSums:
@@ -116,12 +146,12 @@ class BernoulliSums:
     v, p : (n,)
         p strictly between 0 and 1.
     basis : (n, q), optional
-        Curvature B, in Fortran order for speed; with `bend` (K,) its coefficient g.
+        Curvature B, in Fortran order for speed; with `curvature` (K,) its coefficient g.
     cumulants : (K, 4), optional
         Of the sums, where they are at hand.
     """
 
-    def __init__(self, Wt, tau, v, threshold, p, basis=None, bend=None, cumulants=None):
+    def __init__(self, Wt, tau, v, threshold, p, basis=None, curvature=None, cumulants=None):
         self.Wt, self.tau, self.v, self.threshold = Wt, tau, v, threshold
         if cumulants is None:
             cumulants = np.empty((1, *tau.shape, 4))
@@ -133,30 +163,32 @@ class BernoulliSums:
         self._any_flipped = bool(p.max(initial=0.0) > 0.5)
         self._flip = np.where(p > 0.5, -1.0, 1.0) if self._any_flipped else np.ones(p.size)
         self._p = np.where(p > 0.5, 1.0 - p, p) if self._any_flipped else p
-        self._basis, self._bend = basis, bend
+        self._basis, self._curvature = basis, curvature
 
     @cached_property
-    def curvature(self):
-        """g (K,), B' (q, n), row sums of squares of B (n,), B B'p (n,), constant."""
-        if self._basis is None or self._bend is None:
+    def curvature(self) -> Curvature:
+        """Of the K events; with no rows in Bt and g = 0 where they are linear."""
+        if self._basis is None or self._curvature is None:
             empty = np.empty(0)
-            return np.zeros(self.tau.shape), np.empty((0, self._p.size)), empty, empty, 0.0
+            none = np.empty((0, self._p.size))
+            return Curvature(np.zeros(self.tau.shape), none, empty, empty, 0.0)
         Bt = np.ascontiguousarray(np.asarray(self._basis, dtype=np.float64).T)
         if self._any_flipped:
             Bt = Bt * self._flip
         square = np.einsum("ji,ji->i", Bt, Bt)
         mean = Bt @ self._p
         constant = float(mean @ mean - (self._p * (1.0 - self._p)) @ square)
-        return np.asarray(self._bend, dtype=np.float64), Bt, square, mean @ Bt, constant
+        g = np.asarray(self._curvature, dtype=np.float64)
+        return Curvature(g, Bt, square, mean @ Bt, constant)
 
     def roots(self, which):
-        """(J, 9) as `solve_bernoulli`, for tests `which` (J,)."""
-        out = np.full((which.size, 9), np.nan)
+        """Saddlepoints of the tests `which` (J,), each on the side where its statistic lies."""
+        out = np.full((which.size, N_COLUMNS), np.nan)
         solve_bernoulli(
             self.Wt, self.tau, self.v, self.threshold, self._p, self._flip, self.cumulants, which,
-            *self.curvature, out,
+            self.curvature.g, *self.curvature.shared, out,
         )  # fmt: skip
-        return out
+        return Roots.from_columns(out)
 
     def log_rest(self, which, roots):
         """log of (e^K / P(no cell)) at the roots: how many cells a tilted draw holds."""
@@ -167,7 +199,7 @@ class BernoulliSums:
             moved = self.Wt[which] @ always - self.tau[which] * (self.v @ always)
         upper = self.threshold[which] >= self.cumulants[which, 0]
         s = np.where(upper, 1.0, -1.0) * (self.threshold[which] - moved) / sd
-        return roots[:, 0] * s - roots[:, 1] - log_no_cell(self._p)
+        return roots.root * s - roots.exponent - log_no_cell(self._p)
 
     def _standardised(self, k, sign):
         """(summands, threshold, rounding) of test k on the scale of its standard deviation."""
@@ -181,23 +213,24 @@ class BernoulliSums:
     def invert(self, which, sign, start):
         """`invert_bernoulli` for tests `which` (J,) and tails sign (J,), +1 upper or -1 lower.
 
-        start (J,) a guess of the saddlepoint. Returns (J, 4).
+        start (J,) a guess of the saddlepoint.
         """
         log_none = log_no_cell(self._p)
         odds_sum = float((self._p / (1.0 - self._p)).sum())
         flipped = self._flip < 0.0
-        bend, *curvature = self.curvature
-        out = np.empty((which.size, 4))
+        curvature = self.curvature
+        found = np.empty((which.size, 4))
         for j, k in enumerate(which):
             a, s, rounding = self._standardised(k, sign[j])
-            out[j] = invert_bernoulli(
+            found[j] = invert_bernoulli(
                 a, self._p, s, start[j], log_none, odds_sum, rounding, flipped,
-                self._any_flipped, sign[j] * bend[k] / np.sqrt(self.cumulants[k, 1]), *curvature,
+                self._any_flipped, sign[j] * curvature.g[k] / np.sqrt(self.cumulants[k, 1]),
+                *curvature.shared,
             )  # fmt: skip
             t = self.tau[k] if self.tau[k] != 0.0 else self.threshold[k]
             if sign[j] * t <= 0.0:
-                out[j, 0] = np.logaddexp(out[j, 0], self._log_undefined)
-        return out
+                found[j, 0] = np.logaddexp(found[j, 0], self._log_undefined)
+        return Inverted(*found.T)
 
     def enumerated(self):
         """(logarithms of both tails (2, K), that of the rarest draw) from all draws of a screen of
@@ -208,7 +241,7 @@ class BernoulliSums:
         logs = np.full((2, self.tau.size), np.nan)
         for row, sign in zip(logs, (1.0, -1.0), strict=True):
             signs, start = np.full(which.size, sign), np.ones(which.size)
-            row[which] = self.invert(which, signs, start)[:, 0]
+            row[which] = self.invert(which, signs, start).log_p
         return logs, float(np.log(self._p).sum())
 
     @cached_property
@@ -234,9 +267,9 @@ class BernoulliSums:
         alone = not (up.any() or self._any_flipped)
         if not s > (a[best] if alone else largest) - rounding:
             return -np.inf, False
-        bend, _, *curvature = self.curvature
-        g = sign * bend[k] / np.sqrt(self.cumulants[k, 1])
-        singles = count_single(a, self._p, s - rounding, log_no_cell(self._p), g, *curvature)
+        g = sign * self.curvature.g[k] / np.sqrt(self.cumulants[k, 1])
+        _, *of_cells = self.curvature.shared
+        singles = count_single(a, self._p, s - rounding, log_no_cell(self._p), g, *of_cells)
         if singles > 0.0:
             return float(np.log(singles)), True
         log_p = float(np.where(up, np.log(self._p), np.log1p(-self._p)).sum())

@@ -20,6 +20,7 @@ from __future__ import annotations
 import numpy as np
 
 from programde.compiled import njit
+from programde.tails.roots import EXPONENT, FOURTH, K2, K3, K4, MOVED, PASSES, RESIDUAL, ROOT
 
 FAST = {"reassoc", "contract", "nsz", "arcp"}
 # 1.5 * 2^52: adding it rounds to the nearest integer, whose bits are then the low bits of the sum
@@ -231,10 +232,10 @@ def tilted_sums(a, p, l):
 def step_to_root(l, low, high, residual, k2, k3):
     """Next l towards K'(l) = s by Halley's rule, kept inside the bracket (low, high)."""
     step = residual / k2
-    # Halley's rule divides by 1 + bend; a large bend says that its parabola does not hold here
-    bend = 0.5 * step * k3 / k2
-    if abs(bend) < 0.5:
-        step /= 1.0 + bend
+    # Halley's rule divides by 1 + turn; a large turn says that its parabola does not hold here
+    turn = 0.5 * step * k3 / k2
+    if abs(turn) < 0.5:
+        step /= 1.0 + turn
     new = l + step
     if np.isinf(high):
         new = min(new, 3.0 * l + 3.0)
@@ -247,16 +248,16 @@ def step_to_root(l, low, high, residual, k2, k3):
 def bernoulli_root(a, p, s, l, out):
     """Solve K'(l) = s for s above the mean, starting at l > 0.
 
-    a (n,) in units of the sum's standard deviation. out (9,): l, l s - K(l), the second, third
-    and fourth derivative of K, sum q a^4, residual (s - K') / sqrt(K''), passes over the cells,
-    sum (p~ - p)^2; the first five are moved to second order to the root itself.
+    a (n,) in units of the sum's standard deviation. out (N_COLUMNS,), see `roots`: l, l s - K(l),
+    the derivatives of K (all five moved to second order to the root itself), sum q a^4, residual
+    (s - K') / sqrt(K''), passes over the cells, and sum (p~ - p)^2 as MOVED.
     Returns the passes, negative where no root was reached.
     """
     low = 0.0
     high = np.inf
     for passes in range(1, 80):
         k1, k2, k3 = tilted_slopes(a, p, l)
-        out[0] = l
+        out[ROOT] = l
         if not k2 > 1e-60:
             # saturated: every cell is tilted to 0 or 1
             if k1 < s:
@@ -280,15 +281,15 @@ def bernoulli_root(a, p, s, l, out):
         scaled = residual / np.sqrt(k2)
         if abs(scaled) < 1e-2:
             step = step_to_root(l, 0.0, np.inf, residual, k2, k3) - l
-            out[0] = l + step
+            out[ROOT] = l + step
             # sup_l (l s - K) lies residual^2 / (2 K'') above the value at a near-root
-            out[1] = l * s - k0 + 0.5 * residual * residual / k2
-            out[2] = k2 + step * k3 + 0.5 * step * step * k4
-            out[3] = k3 + step * k4
-            out[4] = k4
-            out[5] = fourth
-            out[6] = scaled
-            out[7] = passes + 1
-            out[8] = moved
-            return passes + 1 if np.isfinite(out[1]) else -passes
+            out[EXPONENT] = l * s - k0 + 0.5 * residual * residual / k2
+            out[K2] = k2 + step * k3 + 0.5 * step * step * k4
+            out[K3] = k3 + step * k4
+            out[K4] = k4
+            out[FOURTH] = fourth
+            out[RESIDUAL] = scaled
+            out[PASSES] = passes + 1
+            out[MOVED] = moved
+            return passes + 1 if np.isfinite(out[EXPONENT]) else -passes
     return -80

@@ -12,8 +12,9 @@ S = sum_i x_i a_i, of which everything is known. For the tests of one unit:
 5. where that fails too, Chernoff's bound, or the probability of the most extreme draw: upper
    bounds or honest orders of magnitude, and marked as such (branches "chernoff", "end").
 
-Each tail is computed on its own side, in logarithms; two-sided is twice the smaller tail, at most
-1. A p-value is never below 1e-300 and never made up: what cannot be tested is NaN.
+Each tail is computed on its own side, in logarithms; a two-sided p-value is twice the smaller
+tail, at most 1. Whether screening is enough is asked of the two-sided p-value, for both tails. A
+p-value is never below 1e-300 and never made up: what cannot be tested is NaN.
 Formulas and measured accuracy: docs/saddlepoint.md.
 """
 
@@ -24,16 +25,16 @@ import numpy as np
 from programde.errors import InputError
 from programde.tails.bernoulli import BernoulliSums
 from programde.tails.formulas import BRANCHES, FALLBACK
-from programde.tails.ladder import SCREEN_LEVEL, Tails, tails_of_sums
+from programde.tails.ladder import SCREEN_LEVEL, tails_of_sums
+from programde.tails.log_tails import LogTails
 from programde.tails.permutation import StratifiedSums
 
 __all__ = [
     "BRANCHES",
     "FALLBACK",
-    "Tails",
+    "LogTails",
     "bernoulli_cumulants",
     "bernoulli_tails",
-    "moment_skew_normal",
     "program_major",
     "stratified_cumulants",
     "stratified_tails",
@@ -55,14 +56,13 @@ def bernoulli_tails(
     v: np.ndarray,
     threshold: np.ndarray,
     p: np.ndarray,
-    side: str = "both",
     *,
     basis: np.ndarray | None = None,
-    bend: np.ndarray | None = None,
+    curvature: np.ndarray | None = None,
     cumulants: np.ndarray | None = None,
     screen_level: float = SCREEN_LEVEL,
-) -> Tails:
-    """P-values of the K tests of a unit whose cells are redrawn as x_i ~ Bernoulli(p_i).
+) -> LogTails:
+    """Both tails of the K tests of a unit whose cells are redrawn as x_i ~ Bernoulli(p_i).
 
     The event of test k is {sum_i x_i (W_ik - tau_k v_i) >= threshold_k}, for the lower tail <=.
 
@@ -72,28 +72,27 @@ def bernoulli_tails(
         Summands of the statistic; Fortran order saves a copy (`program_major`).
     tau, threshold : (K,) float64
     v : (n,) float64
-        The linearisation. NaN in tau or threshold gives p = NaN.
+        The linearisation. NaN in tau or threshold gives NaN.
     p : (n,) float64
         Propensities, inside (0, 1).
-    side : {"both", "left", "right"}
-    basis, bend : (n, q) and (K,), optional
+    basis, curvature : (n, q) and (K,), optional
         Curvature of the event (see `bernoulli`), basis best in Fortran order: exactly,
-        {sum_i x_i a_ik + bend_k (||basis'(x - p)||^2 - its null mean) >= threshold_k}.
+        {sum_i x_i a_ik + curvature_k (||basis'(x - p)||^2 - its null mean) >= threshold_k}.
     cumulants : (K, 4), optional
         Those of `bernoulli_cumulants`, where they are at hand.
     screen_level : float
-        P-values above this come from the cumulants where these suffice; 1 screens nothing.
+        Two-sided p-values above this come from the cumulants where these suffice; 1 screens
+        nothing.
 
     Returns
     -------
-    Tails
+    LogTails
+        Of shape (K,).
 
     Raises
     ------
     InputError
         If p leaves (0, 1) or shapes disagree.
-    OptionError
-        For an unknown side.
     """
     tau, v, threshold = _checked(W, tau, v, threshold)
     p = np.ascontiguousarray(p, dtype=np.float64)
@@ -102,8 +101,8 @@ def bernoulli_tails(
     outside = int(np.count_nonzero(~((p > 0.0) & (p < 1.0))))
     if outside:
         raise InputError(f"{outside} propensities lie outside (0, 1); clip them, say at 1e-6")
-    sums = BernoulliSums(program_major(W), tau, v, threshold, p, basis, bend, cumulants)
-    return tails_of_sums(sums, side, screen_level)
+    sums = BernoulliSums(program_major(W), tau, v, threshold, p, basis, curvature, cumulants)
+    return tails_of_sums(sums, screen_level)
 
 
 def bernoulli_cumulants(W: np.ndarray, tau: np.ndarray, v: np.ndarray, p: np.ndarray) -> np.ndarray:
@@ -138,17 +137,16 @@ def stratified_tails(
     order: np.ndarray,
     starts: np.ndarray,
     totals: np.ndarray,
-    side: str = "both",
     *,
     basis: np.ndarray | None = None,
-    bend: np.ndarray | None = None,
+    curvature: np.ndarray | None = None,
     screen_level: float = SCREEN_LEVEL,
-) -> Tails:
-    """P-values of the K tests of a unit whose cells are permuted within strata.
+) -> LogTails:
+    """Both tails of the K tests of a unit whose cells are permuted within strata.
 
     Parameters
     ----------
-    W, tau, v, threshold, side, basis, bend, screen_level
+    W, tau, v, threshold, basis, curvature, screen_level
         As in `bernoulli_tails`; but the curvature is used only where all draws are listed (at most
         `enumeration.FEW`): beyond, it was never seen to matter.
     order : (n,) int
@@ -160,20 +158,19 @@ def stratified_tails(
 
     Returns
     -------
-    Tails
+    LogTails
+        Of shape (K,).
 
     Raises
     ------
     InputError
         If shapes disagree, or a total is negative or exceeds its stratum.
-    OptionError
-        For an unknown side.
     """
     tau, v, threshold = _checked(W, tau, v, threshold)
     order, starts, totals = _checked_strata(order, starts, totals, v.size)
     law = (order, starts, totals)
-    sums = StratifiedSums(program_major(W), tau, v, threshold, *law, basis, bend)
-    return tails_of_sums(sums, side, screen_level)
+    sums = StratifiedSums(program_major(W), tau, v, threshold, *law, basis, curvature)
+    return tails_of_sums(sums, screen_level)
 
 
 def stratified_cumulants(
@@ -191,32 +188,6 @@ def stratified_cumulants(
     tau, v, threshold = _checked(W, tau, v, np.zeros(np.shape(tau)))
     order, starts, totals = _checked_strata(order, starts, totals, v.size)
     return StratifiedSums(program_major(W), tau, v, threshold, order, starts, totals).cumulants
-
-
-def moment_skew_normal(
-    cumulants: np.ndarray, threshold: np.ndarray, side: str = "both"
-) -> np.ndarray:
-    """P-values of the skew-normal law with the exact null moments: a check beside the others.
-
-    Parameters
-    ----------
-    cumulants : (..., 4)
-        Null cumulants of the linearised sums.
-    threshold : (...)
-        Their thresholds.
-    side : {"both", "left", "right"}
-
-    Returns
-    -------
-    (...) float64
-    """
-    from programde.calibration.skew_normal import skew_normal_from_moments
-
-    mean, variance, third = cumulants[..., 0], cumulants[..., 1], cumulants[..., 2]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        skewness = third / variance**1.5
-        sd = np.sqrt(variance)
-    return skew_normal_from_moments(mean, sd, skewness, threshold, side)
 
 
 def _checked(W, tau, v, threshold):

@@ -9,11 +9,10 @@ answer with cumulants, roots, inverted tails and ends.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Protocol
 
 import numpy as np
 
-from programde.errors import check_choice
 from programde.tails.formulas import (
     CHERNOFF,
     END,
@@ -27,8 +26,8 @@ from programde.tails.formulas import (
     lugannani_rice,
     other_tail,
 )
-
-SIDES = ("both", "left", "right")
+from programde.tails.log_tails import LogTails
+from programde.tails.roots import Inverted, Roots
 
 #: Above this p-value the Edgeworth expansion may serve.
 SCREEN_LEVEL = 0.005
@@ -53,44 +52,45 @@ _FEW_DRAWS = 10.0
 _LOG_BOTH = np.log(0.005)
 
 
-class Tails(NamedTuple):
-    """Calibrated tests of one unit.
+class NullSums(Protocol):
+    """The null law of a unit's K linearised sums, with the thresholds of its tests."""
 
-    Attributes
-    ----------
-    p_value : (K,) float64
-        In [1e-300, 1], NaN where the null law has no spread or an input is not finite.
-    branch : (K,) int8
-        How it was computed: index into `BRANCHES` and `FALLBACK`.
-    cumulants : (K, 4) float64
-        Mean, variance, third and fourth cumulant of the linearised sum under the null law.
-    threshold : (K,) float64
-        What the linearised sum is compared with.
-    """
-
-    p_value: np.ndarray
-    branch: np.ndarray
-    cumulants: np.ndarray
     threshold: np.ndarray
+    cumulants: np.ndarray
+    count_variance: float
+
+    @property
+    def half_span(self) -> np.ndarray:
+        """Half the lattice span of each sum (K,), 0 where there is none."""
+
+    def enumerated(self) -> tuple[np.ndarray, float] | None:
+        """(logarithms of both tails (2, K), upper first, and that of the rarest draw) from all
+        draws, where these are few; None where they are many."""
+
+    def roots(self, which: np.ndarray) -> Roots:
+        """Saddlepoints of the tests `which` (J,), each on the side where its statistic lies."""
+
+    def log_rest(self, which: np.ndarray, roots: Roots) -> np.ndarray:
+        """How improbable an empty draw is under the law tilted to each root, in logarithms."""
+
+    def invert(self, which: np.ndarray, sign: np.ndarray, start: np.ndarray) -> Inverted:
+        """Tails of the tests `which` (J,) on the sides sign (J,), +1 upper or -1 lower; start (J,)
+        guesses of the saddlepoints."""
+
+    def end(self, k: int, sign: float) -> tuple[float, bool]:
+        """(log probability of the draw of largest sum, whether the threshold lies beyond it)."""
 
 
-def tails_of_sums(sums, side: str, screen_level: float) -> Tails:
-    """P-values of one unit's tests, `sums` being their null law (`BernoulliSums`, say).
+def tails_of_sums(sums: NullSums, screen_level: float) -> LogTails:
+    """Both tails (K,) of one unit's tests.
 
     Parameters
     ----------
     sums
         Null law of K sums, with their thresholds.
-    side : {"both", "left", "right"}
-    screen_level : float
-        P-values above this come from the cumulants where these suffice.
-
-    Raises
-    ------
-    OptionError
-        For an unknown side.
+    screen_level
+        Two-sided p-values above this come from the cumulants where these suffice.
     """
-    check_choice("side", side, SIDES)
     cumulants = sums.cumulants
     K = cumulants.shape[0]
     log_upper = np.full(K, np.nan)
@@ -111,15 +111,28 @@ def tails_of_sums(sums, side: str, screen_level: float) -> Tails:
             tail[beyond], branch[beyond] = rarest, END
     elif live.size:
         branch[live] = MOMENTS
-        good = _screened(sums, live, z, shape, sd, log_upper, log_lower, side, screen_level)
+        good = _screened(sums, live, z, shape, sd, log_upper, log_lower, screen_level)
         rest = live[~good]
         if rest.size:
             _solved(sums, rest, z[rest] >= 0.0, log_upper, log_lower, branch)
-    return Tails(combine_sides(log_upper, log_lower, side), branch, cumulants, sums.threshold)
+    mean, variance, third, fourth = cumulants.T
+    return LogTails(log_lower, log_upper, branch, mean, variance, third, fourth, sums.threshold)
 
 
-def _screened(sums, live, z, shape, sd, log_upper, log_lower, side, screen_level) -> np.ndarray:
-    """Edgeworth tails of the tests `live`, stored; returns which of them are good enough."""
+def _screened(
+    sums: NullSums,
+    live: np.ndarray,
+    z: np.ndarray,
+    shape: np.ndarray,
+    sd: np.ndarray,
+    log_upper: np.ndarray,
+    log_lower: np.ndarray,
+    screen_level: float,
+) -> np.ndarray:
+    """Edgeworth tails of the tests `live`, stored; returns which of them are good enough.
+
+    The two-sided p-value decides for both tails.
+    """
     skewness, kurtosis = shape.T
     log_p, size = edgeworth(z[live], skewness[live], kurtosis[live])
     log_upper[live], log_lower[live] = log_p, other_tail(log_p)
@@ -129,7 +142,7 @@ def _screened(sums, live, z, shape, sd, log_upper, log_lower, side, screen_level
         either = z[k] + np.array([-1.0, 1.0]) * half_span[k] / sd[k]
         log_p, _ = edgeworth(either, skewness[k], kurtosis[k])
         log_upper[k], log_lower[k] = log_p[0], other_tail(log_p[1])
-    wanted = combine_sides(log_upper[live], log_lower[live], side)
+    wanted = combine_sides(log_upper[live], log_lower[live], "both")
     with np.errstate(invalid="ignore"):
         good = (wanted > screen_level) & (size <= SCREEN_TOLERANCE * wanted)
         good &= np.abs(skewness[live]) < _SCREEN_SKEWNESS
@@ -137,18 +150,25 @@ def _screened(sums, live, z, shape, sd, log_upper, log_lower, side, screen_level
     return good & (sums.count_variance >= _SCREEN_COUNT)
 
 
-def _solved(sums, rest, upper, log_upper, log_lower, branch) -> None:
+def _solved(
+    sums: NullSums,
+    rest: np.ndarray,
+    upper: np.ndarray,
+    log_upper: np.ndarray,
+    log_lower: np.ndarray,
+    branch: np.ndarray,
+) -> None:
     """Saddlepoint or inverted tails of the tests `rest`, on the side `upper`; stored."""
     roots = sums.roots(rest)
-    log_p, second = lugannani_rice(*roots[:, [1, 0, 2, 3, 4]].T)
+    log_p, second = lugannani_rice(roots.exponent, roots.root, roots.k2, roots.k3, roots.k4)
     with np.errstate(invalid="ignore", divide="ignore"):
         trusted = (
-            (roots[:, 7] > 0)
+            (roots.passes > 0)
             & np.isfinite(log_p)
             & (log_p <= 0.0)
             & (second < _SECOND_ORDER)
-            & (roots[:, 5] < _DOMINANCE * roots[:, 2] ** 2)
-            & (np.sqrt(2.0 * np.maximum(roots[:, 1], 0.0)) > _NEAR_MEAN)
+            & (roots.fourth < _DOMINANCE * roots.k2**2)
+            & (np.sqrt(2.0 * np.maximum(roots.exponent, 0.0)) > _NEAR_MEAN)
             & (sums.log_rest(rest, roots) > _NOT_EMPTY)
         )
     _put(log_upper, log_lower, rest[trusted], upper[trusted], log_p[trusted])
@@ -170,7 +190,13 @@ def _solved(sums, rest, upper, log_upper, log_lower, branch) -> None:
         log_lower[target[~up]] = log_p[done][~up]
 
 
-def _put(log_upper, log_lower, which, upper, log_p) -> None:
+def _put(
+    log_upper: np.ndarray,
+    log_lower: np.ndarray,
+    which: np.ndarray,
+    upper: np.ndarray,
+    log_p: np.ndarray,
+) -> None:
     """Store tails that were computed on their own side, and their opposites."""
     own, other = which[upper], which[~upper]
     log_upper[own] = log_p[upper]
@@ -179,7 +205,9 @@ def _put(log_upper, log_lower, which, upper, log_p) -> None:
     log_upper[other] = other_tail(log_p[~upper])
 
 
-def _inverted(sums, which, upper, roots) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _inverted(
+    sums: NullSums, which: np.ndarray, upper: np.ndarray, roots: Roots | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Steps 4 and 5 for tests `which` (J,) whose Lugannani-Rice tail is not good enough.
 
     roots None: the tail opposite to that of the roots. Returns codes, log p, and where single
@@ -192,19 +220,20 @@ def _inverted(sums, which, upper, roots) -> tuple[np.ndarray, np.ndarray, np.nda
     log_p = np.full(which.size, np.nan)
     nodes = np.zeros(which.size)
     if roots is not None:
-        known = np.isfinite(roots[:, 0])
-        start[known] = np.clip(roots[known, 0], 0.3, 60.0)
-        rooted = np.isfinite(roots[:, 1]) & (roots[:, 7] > 0)
-        chernoff[rooted] = -roots[rooted, 1]
+        known = np.isfinite(roots.root)
+        start[known] = np.clip(roots.root[known], 0.3, 60.0)
+        rooted = np.isfinite(roots.exponent) & (roots.passes > 0)
+        chernoff[rooted] = -roots.exponent[rooted]
         for j in np.flatnonzero(~rooted):
             log_end, beyond = sums.end(which[j], sign[j])
             if beyond:
                 codes[j], log_p[j] = END, log_end
     rest = np.flatnonzero(codes == INVERSION)
     if rest.size:
-        out = sums.invert(which[rest], sign[rest], start[rest])
-        log_p[rest], gap, nodes[rest], failed = out.T
-        done = np.isfinite(log_p[rest]) & (log_p[rest] <= 1e-9) & (gap < 0.02) & (failed == 0)
+        found = sums.invert(which[rest], sign[rest], start[rest])
+        log_p[rest], nodes[rest] = found.log_p, found.nodes
+        done = np.isfinite(found.log_p) & (found.log_p <= 1e-9)
+        done &= (found.gap < 0.02) & (found.failed == 0)
         lost = rest[~done]
         codes[lost], log_p[lost] = CHERNOFF, chernoff[lost]
     atoms = (nodes <= 0) | (sums.count_variance < _FEW_DRAWS)

@@ -24,6 +24,7 @@ from programde.tails.permutation_kernels import (
     strata_root,
     strata_tilt,
 )
+from programde.tails.roots import N_COLUMNS, PASSES, ROOT, SPAN, Inverted, Roots
 
 _GATHER_ABOVE = np.int64(400)  # strata of more light cells than this go on a grid
 _SPAN_SEEN = 1e-4  # a lattice finer than this many standard deviations is none
@@ -174,9 +175,9 @@ def _log_mgf(items, odds, first, total, kinds, z):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def solve_strata(Wt, tau, v, cells, first, total, flip, gap, cumulants, which, out):
-    """Roots for the tests `which` (J,); gap (K,) = threshold - mean; out (J, 9).
+    """Roots for the tests `which` (J,); gap (K,) = threshold - mean; out (J, N_COLUMNS).
 
-    As `solve_bernoulli`, but (2 / d) sinh(l d / 2) for l on a lattice of span d; d comes last.
+    As `solve_bernoulli`, but (2 / d) sinh(l d / 2) for l on a lattice of span d, told as SPAN.
     """
     a = np.empty(cells.size)
     w = np.empty(cells.size)
@@ -188,11 +189,11 @@ def solve_strata(Wt, tau, v, cells, first, total, flip, gap, cumulants, which, o
         fill_strata(Wt[k], tau[k], v, cells, first, total, flip, sign / sd, a)
         s = abs(gap[k]) / sd
         span = lattice_span(a, first)
-        out[j, 8] = span
+        out[j, SPAN] = span
         if span > 0.0:
             s = midpoint(a, first, total, s, span)
         if not s > 0.0:
-            out[j, 7] = -1.0
+            out[j, PASSES] = -1.0
             continue
         skew = sign * cumulants[k, 2] / sd**3
         excess = cumulants[k, 3] / sd**4
@@ -200,9 +201,9 @@ def solve_strata(Wt, tau, v, cells, first, total, flip, gap, cumulants, which, o
         for g in range(z.size):
             z[g] = 0.0
         guess = min(max(guess, 0.3 * s), 1.5 * s)
-        out[j, 7] = strata_root(a, first, total, s, guess, z, w, out[j])
+        out[j, PASSES] = strata_root(a, first, total, s, guess, z, w, out[j])
         if span > 0.0:
-            out[j, 0] = 2.0 / span * np.sinh(0.5 * span * out[j, 0])
+            out[j, ROOT] = 2.0 / span * np.sinh(0.5 * span * out[j, ROOT])
 
 
 class StratifiedSums:
@@ -219,11 +220,11 @@ class StratifiedSums:
     starts : (S + 1,) int64
     totals : (S,) int64
         Treated cells of each stratum.
-    basis, bend : (n, q) and (K,), optional
+    basis, curvature : (n, q) and (K,), optional
         Curvature of the event; used where all draws are listed, where it matters most.
     """
 
-    def __init__(self, Wt, tau, v, threshold, order, starts, totals, basis=None, bend=None):
+    def __init__(self, Wt, tau, v, threshold, order, starts, totals, basis=None, curvature=None):
         self.Wt, self.tau, self.threshold = Wt, tau, threshold
         sizes = np.diff(starts)
         varying = np.flatnonzero((totals > 0) & (totals < sizes))
@@ -240,7 +241,7 @@ class StratifiedSums:
         cumulants_of_strata(
             Wt, tau, v, self._cells, self._first, self._total, self._flip, self.cumulants
         )
-        self._basis, self._bend = basis, bend
+        self._basis, self._curvature = basis, curvature
         always = _cells_of(order, starts, full)
         self.cumulants[:, 0] += Wt[:, always].sum(axis=1) - tau * v[always].sum()
 
@@ -260,8 +261,8 @@ class StratifiedSums:
             k = slice(lo, lo + _TOGETHER)
             columns = self.Wt[k, self._cells].T - self._v[:, None] * self.tau[k]
             reached = all_sums(columns, self._first, draws, self._flip)
-            if self._bend is not None:
-                reached += square[:, None] * np.asarray(self._bend)[k]
+            if self._curvature is not None:
+                reached += square[:, None] * np.asarray(self._curvature)[k]
             slack = 1e-9 * np.abs(reached).max(axis=0)
             with np.errstate(divide="ignore", invalid="ignore"):
                 logs[0, k] = np.log((reached >= self._gap[k] - slack).mean(axis=0))
@@ -288,13 +289,13 @@ class StratifiedSums:
         return self.threshold - self.cumulants[:, 0]
 
     def roots(self, which):
-        """(J, 9) as `solve_strata`, for tests `which` (J,)."""
-        out = np.full((which.size, 9), np.nan)
+        """Saddlepoints of the tests `which` (J,), each on the side where its statistic lies."""
+        out = np.full((which.size, N_COLUMNS), np.nan)
         solve_strata(
             self.Wt, self.tau, self._v, self._cells, self._first, self._total, self._flip,
             self._gap, self.cumulants, which, out,
         )  # fmt: skip
-        return out
+        return Roots.from_columns(out)
 
     def log_rest(self, which, roots):
         """No draw is ever empty."""
@@ -311,14 +312,14 @@ class StratifiedSums:
 
     def invert(self, which, sign, start):
         """`invert_strata` for tests `which` (J,) and tails sign (J,); see `BernoulliSums`."""
-        out = np.empty((which.size, 4))
+        found = np.empty((which.size, 4))
         for j, k in enumerate(which):
             a, s, rounding = self._standardised(k, sign[j])
             span = lattice_span(a, self._first)
             if span > 0.0:
                 s = midpoint(a, self._first, self._total, s, span)
-            out[j] = invert_strata(a, self._first, self._total, s, start[j], rounding, span)
-        return out
+            found[j] = invert_strata(a, self._first, self._total, s, start[j], rounding, span)
+        return Inverted(*found.T)
 
     def end(self, k, sign):
         """(log probability of the draws of largest sum, whether s lies at or above that sum)."""

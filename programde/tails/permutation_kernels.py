@@ -25,6 +25,7 @@ import numpy as np
 
 from programde.compiled import njit
 from programde.tails.bernoulli_kernels import FAST, exponential, logarithm, step_to_root
+from programde.tails.roots import EXPONENT, FOURTH, K2, K3, K4, PASSES, RESIDUAL, ROOT
 
 
 @njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
@@ -301,15 +302,15 @@ def strata_tilt(a, first, total, l, z, w):
         third, fourth, plain = _tilted_central(a, w, lo, hi, z[g], mean)
         variance = q2 - mean * q1
         rate = r1 - mean * r0  # dQ / dl
-        bend = r2 - 2.0 * mean * r1 + mean * mean * r0
-        curve = h2 - 2.0 * mean * h1 + mean * mean * h0 - r0 * bend / q0  # d2Q / dl2
+        skewed = r2 - 2.0 * mean * r1 + mean * mean * r0
+        curve = h2 - 2.0 * mean * h1 + mean * mean * h0 - r0 * skewed / q0  # d2Q / dl2
         start = m / (n - m)
         k0 += log_part - m * np.log(z[g]) - 0.5 * np.log(q0)
         k0 -= n * np.log1p(start) - m * np.log(start) - 0.5 * np.log(m * (n - m) / n)
         k1 += at - 0.5 * rate / q0
         k2 += variance - 0.5 * (curve / q0 - (rate / q0) ** 2)
         k3 += third
-        k4 += fourth - 3.0 * bend * bend / q0
+        k4 += fourth - 3.0 * skewed * skewed / q0
         raw += plain
     return k0, k1, k2, k3, k4, raw
 
@@ -329,17 +330,17 @@ def strata_root(a, first, total, s, l, z, w, out):
             continue
         residual = s - k1
         scaled = residual / np.sqrt(k2)
-        out[0] = l
+        out[ROOT] = l
         if abs(scaled) < 1e-3:
             step = residual / k2
-            out[0] = l + step
-            out[1] = l * s - k0 + 0.5 * residual * residual / k2
-            out[2] = k2 + step * k3
-            out[3] = k3 + step * k4
-            out[4] = k4
-            out[5] = raw
-            out[6] = scaled
-            out[7] = passes
+            out[ROOT] = l + step
+            out[EXPONENT] = l * s - k0 + 0.5 * residual * residual / k2
+            out[K2] = k2 + step * k3
+            out[K3] = k3 + step * k4
+            out[K4] = k4
+            out[FOURTH] = raw
+            out[RESIDUAL] = scaled
+            out[PASSES] = passes
             return passes
         if residual > 0.0:
             low = l

@@ -8,12 +8,15 @@ resamples is proportional to B * sum(p) and not to B * n.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from programde.crt.population import Population
 from programde.crt.propensity import CLIP
+from programde.tails.linearised import Linearised
+from programde.tails.log_tails import LogTails
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +87,34 @@ class BernoulliLaw:
         if squares is None:
             squares = np.einsum("ij,ij->i", basis, basis)
         return float((self.p * (1 - self.p)) @ squares)
+
+    @classmethod
+    def exact_tails(
+        cls, summands: np.ndarray, laws: Sequence[BernoulliLaw], events: Sequence[Linearised]
+    ) -> list[LogTails]:
+        """Exact tails of some units; see `crt.protocols.ExactLaw`."""
+        from programde.tails.exact import bernoulli_cumulants, bernoulli_tails
+
+        W = summands.T
+        cumulants = bernoulli_cumulants(
+            W,
+            np.stack([event.tau for event in events]),
+            np.stack([event.weights for event in events]),
+            np.stack([law.p for law in laws]),
+        )
+        return [
+            bernoulli_tails(
+                W,
+                event.tau,
+                event.weights,
+                event.threshold,
+                law.p,
+                basis=event.basis,
+                curvature=event.curvature,
+                cumulants=own,
+            )
+            for law, event, own in zip(laws, events, cumulants, strict=True)
+        ]
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,15 @@ replacement. Strata smaller than `min_stratum_size` are merged with the next bin
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from programde.crt.population import Population
 from programde.errors import InputError, OptionError, check_choice, nearest
+from programde.tails.linearised import Linearised
+from programde.tails.log_tails import LogTails
 
 DEFAULT_BATCH_KEY = "batch"
 
@@ -206,6 +209,28 @@ class StratifiedLaw:
         share = self.totals / sizes
         factor = np.where(sizes > 1, share * (1 - share) * sizes / np.maximum(sizes - 1, 1), 0.0)
         return float(factor @ spread)
+
+    @classmethod
+    def exact_tails(
+        cls, summands: np.ndarray, laws: Sequence[StratifiedLaw], events: Sequence[Linearised]
+    ) -> list[LogTails]:
+        """Exact tails of some units; see `crt.protocols.ExactLaw`."""
+        from programde.tails.exact import stratified_tails
+
+        return [
+            stratified_tails(
+                summands.T,
+                event.tau,
+                event.weights,
+                event.threshold,
+                law.order,
+                law.starts,
+                law.totals,
+                basis=event.basis,
+                curvature=event.curvature,
+            )
+            for law, event in zip(laws, events, strict=True)
+        ]
 
 
 @dataclass(frozen=True)

@@ -20,10 +20,22 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import sparse
 
 from programde.errors import InputError, OptionError, check_choice, some, tell
 from programde.screen.alignment import check_rows, row_order
+from programde.screen.matrices import dense_numbers, first_line, flat_table
+from programde.screen.names import name_list
+
+__all__ = [
+    "CheckedUsage",
+    "Floor",
+    "check_usage",
+    "clr",
+    "clr_from_usage",
+    "first_line",
+    "floor_and_close",
+    "floor_value",
+]
 
 FLOOR_KINDS = ("quantile", "positive_quantile", "fixed")
 SUM_TOLERANCE = 1e-5  # sums of float32 usages miss 1 by about 1e-6
@@ -128,11 +140,11 @@ def check_usage(
     notes: list[str] = []
     order = None
     if isinstance(usage, pd.DataFrame):
-        check_rows(what, usage.shape, len(cell_names))
+        check_rows(what, flat_table(usage, what).shape, len(cell_names))
         order = row_order(what, usage.index, cell_names, notes)
         if program_names is None:
             program_names = list(usage.columns)
-    values = _as_float(usage, what)
+    values = dense_numbers(usage, what)
     check_rows(what, values.shape, len(cell_names))
     if order is not None:
         values = values[order]
@@ -154,22 +166,6 @@ def check_usage(
     return CheckedUsage(values, names, keep, notes)
 
 
-def _as_float(usage: Any, what: str) -> np.ndarray:
-    """A float64 copy of a matrix of whatever kind."""
-    if sparse.issparse(usage):
-        usage = usage.toarray()  # type: ignore[attr-defined]
-    try:
-        return np.array(usage, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{what} does not hold numbers: {first_line(error)}") from None
-
-
-def first_line(error: BaseException) -> str:
-    """First line of an exception's message, or its type where it has none."""
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
-
-
 def _program_names(names: Sequence[object] | None, n_programs: int, what: str) -> list[str]:
     if n_programs < 2:
         raise InputError(
@@ -177,7 +173,7 @@ def _program_names(names: Sequence[object] | None, n_programs: int, what: str) -
         )
     if names is None:
         return [f"program_{k}" for k in range(n_programs)]
-    texts = [n.decode() if isinstance(n, bytes) else str(n) for n in names]
+    texts = name_list("program names", names)
     if len(texts) != n_programs:
         raise InputError(f"{len(texts)} program names for {n_programs} programs in {what}")
     if len(set(texts)) != n_programs:

@@ -1,12 +1,12 @@
-"""Guides: who holds which guide, and which guide targets what.
+"""Guides: their names, their targets, and the cells that hold them.
 
-A unit's union indicator is x_i = 1 if cell i holds at least one guide of the unit. Only presence
-counts: any nonzero entry (say, a UMI count) is a guide that is there, a stored zero is not.
+A unit's union indicator is x_i = 1 if cell i holds at least one guide of the unit. What a call is
+stands in `calls`, what a target in `guide_targets`, who is a control in `control_labels`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,155 +14,31 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from programde.errors import InputError, nearest, some, tell
-from programde.screen.alignment import as_array
-from programde.screen.composition import first_line
+from programde.errors import InputError, some, tell
+from programde.screen.calls import (
+    WHAT,
+    call_guides,
+    check_thresholds,
+    checked_values,
+    to_csc_matrix,
+)
+from programde.screen.control_labels import check_ntc_labels, looks_like_control
+from programde.screen.guide_targets import guide_map, guide_targets, settle_targets
+from programde.screen.names import is_flat_list, name_list, text
 
-WHAT = "guide assignment"
-
-
-def to_csc_matrix(G: Any) -> tuple[sparse.csc_matrix, list[str] | None]:
-    """Guide presence as a sparse matrix of ones, without stored zeros.
-
-    Parameters
-    ----------
-    G : (N, n_guides) array, sparse matrix or DataFrame
-        Nonzero means present; counts and bools are allowed. Not modified.
-
-    Returns
-    -------
-    presence : (N, n_guides) csc_matrix, int8
-        Row indices sorted within each column.
-    names : list of str or None
-        Column names where `G` is a DataFrame.
-
-    Raises
-    ------
-    InputError
-        Not a matrix of numbers; NaN or negative entries, with their count.
-    """
-    names = None
-    if isinstance(G, pd.DataFrame):
-        names = [text(name) for name in G.columns]
-    presence = _csc_of_numbers(G)
-    data = presence.data
-    for label, wrong in (("NaN or infinite", ~np.isfinite(data)), ("negative", data < 0)):
-        if wrong.any():
-            raise InputError(f"{WHAT} holds {int(wrong.sum())} {label} value(s)")
-    out = sparse.csc_matrix(
-        ((data != 0).astype(np.int8), presence.indices, presence.indptr), shape=presence.shape
-    )
-    out.eliminate_zeros()
-    out.sort_indices()
-    return out, names
-
-
-def _csc_of_numbers(G: Any) -> sparse.csc_matrix:
-    """A copy of `G` in compressed columns, float or int."""
-    if isinstance(G, pd.DataFrame):
-        is_sparse = len(G.columns) > 0 and all(
-            isinstance(t, pd.SparseDtype) and t.fill_value == 0 for t in G.dtypes
-        )
-        G = G.sparse.to_coo() if is_sparse else G.to_numpy()  # type: ignore[attr-defined]
-    if not sparse.issparse(G):
-        G = as_array(G, WHAT)
-        if G.ndim != 2:
-            raise InputError(f"{WHAT} must be a matrix (cells x guides), its shape is {G.shape}")
-        if G.dtype.kind in "OSU":
-            try:
-                G = G.astype(np.float64)
-            except (TypeError, ValueError) as error:
-                raise InputError(f"{WHAT} does not hold numbers: {first_line(error)}") from None
-    if G.dtype.kind not in "biuf":
-        raise InputError(f"{WHAT} does not hold numbers but {G.dtype}")
-    if len(G.shape) != 2:
-        raise InputError(f"{WHAT} must be a matrix (cells x guides), its shape is {G.shape}")
-    # presence is decided entry by entry, so entries stored twice must be added first
-    csc = sparse.csc_matrix(G.astype(np.float64) if G.dtype.kind == "b" else G, copy=True)
-    csc.sum_duplicates()
-    return csc
-
-
-def text(value: object) -> str:
-    """A label as str, also from bytes, numpy scalars and arrays of one element."""
-    if isinstance(value, np.ndarray) and value.size == 1:
-        value = value.reshape(-1)[0]
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-
-
-def guide_map(mapping: Any, guide_names: Sequence[str] | None = None) -> dict[str, str]:
-    """Guide -> target from anything dict-like.
-
-    Parameters
-    ----------
-    mapping
-        A mapping (also with nested mappings, which is how a name with a slash comes back from
-        HDF5), a Series indexed by guide, a DataFrame with guides as index and one column, or,
-        with `guide_names`, a sequence of targets parallel to them.
-    guide_names
-        Names of the guides, for a parallel sequence.
-
-    Returns
-    -------
-    dict
-        Guides without a target (None, NaN, empty text) are left out.
-
-    Raises
-    ------
-    InputError
-        Something else, or a sequence of the wrong length.
-    """
-    pairs: Iterable[tuple[object, object]]
-    if isinstance(mapping, pd.DataFrame):
-        if mapping.shape[1] != 1:
-            raise InputError(
-                f"guide -> target table has {mapping.shape[1]} columns; it needs guides as its "
-                "index and one column of targets"
-            )
-        mapping = mapping.iloc[:, 0]
-    if isinstance(mapping, pd.Series):
-        if mapping.index.has_duplicates:
-            twice = mapping.index[mapping.index.duplicated()]
-            raise InputError(f"guide -> target map names guides twice: {some(twice)}")
-        pairs = zip(mapping.index, mapping.to_numpy(), strict=True)
-    elif isinstance(mapping, Mapping):
-        pairs = _flat(mapping)
-    elif is_flat_list(mapping):
-        if guide_names is None or len(mapping) != len(guide_names):
-            raise InputError(
-                f"{len(mapping)} guide targets for "
-                f"{'unnamed' if guide_names is None else len(guide_names)} guides"
-            )
-        pairs = zip(guide_names, mapping, strict=True)
-    else:
-        raise InputError(
-            f"guide -> target map is a {type(mapping).__name__}, neither dict-like nor a list "
-            "parallel to the guide names"
-        )
-    return {text(guide): text(target) for guide, target in pairs if not _missing(target)}
-
-
-def _flat(mapping: Mapping[Any, Any], prefix: str = "") -> Iterable[tuple[str, object]]:
-    for key, value in mapping.items():
-        name = f"{prefix}{text(key)}"
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{name}/")
-        else:
-            yield name, value
-
-
-def _missing(target: object) -> bool:
-    if target is None or (isinstance(target, float | np.floating) and np.isnan(target)):
-        return True
-    return target is pd.NA or text(target).strip() == ""
-
-
-def is_flat_list(values: Any) -> bool:
-    """Whether these are one-dimensional values in some order, not nested ones."""
-    if not isinstance(values, list | tuple | np.ndarray | pd.Index | pd.Series | pd.Categorical):
-        return False
-    nested = list | tuple | set | dict | np.ndarray | pd.Series
-    return getattr(values, "ndim", 1) == 1 and not any(isinstance(v, nested) for v in values)
+__all__ = [
+    "CheckedGuides",
+    "build_gene_to_cols",
+    "check_guides",
+    "check_ntc_labels",
+    "compute_guide_burden",
+    "guide_map",
+    "is_flat_list",
+    "looks_like_control",
+    "text",
+    "to_csc_matrix",
+    "union_obs_idx_from_cols",
+]
 
 
 @dataclass(frozen=True)
@@ -175,16 +51,24 @@ class CheckedGuides:
         Names of the guides in column order, unique.
     guide_to_target
         Target of each guide that has one, in column order.
+    further_targets
+        The other targets of guides that have several.
     notes
         What is left out.
     """
 
     names: list[str]
     guide_to_target: dict[str, str]
+    further_targets: dict[str, tuple[str, ...]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
 
-def check_guides(n_guides: int, guide_names: Sequence[object], mapping: Any) -> CheckedGuides:
+def check_guides(
+    n_guides: int,
+    guide_names: Sequence[object],
+    mapping: Any,
+    multi_target_guides: str = "error",
+) -> CheckedGuides:
     """Check guide names against the matrix and the guide -> target map.
 
     Parameters
@@ -194,7 +78,10 @@ def check_guides(n_guides: int, guide_names: Sequence[object], mapping: Any) -> 
     guide_names
         Names in column order.
     mapping
-        See `guide_map`.
+        See `guide_targets.guide_targets`.
+    multi_target_guides
+        Guides of several targets: ``"error"``, ``"both"`` or ``"whole"``; see
+        `guide_targets.settle_targets`.
 
     Returns
     -------
@@ -203,9 +90,9 @@ def check_guides(n_guides: int, guide_names: Sequence[object], mapping: Any) -> 
     Raises
     ------
     InputError
-        Names too few, too many or duplicated; no guide has a target.
+        Names too few, too many, missing or duplicated; no guide has a target.
     """
-    names = [text(name) for name in guide_names]
+    names = name_list("guide names", guide_names)
     if len(names) != n_guides:
         kind = "few" if len(names) < n_guides else "many"
         raise InputError(f"too {kind} guide names: {len(names)} names for {n_guides} columns")
@@ -217,14 +104,15 @@ def check_guides(n_guides: int, guide_names: Sequence[object], mapping: Any) -> 
             f"{int((counts > 1).sum())} guide name(s) occur more than once: "
             f"{some(sorted(counts.index[counts > 1]))}"
         )
-    targets = guide_map(mapping, names)
-    known = {name: targets[name] for name in names if name in targets}
+    targets = guide_targets(mapping, names)
+    notes: list[str] = []
+    ours = {name: targets[name] for name in names if name in targets}
+    known, further = settle_targets(ours, multi_target_guides, notes)
     if not known:
         raise InputError(
             f"no guide has a target: guides are named {some(names[:3])}, the guide -> target map "
             f"has {some(list(targets)[:3]) or 'no entry'}"
         )
-    notes: list[str] = []
     lost = [name for name in names if name not in known]
     if lost:
         tell(
@@ -233,61 +121,7 @@ def check_guides(n_guides: int, guide_names: Sequence[object], mapping: Any) -> 
     extra = len(targets) - len(known)
     if extra:
         notes.append(f"{extra} guides of the guide -> target map are not in the guide matrix")
-    return CheckedGuides(names, known, notes)
-
-
-def check_ntc_labels(
-    guide_to_target: Mapping[str, str], labels: str | Sequence[str] | None
-) -> list[str]:
-    """Those of the given control labels that occur among the targets.
-
-    Parameters
-    ----------
-    guide_to_target
-        Target of each guide.
-    labels
-        One label of non-targeting controls, or several of which some may be absent.
-
-    Returns
-    -------
-    list of str
-        In the order given, unique, not empty.
-
-    Raises
-    ------
-    InputError
-        None of them occurs; the labels that exist are listed.
-    """
-    asked = (
-        [labels] if isinstance(labels, str | bytes) else list(labels if labels is not None else [])
-    )
-    exist = list(dict.fromkeys(str(t) for t in guide_to_target.values()))
-    found = [label for label in dict.fromkeys(text(a) for a in asked) if label in set(exist)]
-    if not found:
-        likely = [t for t in exist if looks_like_control(t)]
-        first = text(asked[0]) if asked else ""
-        hint = f"; these look like controls: {some(likely)}" if likely else ""
-        raise InputError(
-            f"no guide has a control label {some([repr(text(a)) for a in asked]) or '(none given)'}"
-            f"{hint}{nearest(first, exist)}"
-        )
-    return found
-
-
-def looks_like_control(target: str) -> bool:
-    """Whether a target's name is a usual label of negative controls."""
-    plain = "".join(ch for ch in target.lower() if ch.isalnum())
-    words = (
-        "nontarget",
-        "safetarget",
-        "safeharbor",
-        "safeharbour",
-        "negcontrol",
-        "negativecontrol",
-    )
-    return plain in {"nt", "ntc", "safe", "neg", "control", "ctrl", "scramble", "scrambled"} or any(
-        plain.startswith(word) for word in words
-    )
+    return CheckedGuides(names, known, further, notes)
 
 
 def build_gene_to_cols(
@@ -349,6 +183,7 @@ def compute_guide_burden(
     include_ntc: bool = False,
     count_nonzero: bool = True,
     use_log1p: bool = True,
+    guide_threshold: float | None = None,
 ) -> np.ndarray:
     """Number of guides per cell.
 
@@ -365,6 +200,8 @@ def compute_guide_burden(
         Count guides that are present; False: add up the entries (say, UMI counts).
     use_log1p
         Return log(1 + count).
+    guide_threshold
+        A guide is present from this value on; None: wherever the entry is not 0.
 
     Returns
     -------
@@ -375,8 +212,18 @@ def compute_guide_burden(
     InputError
         Names that do not fit the columns, or control labels that match nothing.
     """
-    presence, names = to_csc_matrix(G)
-    matrix = presence if count_nonzero else _csc_of_numbers(G)
+    check_thresholds(guide_threshold)
+    names = None
+    if not count_nonzero:
+        matrix = checked_values(G)
+        if guide_threshold is not None:
+            matrix.data[matrix.data < guide_threshold] = 0
+    elif guide_threshold is not None:
+        matrix = call_guides(G, guide_threshold).presence
+    else:
+        matrix, _ = to_csc_matrix(G)
+    if isinstance(G, pd.DataFrame):
+        names = name_list("guide names", G.columns)
     keep = np.ones(matrix.shape[1])
     if not include_ntc and ntc_labels is not None and len(ntc_labels) > 0:
         names = names if guide_names is None else [text(name) for name in guide_names]

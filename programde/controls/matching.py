@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from programde.errors import OptionError, check_keywords
+from programde.option_fields import MANY, check_options, option
 
 
 @dataclass(frozen=True)
@@ -36,17 +37,14 @@ class MatchingOptions:
         Number of its bins.
     """
 
-    n_n1_bins: int = 10
-    n_d_bins: int = 10
-    min_ntc_per_bin: int | None = None
+    n_n1_bins: int = option(10, minimum=1, maximum=MANY)
+    n_d_bins: int = option(10, minimum=1, maximum=MANY)
+    min_ntc_per_bin: int | None = option(None, minimum=1)
     use_pbar: bool = False
-    n_pbar_bins: int = 8
+    n_pbar_bins: int = option(8, minimum=1, maximum=MANY)
 
     def __post_init__(self) -> None:
-        for key in ("n_n1_bins", "n_d_bins", "min_ntc_per_bin", "n_pbar_bins"):
-            value = getattr(self, key)
-            if value is not None and value < 1:
-                raise OptionError(f"matching: {key}={value} must be at least 1")
+        check_options(self, "matching.")
 
     @classmethod
     def from_dict(cls, given: Mapping[str, Any] | None) -> MatchingOptions:

@@ -8,7 +8,8 @@ from typing import Any
 
 from programde.controls.groups import as_labels
 from programde.controls.matching import MatchingOptions
-from programde.errors import OptionError, check_choice, check_keywords
+from programde.errors import check_keywords
+from programde.option_fields import MANY, check_options, option
 
 BATCH_MODES = ("meta", "pooled", "auto")
 COMBINE_METHODS = ("stouffer", "fisher")
@@ -55,35 +56,22 @@ class EmpiricalNullOptions:
     """
 
     ntc_labels: tuple[str, ...] = ("NTC", "non-targeting", "safe-targeting", "SAFE")
-    guides_per_unit: int | None = None
-    n_ntc_units: int = 5000
-    batch_mode: str = "meta"
-    combine_method: str = "stouffer"
+    guides_per_unit: int | None = option(None, minimum=1)
+    n_ntc_units: int = option(5000, minimum=1, maximum=MANY)
+    batch_mode: str = option("meta", choices=BATCH_MODES)
+    combine_method: str = option("stouffer", choices=COMBINE_METHODS)
     matching: MatchingOptions = field(default_factory=MatchingOptions)
-    min_treated: int = 10
-    min_control: int = 10
+    min_treated: int = option(10, minimum=0)
+    min_control: int = option(10, minimum=0)
     batch_key: str | None = None
     finite_population_correction: bool = True
-    gene_statistic: str = "max_z"
+    gene_statistic: str = option("max_z", choices=GENE_STATISTICS)
     qq_crossfit_seed: int = 0
-    qq_crossfit_frac_A: float = 0.5
-    n_holdout_units: int = 300
+    qq_crossfit_frac_A: float = option(0.5, above=0, below=1)
+    n_holdout_units: int = option(300, minimum=1, maximum=MANY)
 
     def __post_init__(self) -> None:
-        check_choice("batch_mode", self.batch_mode, BATCH_MODES)
-        check_choice("combine_method", self.combine_method, COMBINE_METHODS)
-        check_choice("gene_statistic", self.gene_statistic, GENE_STATISTICS)
-        for key in ("guides_per_unit", "n_ntc_units", "n_holdout_units"):
-            value = getattr(self, key)
-            if value is not None and value < 1:
-                raise OptionError(f"{key}={value} must be at least 1")
-        for key in ("min_treated", "min_control"):
-            if getattr(self, key) < 0:
-                raise OptionError(f"{key}={getattr(self, key)} must not be negative")
-        if not 0.0 < self.qq_crossfit_frac_A < 1.0:
-            raise OptionError(
-                f"qq_crossfit_frac_A={self.qq_crossfit_frac_A} must lie between 0 and 1"
-            )
+        check_options(self)
 
     @classmethod
     def from_dict(cls, given: Mapping[str, Any] | None) -> EmpiricalNullOptions:

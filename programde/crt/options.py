@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from programde.crt.propensity import PropensityModel
 from programde.crt.protocols import Sampler, Statistic
-from programde.errors import OptionError
+from programde.option_fields import check_options, option
 from programde.threads import worker_count
 
 
@@ -37,16 +37,15 @@ class RunOptions:
 
     statistic: Statistic
     sampler: Sampler
-    n_resamples: int = 1023
+    n_resamples: int = option(1023, minimum=0)
     seed: int = 123
     propensity: PropensityModel | None = None
-    min_treated: int = 1
-    min_control: int = 1
-    n_jobs: int = 1
+    min_treated: int = option(1, minimum=1)
+    min_control: int = option(1, minimum=1)
+    n_jobs: int | None = 1
     progress: bool | None = None
     tails: bool = True
 
     def __post_init__(self) -> None:
-        if self.n_resamples < 0:
-            raise OptionError(f"n_resamples={self.n_resamples} must not be negative")
+        check_options(self)
         worker_count(self.n_jobs)

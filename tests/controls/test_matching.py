@@ -52,5 +52,7 @@ def test_neighbours_are_added_until_there_are_enough():
 def test_options_are_checked():
     with pytest.raises(OptionError, match=r"matching has no option 'n_bins'.*n_n1_bins"):
         MatchingOptions.from_dict({"n_bins": 3})
-    with pytest.raises(OptionError, match="min_ntc_per_bin=0 must be at least 1"):
+    with pytest.raises(
+        OptionError, match=r"matching\.min_ntc_per_bin=0 is out of range: must be >= 1"
+    ):
         MatchingOptions(min_ntc_per_bin=0)

@@ -14,10 +14,12 @@ import numpy as np
 
 from programde.crt.population import Population
 from programde.errors import InputError, OptionError, check_choice, nearest
+from programde.option_fields import MANY, check_options, option
 from programde.tails.linearised import Linearised
 from programde.tails.log_tails import LogTails
 
 DEFAULT_BATCH_KEY = "batch"
+BIN_METHODS = ("quantile", "uniform")
 
 
 def compute_bins(
@@ -54,7 +56,7 @@ def compute_bins(
     InputError
         If a value is not finite.
     """
-    check_choice("method", method, ("quantile", "uniform"))
+    check_choice("method", method, BIN_METHODS)
     if int(n_bins) < 1:
         raise OptionError(f"n_bins={n_bins} must be at least 1")
     low, high = clip_quantiles
@@ -255,22 +257,24 @@ class StratifiedPermutation:
         How the burden is binned; see `compute_bins`.
     """
 
-    n_bins: int = 20
+    n_bins: int = option(20, minimum=1, maximum=MANY)
     stratify_by_batch: bool = True
     batch_key: str = DEFAULT_BATCH_KEY
-    min_stratum_size: int = 2
+    min_stratum_size: int = option(2, minimum=1)
     burden_key: str | None = None
-    n_burden_bins: int = 8
-    burden_bin_method: str = "quantile"
-    burden_clip_quantiles: tuple[float, float] = (0.0, 1.0)
+    n_burden_bins: int = option(8, minimum=1, maximum=MANY)
+    burden_bin_method: str = option("quantile", choices=BIN_METHODS)
+    burden_clip_quantiles: tuple[float, float] = option((0.0, 1.0), minimum=0, maximum=1)
 
     name = "stratified_perm"
 
     def __post_init__(self) -> None:
-        for key in ("n_bins", "n_burden_bins", "min_stratum_size"):
-            if int(getattr(self, key)) < 1:
-                raise OptionError(f"{key}={getattr(self, key)} must be at least 1")
-        check_choice("burden_bin_method", self.burden_bin_method, ("quantile", "uniform"))
+        check_options(self)
+        low, high = self.burden_clip_quantiles
+        if not low < high:
+            raise OptionError(
+                f"burden_clip_quantiles={[low, high]} is not allowed: must be two rising numbers"
+            )
 
     def prepare(self, population: Population) -> StrataOf:
         """Batches and burden bins of a population, shared by its units.

@@ -18,7 +18,7 @@ import numpy as np
 
 from programde.crt.population import Population
 from programde.crt.statistics.treated_sums import sum_rows
-from programde.errors import check_choice
+from programde.option_fields import check_options, option
 from programde.tails.linearised import Linearised
 
 
@@ -34,14 +34,13 @@ class UTest:
         Ties: ``"average"`` only (any other rule biases U).
     """
 
-    use: str = "clr"
-    rank_method: str = "average"
+    use: str = option("clr", choices=("clr", "usage"))
+    rank_method: str = option("average", choices=("average",))
 
     name = "utest"
 
     def __post_init__(self) -> None:
-        check_choice("use", self.use, ("clr", "usage"))
-        check_choice("rank_method", self.rank_method, ("average",))
+        check_options(self)
 
     def prepare(self, population: Population) -> PreparedUTest:
         """Rank the outcome over the population's cells."""

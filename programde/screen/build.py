@@ -12,15 +12,18 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import sparse
 
-from programde.errors import InputError, OptionError, nearest
+from programde.errors import InputError, OptionError, check_choice, nearest, tell
 from programde.memory import must_fit
 from programde.screen.alignment import check_rows, row_order
+from programde.screen.calls import call_guides
 from programde.screen.composition import Floor, check_usage, clr, floor_and_close, floor_value
 from programde.screen.covariates import batch_labels, covariate_frame, encode_covariates
-from programde.screen.guides import check_guides, to_csc_matrix
+from programde.screen.guides import check_guides
+from programde.screen.matrices import flat_table
+from programde.screen.names import is_missing, name_list, text
 from programde.screen.screen import Screen
+from programde.screen.spectra import align_spectra, found_spectra
 
 DEFAULT_BATCH_KEY = "batch"
 #: Usages, compositions and log-ratios in float64, and what lies between them at the worst moment.
@@ -33,7 +36,13 @@ BUILD_OPTIONS = (
     "numeric_as_category_threshold",
     "on_empty",
     "condition_key",
+    "guide_threshold",
+    "guide_absent_below",
+    "multi_target_guides",
+    "moi",
+    "spectra",
 )
+MOI = ("high", "low")
 
 
 @dataclass
@@ -51,7 +60,7 @@ class Parts:
     guides : (N, n_guides)
         Array, sparse matrix or DataFrame.
     guide_to_target
-        Anything `guides.guide_map` understands.
+        Anything `guide_targets.guide_targets` understands.
     guide_names
         Names of the guides; None where `guides` is a DataFrame.
     program_names
@@ -60,7 +69,11 @@ class Parts:
         What the reader changed on the user's behalf.
     observations : (N, m) DataFrame or None
         Other columns of the cells, in the order of `cell_names`: a condition may be among them.
-    usage_label, covariate_label, guide_label
+    moi
+        What the source says of the number of perturbations per cell.
+    spectra : DataFrame or None
+        Programs x genes or genes x programs, where the source has them.
+    usage_label, covariate_label, guide_label, spectra_label
         What to call the matrices in messages.
     """
 
@@ -73,9 +86,12 @@ class Parts:
     program_names: Sequence[object] | None = None
     notes: list[str] = field(default_factory=list)
     observations: pd.DataFrame | None = None
+    moi: Any = None
+    spectra: pd.DataFrame | None = None
     usage_label: str = "usage"
     covariate_label: str = "covariates"
     guide_label: str = "guide assignment"
+    spectra_label: str = "spectra"
 
 
 def build_screen(
@@ -88,6 +104,11 @@ def build_screen(
     numeric_as_category_threshold: int | None = 20,
     on_empty: str = "error",
     condition_key: str | None = None,
+    guide_threshold: float | None = None,
+    guide_absent_below: float | None = None,
+    multi_target_guides: str = "error",
+    moi: str | None = None,
+    spectra: pd.DataFrame | None = None,
 ) -> Screen:
     """A checked, aligned and transformed screen.
 
@@ -97,7 +118,8 @@ def build_screen(
         What a reader found.
     batch_key
         Column of the covariate table that holds the batch; None: no batch. The default name may
-        be absent, any other must exist.
+        be absent, any other must exist. A column that is called after its modality as well
+        (``cNMF:batch``) is meant by its own name too.
     floor
         Floor of the usages; default: the 1e-4 quantile.
     add_intercept, standardize, numeric_as_category_threshold
@@ -106,6 +128,15 @@ def build_screen(
         Cells whose usages are all 0: ``"error"`` or ``"drop"``.
     condition_key
         Column of the covariates, or of obs, by which the analysis may be repeated; None: none.
+    guide_threshold, guide_absent_below
+        What counts as a guide that is present, and what as neither; see `calls.call_guides`.
+    multi_target_guides
+        Guides of several targets; see `guide_targets.settle_targets`.
+    moi
+        ``"high"`` or ``"low"`` where it is known whether cells hold many guides; None: as the
+        source says.
+    spectra : DataFrame
+        Weights of genes in programs, see `spectra.align_spectra`; None: those of the source.
 
     Returns
     -------
@@ -121,32 +152,34 @@ def build_screen(
         raise OptionError(
             f"floor={floor!r} must be a Floor, for example Floor('fixed', value=1e-6)"
         )
-    cell_names = [str(name) for name in parts.cell_names]
+    check_choice("moi", "null" if moi is None else moi, ("null", *MOI))
+    cell_names = name_list("cell names", parts.cell_names)
     notes = list(parts.notes)
     shape: tuple[int, ...] = getattr(parts.usage, "shape", ())
     if len(shape) == 2:
         n, k = shape
         must_fit(f"preparing {n:,} cells x {k:,} programs", BYTES_PER_USAGE * n * k)
 
-    presence, columns = to_csc_matrix(parts.guides)
+    calls = call_guides(parts.guides, guide_threshold, guide_absent_below, parts.guide_label)
+    presence, ambiguous = calls.presence, calls.ambiguous
     check_rows(parts.guide_label, presence.shape, len(cell_names))
     if isinstance(parts.guides, pd.DataFrame):
         order = row_order(parts.guide_label, parts.guides.index, cell_names, notes)
-        presence = presence if order is None else presence[order].tocsc()
-    names = columns if parts.guide_names is None else list(parts.guide_names)
+        presence, ambiguous = _rows(presence, order), _rows(ambiguous, order)
+    names = calls.names if parts.guide_names is None else list(parts.guide_names)
     if names is None:
         raise InputError(f"{parts.guide_label} carries no guide names and none were given")
-    guides = check_guides(presence.shape[1], names, parts.guide_to_target)
-    notes += guides.notes
+    guides = check_guides(presence.shape[1], names, parts.guide_to_target, multi_target_guides)
+    notes += [*calls.notes, *guides.notes]
 
     table = _covariate_table(parts, cell_names, notes)
-    if batch_key is not None and batch_key != DEFAULT_BATCH_KEY:
-        known = list(table.columns) if isinstance(parts.covariates, pd.DataFrame) else []
-        if batch_key not in known:
-            raise InputError(
-                f"batch_key={batch_key!r} is not a column of {parts.covariate_label}"
-                f"{nearest(batch_key, known)}"
-            )
+    known = list(table.columns) if isinstance(parts.covariates, pd.DataFrame) else []
+    batch_column = None if batch_key is None else _named(known, str(batch_key))
+    if batch_key is not None and batch_column is None and batch_key != DEFAULT_BATCH_KEY:
+        raise InputError(
+            f"batch_key={batch_key!r} is not a column of {parts.covariate_label}"
+            f"{nearest(batch_key, known)}"
+        )
 
     condition = None if condition_key is None else _condition(parts, table, condition_key)
 
@@ -157,7 +190,7 @@ def build_screen(
     if not checked.keep.all():
         rows = np.flatnonzero(checked.keep)
         cell_names = [cell_names[i] for i in rows.tolist()]
-        presence, table = presence[rows].tocsc(), table.iloc[rows]
+        presence, ambiguous, table = _rows(presence, rows), _rows(ambiguous, rows), table.iloc[rows]
         condition = None if condition is None else condition[rows]
     encoded = encode_covariates(table, add_intercept, standardize, numeric_as_category_threshold)
     notes += encoded.notes
@@ -165,9 +198,13 @@ def build_screen(
     notes += [floor_note] if floor_note else []
     usage = floor_and_close(checked.usage, eps)
 
+    if spectra is not None:
+        spectra = align_spectra(spectra, checked.program_names)
+    elif parts.spectra is not None:
+        what = parts.spectra_label
+        spectra = found_spectra(parts.spectra, checked.program_names, what, notes)
     keeps_table = isinstance(parts.covariates, pd.DataFrame)
-    has_batch = keeps_table and batch_key is not None and batch_key in table.columns
-    presence.sort_indices()
+    moi = _stated_moi(parts.moi, notes) if moi is None else moi
     return Screen(
         usage=usage,
         clr=clr(usage),
@@ -175,15 +212,52 @@ def build_screen(
         covariates=encoded.matrix,
         covariate_names=encoded.names,
         covariate_table=table if keeps_table else None,
-        batch=batch_labels(table, str(batch_key)) if has_batch else None,
-        guides=sparse.csc_matrix(presence),
+        batch=None if batch_column is None else batch_labels(table, batch_column),
+        guides=presence,
         guide_names=guides.names,
         guide_to_target=guides.guide_to_target,
         program_names=checked.program_names,
         cell_names=cell_names,
         notes=tuple(notes),
         condition=condition,
+        moi=moi,
+        ambiguous=ambiguous,
+        spectra=spectra,
+        further_targets=guides.further_targets,
     )
+
+
+def _rows(matrix: Any, rows: np.ndarray | None) -> Any:
+    """Some rows of a sparse matrix, or all, by columns and sorted; None stays None."""
+    if matrix is None or rows is None:
+        return matrix
+    chosen = matrix[rows].tocsc()
+    chosen.sort_indices()
+    return chosen
+
+
+def _named(columns: Sequence[str], key: str) -> str | None:
+    """The column of that name, or the only one of that name behind its modality's (``cNMF:``)."""
+    if key in columns:
+        return key
+    behind = [c for c in columns if c.rpartition(":")[2] == key]
+    return behind[0] if len(behind) == 1 else None
+
+
+def _stated_moi(value: Any, notes: list[str]) -> str | None:
+    """What the source says of the number of perturbations per cell, high or low."""
+    if is_missing(value) or isinstance(value, dict):
+        return None
+    word = text(value).strip().lower()
+    if word not in MOI:
+        tell(
+            f"the source states moi={text(value)!r}, which is neither high nor low and is not "
+            "used; set moi",
+            notes,
+        )
+        return None
+    notes.append(f"the source states moi={word}")
+    return word
 
 
 def _condition(parts: Parts, table: pd.DataFrame, key: str) -> np.ndarray:
@@ -191,8 +265,9 @@ def _condition(parts: Parts, table: pd.DataFrame, key: str) -> np.ndarray:
     places = [table] if isinstance(parts.covariates, pd.DataFrame) else []
     places += [] if parts.observations is None else [parts.observations]
     for place in places:
-        if key in place.columns:
-            return batch_labels(place, key, what="condition")
+        column = _named([str(c) for c in place.columns], key)
+        if column is not None:
+            return batch_labels(place, column, what="condition")
     known = [str(c) for place in places for c in place.columns]
     raise InputError(
         f"condition_key={key!r} is a column of neither {parts.covariate_label} nor obs"
@@ -209,7 +284,7 @@ def _covariate_table(parts: Parts, cell_names: list[str], notes: list[str]) -> p
     if isinstance(covariates, pd.Series):
         covariates = covariates.to_frame()
     if isinstance(covariates, pd.DataFrame):
-        check_rows(what, covariates.shape, len(cell_names))
+        check_rows(what, flat_table(covariates, what).shape, len(cell_names))
         order = row_order(what, covariates.index, cell_names, notes)
         covariates = covariates if order is None else covariates.iloc[order]
     table = covariate_frame(covariates, what)

@@ -195,7 +195,7 @@ def _told(values: sparse.csc_matrix, what: str) -> str:
         for low, high in pairwise(edges)
     ]
     labels.append(f"{edges[-1]:g} and more")
-    spread = ", ".join(f"{n:,} {label}" for n, label in zip(counts, labels, strict=True) if n)
+    spread = ", ".join(f"{label}: {n:,}" for n, label in zip(counts, labels, strict=True) if n)
     cut = 0.5 if below else 5
     return (
         f"{what} holds {kind}, not calls of 0 and 1 ({len(data):,} nonzero entries: {spread}); "

@@ -43,6 +43,10 @@ def what_it_holds(dtype: Any) -> str:
     return ""
 
 
+def _is_sparse(values: Any) -> bool:
+    return bool(sparse.issparse(values))
+
+
 def dense_numbers(values: Any, what: str) -> np.ndarray:
     """A float64 copy of a matrix, table or list; masked and missing entries are NaN.
 
@@ -65,7 +69,7 @@ def dense_numbers(values: Any, what: str) -> np.ndarray:
     """
     if isinstance(values, pd.DataFrame):
         values = _table_values(values, what)
-    if sparse.issparse(values):
+    if _is_sparse(values):
         _check_kind(values.dtype, what)
         return np.array(values.astype(np.float64).toarray())
     mask = np.ma.getmaskarray(values) if isinstance(values, np.ma.MaskedArray) else None
@@ -93,7 +97,7 @@ def sparse_numbers(values: Any, what: str) -> sparse.csc_matrix:
     """
     if isinstance(values, pd.DataFrame):
         values = _table_values(values, what)
-    if not sparse.issparse(values):
+    if not _is_sparse(values):
         if isinstance(values, np.ma.MaskedArray) or as_array(values, what).dtype.kind in "OSU":
             values = dense_numbers(values, what)
         values = as_array(values, what)
@@ -108,7 +112,7 @@ def sparse_numbers(values: Any, what: str) -> sparse.csc_matrix:
     if len(values.shape) != 2:
         raise InputError(f"{what} must be a matrix (cells x guides), its shape is {values.shape}")
     _check_kind(values.dtype, what)
-    coo = sparse.coo_matrix(values)
+    coo: Any = values.tocoo()
     try:
         data = np.asarray(coo.data).astype(np.float64)
     except (TypeError, ValueError) as error:

@@ -70,6 +70,8 @@ class Screen:
         control in that guide's tests. None where every value is one or the other.
     spectra : DataFrame (K, n_genes) or None
         Weight of each gene in each program, by program name; None where the source has none.
+    further_targets
+        The other targets of guides that have several: such a guide belongs to each of them.
     """
 
     usage: np.ndarray
@@ -89,6 +91,7 @@ class Screen:
     moi: str | None = None
     ambiguous: sparse.csc_matrix | None = None
     spectra: pd.DataFrame | None = None
+    further_targets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def n_cells(self) -> int:
@@ -103,8 +106,10 @@ class Screen:
         columns: dict[str, list[int]] = {}
         for column, guide in enumerate(self.guide_names):
             target = self.guide_to_target.get(guide)
-            if target is not None:
-                columns.setdefault(target, []).append(column)
+            if target is None:
+                continue
+            for each in (target, *self.further_targets.get(guide, ())):
+                columns.setdefault(each, []).append(column)
         return columns
 
     def unit(self, name: str, guides: Sequence[str]) -> Unit:

@@ -29,6 +29,8 @@ NAMES = ("covariate_names", "guide_names", "mapped_guides", "mapped_targets", "p
          "cell_names", "notes")  # fmt: skip
 BATCH_NAMES = "batch_levels"
 CONDITION_NAMES = "condition_levels"
+MOI, SPECTRA_GENES = "moi", "spectra_genes"
+FURTHER = ("further_guides", "further_targets")
 
 
 def screen_arrays(screen: Screen) -> dict[str, np.ndarray]:
@@ -44,8 +46,10 @@ def screen_arrays(screen: Screen) -> dict[str, np.ndarray]:
     dict
         ``usage``, ``clr`` (N, K) float64, ``floor`` (1,) float64, ``covariates`` (N, p) float64,
         ``guides_indices``, ``guides_indptr`` (compressed columns of ones), ``batch_codes`` (N,)
-        int32 where there is a batch (``condition_codes`` likewise), and for each list of names
-        ``<list>_text`` (uint8, UTF-8) and ``<list>_ends`` (int64, end of each name in the text).
+        int32 where there is a batch (``condition_codes`` likewise), ``ambiguous_indices``,
+        ``ambiguous_indptr`` and ``spectra`` (K, n_genes) float64 where there are such, and for each
+        list of names ``<list>_text`` (uint8, UTF-8) and ``<list>_ends`` (int64, end of each name in
+        the text).
     """
     arrays = {
         "usage": screen.usage,
@@ -72,6 +76,17 @@ def screen_arrays(screen: Screen) -> dict[str, np.ndarray]:
         levels, codes = np.unique(screen.condition.astype(str), return_inverse=True)
         arrays["condition_codes"] = codes.astype(np.int32)
         lists[CONDITION_NAMES] = levels.tolist()
+    if screen.ambiguous is not None:
+        arrays["ambiguous_indices"] = screen.ambiguous.indices
+        arrays["ambiguous_indptr"] = screen.ambiguous.indptr
+    if screen.spectra is not None:
+        arrays["spectra"] = screen.spectra.to_numpy(dtype=np.float64)
+        lists[SPECTRA_GENES] = [str(gene) for gene in screen.spectra.columns]
+    if screen.moi is not None:
+        lists[MOI] = [screen.moi]
+    if screen.further_targets:
+        pairs = [(guide, t) for guide, ts in screen.further_targets.items() for t in ts]
+        lists |= dict(zip(FURTHER, zip(*pairs, strict=True), strict=True))
     for name, texts in lists.items():
         arrays |= _pack(name, texts)
     return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
@@ -105,8 +120,15 @@ def screen_from_arrays(
     names = {name: _unpack(arrays, name) for name in NAMES}
     batch = _labels(arrays, "batch_codes", BATCH_NAMES)
     condition = _labels(arrays, "condition_codes", CONDITION_NAMES)
-    indices, indptr = np.asarray(arrays["guides_indices"]), np.asarray(arrays["guides_indptr"])
     usage = np.asarray(arrays["usage"])
+    spectra = None
+    if "spectra" in arrays:
+        genes = _unpack(arrays, SPECTRA_GENES)
+        spectra = pd.DataFrame(np.asarray(arrays["spectra"]), names["program_names"], genes)
+    further: dict[str, tuple[str, ...]] = {}
+    if f"{FURTHER[0]}_ends" in arrays:
+        for guide, target in zip(*(_unpack(arrays, name) for name in FURTHER), strict=True):
+            further[guide] = (*further.get(guide, ()), target)
     if covariate_table is not None:
         index = pd.Index(names["cell_names"], dtype=object)
         covariate_table = covariate_table.set_axis(index, axis=0)
@@ -119,16 +141,24 @@ def screen_from_arrays(
         covariate_table=covariate_table,
         batch=batch,
         condition=condition,
-        guides=sparse.csc_matrix(
-            (np.ones(len(indices), dtype=np.int8), indices, indptr),
-            shape=(usage.shape[0], len(indptr) - 1),
-        ),
+        guides=_ones(arrays, "guides", len(usage)),
         guide_names=names["guide_names"],
         guide_to_target=dict(zip(names["mapped_guides"], names["mapped_targets"], strict=True)),
         program_names=names["program_names"],
         cell_names=names["cell_names"],
         notes=tuple(names["notes"]),
+        moi=_unpack(arrays, MOI)[0] if f"{MOI}_ends" in arrays else None,
+        ambiguous=_ones(arrays, "ambiguous", len(usage)) if "ambiguous_indptr" in arrays else None,
+        spectra=spectra,
+        further_targets=further,
     )
+
+
+def _ones(arrays: Mapping[str, np.ndarray], name: str, n_cells: int) -> sparse.csc_matrix:
+    """A matrix of ones in compressed columns."""
+    indices, indptr = (np.asarray(arrays[f"{name}_{part}"]) for part in ("indices", "indptr"))
+    ones = np.ones(len(indices), dtype=np.int8)
+    return sparse.csc_matrix((ones, indices, indptr), shape=(n_cells, len(indptr) - 1))
 
 
 def save_screen(screen: Screen, folder: str | os.PathLike[str]) -> None:

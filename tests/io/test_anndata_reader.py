@@ -255,7 +255,7 @@ def test_counts_and_stored_zeros_in_guides():
     stored.data[:] = dense.ravel()
     for G in (counts, dense, stored):
         adata.obsm["guide_assignment"] = G
-        screen = screen_from_anndata(adata)
+        screen = screen_from_anndata(adata, guide_threshold=1)
         assert (screen.guides != plain.guides).nnz == 0
         assert screen.guides.nnz == plain.guides.nnz
 

@@ -23,7 +23,7 @@ from benchmarks.measure import processor_seconds as best
 from benchmarks.measure import spread
 from benchmarks.problems import Ready, Way
 from programde.calibration import skew_normal
-from programde.crt.engine import Bench
+from programde.crt.engine import PreparedPopulation
 from programde.crt.max_statistic import max_statistic_p
 from programde.crt.null_summary import summarise
 from programde.screen.screen import Screen, Unit
@@ -45,12 +45,12 @@ PIECES = (
 def pieces(screen: Screen, units: Sequence[Unit], way: Way, n_draws: int) -> dict[str, Any]:
     """Milliseconds per gene of each piece, median over genes, and the sizes behind them."""
     ready = Ready(screen, units, way, n_draws)
-    bench, treated_of = ready.bench(), ready.task.treated
-    fit = bench.solver.fit(treated_of)
-    statistic = bench.statistic
+    population, treated_of = ready.prepared(), ready.task.treated
+    fit = population.solver.fit(treated_of)
+    statistic = population.statistic
     effects = np.stack([statistic.observed(treated) for treated in treated_of])
     together = {
-        "propensity": partial(bench.solver.fit, treated_of),
+        "propensity": partial(population.solver.fit, treated_of),
         "effect and error": partial(statistic.standard_errors, treated_of, effects),
     }
     shares = {name: best(work) / len(units) for name, work in together.items()}
@@ -58,7 +58,7 @@ def pieces(screen: Screen, units: Sequence[Unit], way: Way, n_draws: int) -> dic
     inclusions: list[int] = []
     for i, name in enumerate(ready.names):
         times, included = _one_gene(
-            bench, way, treated_of[i], fit.theta[i], effects[i], n_draws, stream_key(0, name)
+            population, way, treated_of[i], fit.theta[i], effects[i], n_draws, stream_key(0, name)
         )
         for piece in PIECES:
             found[piece].append(1e3 * (times.get(piece, 0.0) + shares.get(piece, 0.0)))
@@ -74,7 +74,7 @@ def pieces(screen: Screen, units: Sequence[Unit], way: Way, n_draws: int) -> dic
 
 
 def _one_gene(
-    bench: Bench,
+    population: PreparedPopulation,
     way: Way,
     treated: np.ndarray,
     theta: np.ndarray,
@@ -83,17 +83,17 @@ def _one_gene(
     key: np.ndarray,
 ) -> tuple[dict[str, float], int]:
     """Seconds of each piece of one gene, and the number of inclusions drawn."""
-    statistic, rows = bench.statistic, bench.statistic.rows
+    statistic, rows = population.statistic, population.statistic.rows
     no_rows = np.zeros((rows.shape[0], 0), dtype=np.float32)
-    p = bench.solver.probabilities(theta)
-    law = bench.sampler.law(p, treated)
+    p = population.solver.probabilities(theta)
+    law = population.sampler.law(p, treated)
     sums, counts = law.sums(rows, n_draws, key)
     null = statistic.finish(sums, counts)
     summary = summarise(null, effect)
     drawing = best(partial(law.sums, no_rows, n_draws, key))
     times = {
-        "propensity": best(partial(bench.solver.probabilities, theta)),
-        "strata": best(partial(bench.sampler.law, p, treated)),
+        "propensity": best(partial(population.solver.probabilities, theta)),
+        "strata": best(partial(population.sampler.law, p, treated)),
         "random numbers": drawing,
         "sums": max(best(partial(law.sums, rows, n_draws, key)) - drawing, 0.0),
         "closing formula": best(partial(statistic.finish, sums, counts)),

@@ -12,7 +12,7 @@ from scipy import sparse
 
 from programde.calibration import skew_normal
 from programde.calibration.empirical import empirical_p
-from programde.crt.engine import Bench, RunOptions, Task, run_tasks
+from programde.crt.engine import PreparedPopulation, RunOptions, Task, run_tasks
 from programde.crt.population import Population, population_of
 from programde.crt.results import CRTResult
 from programde.crt.samplers import SAMPLERS
@@ -135,11 +135,12 @@ class Ready:
             n_resamples=self.n_resamples,
             n_jobs=n_jobs,
             progress=False,
+            tails=False,
         )
 
-    def bench(self) -> Bench:
+    def prepared(self) -> PreparedPopulation:
         """The engine's own view of the population."""
-        return Bench(self.task.population, self.options())
+        return PreparedPopulation(self.task.population, self.options())
 
     def __call__(self, n_jobs: int = 1) -> tuple[CRTResult, np.ndarray]:
         """Results and p-values (G, K)."""

@@ -25,9 +25,10 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from programde.calibration.moments import moment_skew_normal
 from programde.calibration.skew_normal import skew_normal_from_moments
 from programde.progress import Progress
-from programde.tails.exact import BRANCHES, moment_skew_normal
+from programde.tails.exact import BRANCHES
 
 from .draws import bernoulli_draws, log_symmetric, stratified_draws, walker
 from .problem import (
@@ -88,8 +89,7 @@ def run_cell(
         for side_index, (side, t_of) in enumerate(zip(SIDES, (upper, lower), strict=True)):
             for level in range(len(LEVELS)):
                 t = t_of[j, level]
-                found = tails(one, statistic, sampler, np.array([t]), side)
-                line = linearise(one, statistic, sampler, np.array([t]))
+                found = tails(one, statistic, sampler, np.array([t]))
                 row: dict[str, Any] = {
                     "sampler": sampler,
                     "statistic": statistic,
@@ -97,14 +97,12 @@ def run_cell(
                     "side": side,
                     "level": LEVELS[level],
                     "t": float(t),
-                    "p": float(found.p_value[0]),
+                    "p": float(found.p_value(side)[0]),
                     "branch": BRANCHES[found.branch[0]],
                     "hits": int(hits[side_index, j, level]),
                     "draws": n_draws,
                     "skew_normal": fitted_skew_normal(fits[:, :, j], t, side),
-                    "moment_skew_normal": float(
-                        moment_skew_normal(found.cumulants, line.threshold, side)[0]
-                    ),
+                    "moment_skew_normal": float(moment_skew_normal(found, side)[0]),
                 }
                 if level >= IMPORTANCE_FROM and n_importance:
                     truth, error = importance(

@@ -29,13 +29,13 @@ from scipy.stats import chi2
 from threadpoolctl import threadpool_limits
 
 from benchmarks.pages import table
-from programde.crt.engine import Bench, RunOptions
+from programde.crt.engine import PreparedPopulation, RunOptions
 from programde.crt.population import Population
 from programde.crt.samplers import make_sampler
 from programde.crt.statistics import make_statistic
+from programde.crt.unit_tails import tails_of
 from programde.progress import Progress
 from programde.streams import stream_key
-from programde.tails.units import tails_of
 
 from .accuracy_report import update
 
@@ -80,28 +80,30 @@ def p_values(design: str, statistic: str, number: int, seed: int = 0) -> Iterato
     """At least `number` null p-values, by blocks of units (_BLOCK, N_PROGRAMS)."""
     options = RunOptions(make_statistic(statistic), make_sampler(DESIGNS[design]), 0)
     done = turn = 0
-    bench = None
+    prepared = None
     while done < number:
         if turn % 20 == 0:  # a new population every twenty blocks
             population, true = make_population(SIZES[turn // 20 % len(SIZES)], seed + turn)
-            bench = Bench(population, options)
-        assert bench is not None
-        found = _block(bench, design, true, [seed, turn])
+            prepared = PreparedPopulation(population, options)
+        assert prepared is not None
+        found = _block(prepared, design, true, [seed, turn])
         done += found.size
         turn += 1
         yield found
 
 
-def _block(bench: Bench, design: str, true: np.ndarray, seed: list[int]) -> np.ndarray:
+def _block(
+    population: PreparedPopulation, design: str, true: np.ndarray, seed: list[int]
+) -> np.ndarray:
     rng = np.random.default_rng([*seed, 7])
     x = rng.random((_BLOCK, true.size)) < true
     treated = [np.flatnonzero(row) for row in x]
     if "estimated" in design:
-        fit = bench.solver.fit(treated)
-        chances = [bench.solver.probabilities(theta) for theta in fit.theta]
-        laws = [bench.sampler.law(p, t) for p, t in zip(chances, treated, strict=True)]
+        fit = population.solver.fit(treated)
+        chances = [population.solver.probabilities(theta) for theta in fit.theta]
+        laws = [population.sampler.law(p, t) for p, t in zip(chances, treated, strict=True)]
     else:
-        laws = [bench.sampler.law(true, treated[0])] * _BLOCK
+        laws = [population.sampler.law(true, treated[0])] * _BLOCK
         if design == "permutation":
             key = stream_key(seed[0], "null", str(seed[1]))
             ends, cells = laws[0].indices(_BLOCK, key)
@@ -109,8 +111,8 @@ def _block(bench: Bench, design: str, true: np.ndarray, seed: list[int]) -> np.n
     found = np.full((_BLOCK, N_PROGRAMS), np.nan)
     for row, places, law in zip(found, treated, laws, strict=True):
         if places.size:
-            effect = bench.statistic.observed(places)
-            row[:] = tails_of(bench, law, effect, "both").p_value
+            effect = population.statistic.observed(places)
+            row[:] = tails_of(population, law, effect).p_value()
     return found
 
 

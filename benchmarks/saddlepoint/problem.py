@@ -14,7 +14,7 @@ from scipy.optimize import brentq
 from scipy.special import expit
 from scipy.stats import rankdata
 
-from programde.tails.exact import Tails, bernoulli_tails, stratified_tails
+from programde.tails.exact import LogTails, bernoulli_tails, stratified_tails
 
 OUTCOMES = ("normal", "heavy", "real")
 STATISTICS = ("ols", "utest")
@@ -109,14 +109,14 @@ def make_problem(
 
 @dataclass(frozen=True)
 class Linear:
-    """{T >= t} = {sum x (W - tau v) + bend (||basis'(x - Ex)||^2 - mean) >= threshold}."""
+    """{T >= t} = {sum x (W - tau v) + curvature (||basis'(x - Ex)||^2 - mean) >= threshold}."""
 
     W: np.ndarray
     tau: np.ndarray
     v: np.ndarray
     threshold: np.ndarray
     basis: np.ndarray
-    bend: np.ndarray
+    curvature: np.ndarray
 
 
 def linearise(problem: Problem, statistic: str, sampler: str, t: np.ndarray) -> Linear:
@@ -146,10 +146,10 @@ def linearise(problem: Problem, statistic: str, sampler: str, t: np.ndarray) -> 
 
 
 def tails(
-    problem: Problem, statistic: str, sampler: str, t: np.ndarray, side: str, **options: Any
-) -> Tails:
-    """The library's p-values of {T_k >= t_k} (side "right") or {T_k <= t_k} (side "left")."""
-    bent = options.pop("bent", True)
+    problem: Problem, statistic: str, sampler: str, t: np.ndarray, **options: Any
+) -> LogTails:
+    """The library's tails of {T_k >= t_k} and {T_k <= t_k}."""
+    curved = options.pop("curved", True)
     line = linearise(problem, statistic, sampler, t)
     W = np.asfortranarray(line.W)
     if sampler == "bernoulli":
@@ -159,14 +159,13 @@ def tails(
             line.v,
             line.threshold,
             problem.p,
-            side,
-            basis=line.basis if bent else None,
-            bend=line.bend if bent else None,
+            basis=line.basis if curved else None,
+            curvature=line.curvature if curved else None,
             **options,
         )
     return stratified_tails(
         W, line.tau, line.v, line.threshold,
-        problem.order, problem.starts, problem.totals, side, **options,
+        problem.order, problem.starts, problem.totals, **options,
     )  # fmt: skip
 
 
@@ -197,7 +196,7 @@ def threshold_at(
 
     def excess(z: float) -> float:
         t = np.array([centre + sign * z * spread])
-        return float(np.log(tails(one, statistic, sampler, t, side).p_value[0] / level))
+        return float(np.log(tails(one, statistic, sampler, t).p_value(side)[0] / level))
 
     high = 2.0
     while excess(high) > 0.0 and high < 60.0:

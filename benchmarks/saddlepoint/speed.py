@@ -22,7 +22,7 @@ from benchmarks.measure import machine
 from benchmarks.pages import table
 from benchmarks.problems import REFERENCE, TINY, Problem, screen_of, targets_of
 from programde.calibration import skew_normal
-from programde.crt.engine import Bench, RunOptions
+from programde.crt.engine import PreparedPopulation, RunOptions
 from programde.crt.null_summary import summarise
 from programde.crt.population import population_of
 from programde.crt.samplers import make_sampler
@@ -51,7 +51,9 @@ def run(problem: Problem = REFERENCE, n_units: int = 24) -> dict[str, Any]:
         for statistic in ("ols", "utest"):
             for sampler in ("bernoulli_index", "stratified_perm"):
                 options = RunOptions(make_statistic(statistic), make_sampler(sampler))
-                result["ways"].append(_way(Bench(population, options), treated, problem))
+                result["ways"].append(
+                    _way(PreparedPopulation(population, options), treated, problem)
+                )
     return result
 
 
@@ -94,67 +96,81 @@ def _clock(work) -> tuple[float, Any]:
     return 1e3 * (time.process_time() - begun), value
 
 
-def _way(bench: Bench, treated: list[np.ndarray], problem: Problem) -> dict[str, Any]:
+def _way(
+    population: PreparedPopulation, treated: list[np.ndarray], problem: Problem
+) -> dict[str, Any]:
     times: dict[str, list[float]] = {}
     branches = np.zeros(len(BRANCHES), dtype=int)
-    bench.columns  # noqa: B018  (made once per population)
-    sums_of = _sums_of(bench)
-    fit, _ = _clock(lambda: bench.solver.fit(treated))
-    fit, fitted = _clock(lambda: bench.solver.fit(treated))
+    population.summands_by_program  # noqa: B018  (made once per population)
+    sums_of = _sums_of(population)
+    fit, _ = _clock(lambda: population.solver.fit(treated))
+    fit, fitted = _clock(lambda: population.solver.fit(treated))
     for round_number in range(2):  # the first compiles
         times = {}
         branches[:] = 0
         for g, places in enumerate(treated):
             milliseconds, law = _clock(
-                lambda g=g, places=places: bench.sampler.law(
-                    bench.solver.probabilities(fitted.theta[g]), places
+                lambda g=g, places=places: population.sampler.law(
+                    population.solver.probabilities(fitted.theta[g]), places
                 )
             )
             times.setdefault("propensity and law", []).append(milliseconds + fit / len(treated))
-            effect = bench.statistic.observed(places)
-            milliseconds, _ = _clock(lambda e=effect, law=law: bench.statistic.linearise(e, law))
+            effect = population.statistic.observed(places)
+            milliseconds, _ = _clock(
+                lambda e=effect, law=law: population.statistic.linearise(e, law)
+            )
             times.setdefault("linearisation", []).append(milliseconds)
             milliseconds, _ = _clock(lambda e=effect, law=law: sums_of(e, law))
             times.setdefault("cumulants", []).append(milliseconds)
-            milliseconds, tails = _clock(lambda e=effect, law=law: _tails(bench, law, e))
+            milliseconds, tails = _clock(lambda e=effect, law=law: _tails(population, law, e))
             times.setdefault("linearisation, cumulants, tails", []).append(milliseconds)
             branches += np.bincount(tails.branch, minlength=len(BRANCHES))
             if round_number and g % 4 == 0:
                 milliseconds, _ = _clock(
-                    lambda e=effect, law=law, g=g: _draws(bench, law, e, f"unit {g}")
+                    lambda e=effect, law=law, g=g: _draws(population, law, e, f"unit {g}")
                 )
                 times.setdefault("1,023 draws and skew-normal", []).append(milliseconds)
     median = {part: float(np.median(values)) for part, values in times.items()}
     median["all"] = median["propensity and law"] + median["linearisation, cumulants, tails"]
     return {
-        "statistic": bench.options.statistic.name,
-        "sampler": bench.options.sampler.name,
+        "statistic": population.options.statistic.name,
+        "sampler": population.options.sampler.name,
         "milliseconds": median,
         "tests per branch": dict(zip(BRANCHES, map(int, branches), strict=True)),
     }
 
 
-def _sums_of(bench: Bench):
+def _sums_of(population: PreparedPopulation):
     def build(effect, law):
-        line = bench.statistic.linearise(effect, law)
+        line = population.statistic.linearise(effect, law)
         parts = (line.tau, line.weights, line.threshold)
         if hasattr(law, "p"):
-            return BernoulliSums(bench.columns, *parts, law.p)
-        return StratifiedSums(bench.columns, *parts, law.order, law.starts, law.totals)
+            return BernoulliSums(population.summands_by_program, *parts, law.p)
+        return StratifiedSums(
+            population.summands_by_program, *parts, law.order, law.starts, law.totals
+        )
 
     return build
 
 
-def _tails(bench: Bench, law, effect):
-    line = bench.statistic.linearise(effect, law)
+def _tails(population: PreparedPopulation, law, effect):
+    line = population.statistic.linearise(effect, law)
     parts = (line.tau, line.weights, line.threshold)
     if hasattr(law, "p"):
-        return bernoulli_tails(bench.columns.T, *parts, law.p, basis=line.basis, bend=line.bend)
-    return stratified_tails(bench.columns.T, *parts, law.order, law.starts, law.totals)
+        return bernoulli_tails(
+            population.summands_by_program.T,
+            *parts,
+            law.p,
+            basis=line.basis,
+            curvature=line.curvature,
+        )
+    return stratified_tails(
+        population.summands_by_program.T, *parts, law.order, law.starts, law.totals
+    )
 
 
-def _draws(bench: Bench, law, effect, name):
-    null = summarise(bench.null_statistics(law, name), effect)
+def _draws(population: PreparedPopulation, law, effect, name):
+    null = summarise(population.null_statistics(law, name), effect)
     return skew_normal.calibrate(effect[None], null, "both")
 
 

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from programde.calibration import skew_normal
-from programde.calibration.empirical import SIDES, empirical_p
+from programde.calibration.empirical import empirical_p
 from programde.calibration.moments import moment_skew_normal
 from programde.crt.results import CRTResult
 from programde.errors import OptionError, check_choice
 from programde.screen.screen import Screen
+from programde.tails.formulas import SIDES
 
 if TYPE_CHECKING:
     import pandas as pd

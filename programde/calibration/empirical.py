@@ -22,9 +22,8 @@ import numpy as np
 
 from programde.crt.null_summary import TIE, NullSummary, summarise
 from programde.errors import InputError, OptionError, check_choice
+from programde.tails.formulas import SIDES
 
-#: Names of the sides, as used everywhere inside the package.
-SIDES = ("both", "left", "right")
 _SIDE_OF_CODE = {0: "both", -1: "left", 1: "right"}
 
 

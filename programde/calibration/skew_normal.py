@@ -52,7 +52,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from programde.calibration.empirical import SIDES, empirical_p, side_from_code
+from programde.calibration.empirical import empirical_p, side_from_code
 from programde.calibration.skew_normal_law import (
     parameters_from_moments,
     upper_tail,
@@ -60,6 +60,7 @@ from programde.calibration.skew_normal_law import (
 )
 from programde.crt.null_summary import TAIL_LEVELS, NullSummary, summarise
 from programde.errors import InputError, check_choice
+from programde.tails.formulas import SIDES
 
 #: Reasons in `SkewNormal.fallback`.
 FEW_DRAWS = "fewer than 20 null draws"

@@ -19,9 +19,10 @@ import pandas as pd
 
 from programde.calibration.empirical import empirical_p
 from programde.calibration.skew_normal import calibrate as fit_skew_normals
-from programde.crt.engine import Bench, RunOptions, run_tasks
 from programde.crt.control_group import ControlGroup
+from programde.crt.engine import PreparedPopulation, RunOptions, run_tasks
 from programde.crt.plan import plan
+from programde.crt.protocols import Law
 from programde.crt.results import CRTResult
 from programde.errors import InputError
 from programde.screen.screen import Screen, Unit
@@ -98,14 +99,14 @@ def unit_diagnostics(screen: Screen, units: Sequence[Unit], options: RunOptions)
     treated = [screen.treated_cells(unit) for unit in units]
     moments = np.full((len(units), 5), np.nan)
 
-    def visit(row: int, bench: Bench, law: Any, effect: np.ndarray) -> None:
+    def watch(row: int, _: PreparedPopulation, law: Law, effect: np.ndarray) -> None:
         p = law.mean()
         moments[row] = p.mean(), p.min(), p.max(), area_under_roc(p, treated[row]), p.sum()
 
     control = ControlGroup("complement", "", None)
     names = [unit.name for unit in units]
     tasks = plan(screen, units, control)
-    result = run_tasks(tasks, names, screen.program_names, options, visit, "diagnostics")
+    result = run_tasks(tasks, names, screen.program_names, options, watch, "diagnostics")
     levels = _levels(screen)
     separated = [_separated_by(levels, cells, screen.n_cells) for cells in treated]
     table: dict[str, Any] = {

@@ -143,7 +143,7 @@ class CRTResult:
         folder = Path(folder)
         try:
             labels = json.loads((folder / "tests.json").read_text(encoding="utf-8"))
-            if labels.get("format") != FORMAT:
+            if not isinstance(labels, dict) or labels.get("format") != FORMAT:
                 raise ValueError("written by another version of programDE; test again")
             # opened here, since numpy leaves a file open that it cannot read
             with (

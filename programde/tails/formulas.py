@@ -17,6 +17,11 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import erfcx, log_ndtr
 
+from programde.errors import check_choice
+
+#: Alternatives: either tail, P(T <= t), P(T >= t).
+SIDES = ("both", "left", "right")
+
 MOMENTS, SADDLEPOINT, INVERSION, CHERNOFF, END, UNTESTABLE, ENUMERATION = range(7)
 
 #: Branch of a test, by code.
@@ -115,7 +120,13 @@ def combine_sides(log_upper, log_lower, side):
     -------
     np.ndarray
         p-values, never below 1e-300; NaN stays NaN.
+
+    Raises
+    ------
+    OptionError
+        For an unknown side.
     """
+    check_choice("side", side, SIDES)
     if side == "right":
         log_p = log_upper
     elif side == "left":

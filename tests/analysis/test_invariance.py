@@ -58,11 +58,8 @@ def results(adata, way, **keys):
         screen = screen_from_anndata(adata, **keys)
     how = RunOptions(statistic, sampler, n_resamples=0, progress=False)
 
-    def run(visit=None):
-        return run_targets(screen, how, ntc_labels="NTC", control=control, visit=visit)
-
-    result = run()
-    table = results_table(result, calibrate(result, "saddlepoint", "both", run, screen))
+    result = run_targets(screen, how, ntc_labels="NTC", control=control)
+    table = results_table(result, calibrate(result, "saddlepoint"))
     return table.set_index(["target", "program"]).sort_index()[[*COLUMNS, "branch"]]
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from programde.analysis.separation import CERTAIN, Probabilities, unit_support
+from programde.analysis.separation import CERTAIN, unit_support
 from programde.analysis.targets import RunOptions, run_targets, units_to_test
 from programde.crt.control_group import choose_control
 from programde.crt.samplers import Bernoulli, StratifiedPermutation
@@ -28,19 +28,19 @@ def screen_with_gaps():
 
 def table_of(screen, control, *, drop=True, sampler=None, levels=("",)):
     units = units_to_test(screen, NTC)
-    kept = Probabilities(len(levels) * len(units))
     how = RunOptions(OLS(), sampler or Bernoulli(), n_resamples=0, progress=False)
-    run_targets(
+    result = run_targets(
         screen,
         how,
         ntc_labels=NTC,
         control=control,
         drop_empty_batches=drop,
         by_condition=levels != ("",),
-        visit=kept,
     )
     group = choose_control(screen, control, NTC)
-    return unit_support(screen, units, group, kept, levels=levels, drop_empty_batches=drop)
+    return unit_support(
+        screen, units, group, result.probability, levels=levels, drop_empty_batches=drop
+    )
 
 
 @pytest.mark.parametrize("drop", [True, False])

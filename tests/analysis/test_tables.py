@@ -99,10 +99,7 @@ def test_without_draws_raw_p_values_are_missing_and_calibrations_refuse(screen):
 
 
 def test_saddlepoint_says_which_way_each_p_value_was_got(screen, result):
-    def revisit(visit):
-        run_targets(screen, options(n_resamples=0), ntc_labels="NTC", visit=visit)
-
-    table = results_table(result, calibrate(result, "saddlepoint", revisit=revisit))
+    table = results_table(result, calibrate(result, "saddlepoint"))
     names = [*COLUMNS, "p_moments"]
     names.insert(names.index("calibration") + 1, "branch")
     assert list(table.columns) == names

@@ -9,7 +9,7 @@ from scipy.stats import binomtest
 from programde.calibration.empirical import empirical_p
 from programde.crt import engine
 from programde.crt.control_group import ControlGroup
-from programde.crt.engine import Bench, RunOptions, run_tasks
+from programde.crt.engine import PreparedPopulation, RunOptions, run_tasks
 from programde.crt.max_statistic import max_statistic_p
 from programde.crt.plan import plan
 from programde.crt.population import population_of
@@ -33,10 +33,10 @@ def options(statistic=None, sampler=None, **changes):
     return RunOptions(statistic or OLS(), sampler or Bernoulli(), **{**defaults, **changes})
 
 
-def run(screen, opts, units=None, visit=None, **how):
+def run(screen, opts, units=None, watch=None, **how):
     units = [u for u in screen.target_units() if u.name != "NTC"] if units is None else units
     tasks = plan(screen, units, COMPLEMENT, **how)
-    return run_tasks(tasks, [u.name for u in units], screen.program_names, opts, visit)
+    return run_tasks(tasks, [u.name for u in units], screen.program_names, opts, watch)
 
 
 def assert_equal(a, b, rows=slice(None)):
@@ -93,8 +93,8 @@ def test_p_values_equal_those_of_all_assignments(statistic, sampler):
     assert all(2 <= screen.treated_cells(u).size <= 7 for u in screen.target_units())
     exact = {}
 
-    def visit(row, bench, law, effect):
-        people = bench.population
+    def watch(row, population, law, effect):
+        people = population.population
         x, probability = all_assignments(law, n)
         T = np.array([textbook_statistic(statistic, people, one) for one in x])
         tie = 1e-9
@@ -106,7 +106,7 @@ def test_p_values_equal_those_of_all_assignments(statistic, sampler):
             "sd": np.sqrt(probability @ (T - probability @ T) ** 2),
         }
 
-    result = run(screen, options(statistic, sampler, n_resamples=n_draws), visit=visit)
+    result = run(screen, options(statistic, sampler, n_resamples=n_draws), watch=watch)
     assert sorted(exact) == [0, 1]
     for side in ("both", "right", "left"):
         counts = np.rint(empirical_p(result.null, side) * (n_draws + 1)).astype(int) - 1
@@ -158,10 +158,10 @@ def test_null_and_omnibus_are_those_of_the_units_own_draws(statistic, sampler):
     opts = options(statistic, sampler)
     seen = {}
 
-    def visit(row, bench, law, effect):
-        seen[row] = bench.null_statistics(law, screen.target_units()[row].name), effect
+    def watch(row, population, law, effect):
+        seen[row] = population.null_statistics(law, screen.target_units()[row].name), effect
 
-    result = run(screen, opts, visit=visit)
+    result = run(screen, opts, watch=watch)
     for row, (draws, effect) in seen.items():
         np.testing.assert_allclose(result.null.mean[row], draws.mean(axis=0), atol=1e-12)
         np.testing.assert_allclose(result.null.sd[row], draws.std(axis=0), rtol=1e-10)
@@ -172,7 +172,7 @@ def test_null_and_omnibus_are_those_of_the_units_own_draws(statistic, sampler):
 def test_no_resamples_leaves_effects_alone():
     screen = screen_of(n=300, n_targets=3)
     rows = []
-    result = run(screen, options(n_resamples=0), visit=lambda row, *_: rows.append(row))
+    result = run(screen, options(n_resamples=0), watch=lambda row, *_: rows.append(row))
     assert sorted(rows) == [0, 1, 2]
     np.testing.assert_array_equal(result.effect, run(screen, options()).effect)
     assert np.isfinite(result.effect_se).all()
@@ -193,11 +193,11 @@ def test_units_that_cannot_be_tested_say_why():
     presence[:, 6] = screen.batch == "B1"  # T3: exactly one batch
     presence[:, 7] = 0
     screen = type(screen)(**{**screen.__dict__, "guides": type(screen.guides)(presence)})
-    visited = []
+    watched = []
     result = run(
         screen,
         options(min_treated=4, min_control=2),
-        visit=lambda row, *_: visited.append(row),
+        watch=lambda row, *_: watched.append(row),
     )
     assert result.status == [
         "no treated cells",
@@ -205,7 +205,7 @@ def test_units_that_cannot_be_tested_say_why():
         "3 treated cells, fewer than 4",
         "collinear with the covariates",
     ]
-    assert visited == []
+    assert watched == []
     np.testing.assert_array_equal(result.n_treated, [0, 90, 3, 30])
     np.testing.assert_array_equal(result.n_control, [90, 0, 87, 60])
     for array in (result.effect, result.effect_se, result.null.mean, result.null.lower):
@@ -233,7 +233,7 @@ def test_a_propensity_of_the_users_own_is_the_law():
     result = run(
         screen,
         options(propensity=lambda C, x: (p, "model")),
-        visit=lambda row, bench, law, effect: laws.setdefault(row, law),
+        watch=lambda row, population, law, effect: laws.setdefault(row, law),
     )
     for law in laws.values():
         np.testing.assert_array_equal(law.p, p)
@@ -258,11 +258,11 @@ def test_an_error_in_a_thread_reaches_the_caller(n_jobs):
         run(screen, options(propensity=fails, n_jobs=n_jobs))
     assert len(calls) <= 2 * n_jobs
 
-    def visit(row, bench, law, effect):
-        raise KeyError("visitor")
+    def watch(row, population, law, effect):
+        raise KeyError("watcher")
 
-    with pytest.raises(KeyError, match="visitor"):
-        run(screen, options(n_jobs=n_jobs), visit=visit)
+    with pytest.raises(KeyError, match="watcher"):
+        run(screen, options(n_jobs=n_jobs), watch=watch)
 
 
 def test_an_error_while_planning_reaches_the_caller():
@@ -317,21 +317,21 @@ def test_linear_algebra_threads_are_restored():
     inside = []
     with threadpool_limits(limits=2):
         before = blas_threads()
-        run(screen, options(n_resamples=9), visit=lambda *_: inside.extend(blas_threads()))
+        run(screen, options(n_resamples=9), watch=lambda *_: inside.extend(blas_threads()))
         assert blas_threads() == before
     assert before
     assert set(inside) == {1}
 
 
-def test_a_bench_is_shared_by_the_units_of_a_population(monkeypatch):
+def test_a_prepared_population_is_shared_by_its_units(monkeypatch):
     made = []
-    original = Bench.__init__
+    original = PreparedPopulation.__init__
 
     def counting(self, *args):
         made.append(1)
         original(self, *args)
 
-    monkeypatch.setattr(Bench, "__init__", counting)
+    monkeypatch.setattr(PreparedPopulation, "__init__", counting)
     screen = screen_of(n=200, n_targets=50)
     run(screen, options(n_resamples=5))
     assert len(made) == 1

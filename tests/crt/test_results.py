@@ -1,6 +1,7 @@
 """Results written and read: everything equal, damage told in one line."""
 
-from dataclasses import fields
+import json
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -9,10 +10,11 @@ from programde.crt.control_group import ControlGroup
 from programde.crt.engine import RunOptions, run_tasks
 from programde.crt.null_summary import NullSummary
 from programde.crt.plan import plan
-from programde.crt.results import CRTResult
+from programde.crt.results import CRTResult, TreatmentProbability
 from programde.crt.samplers import Bernoulli
 from programde.crt.statistics import OLS
 from programde.errors import InputError
+from programde.tails.log_tails import LogTails
 from tests.crt.small import screen_of
 
 
@@ -36,6 +38,11 @@ def assert_same(a, b):
                 np.testing.assert_array_equal(left_part, right_part)
                 if part.name != "n_draws":
                     assert left_part.dtype == right_part.dtype
+        elif isinstance(left, LogTails | TreatmentProbability):
+            for part in fields(left):
+                left_part, right_part = getattr(left, part.name), getattr(right, part.name)
+                np.testing.assert_array_equal(left_part, right_part)
+                assert left_part.dtype == right_part.dtype
         elif isinstance(left, np.ndarray):
             np.testing.assert_array_equal(left, right)
             assert left.dtype == right.dtype
@@ -84,3 +91,39 @@ def test_damage_is_told_in_one_line(result, tmp_path):
             CRTResult.load(tmp_path)
     labels.write_text(text, encoding="utf-8")
     assert_same(result, CRTResult.load(tmp_path))
+
+
+def test_a_result_without_tails_is_read_without_tails(result, tmp_path):
+    bare = replace(result, tails=None, no_tails="not asked for")
+    bare.save(tmp_path)
+    again = CRTResult.load(tmp_path)
+    assert again.tails is None
+    assert_same(bare, again)
+
+
+def test_results_of_another_version_are_refused(result, tmp_path):
+    result.save(tmp_path)
+    labels = json.loads((tmp_path / "tests.json").read_text(encoding="utf-8"))
+    for other in (None, 1, 99):
+        labels["format"] = other
+        (tmp_path / "tests.json").write_text(json.dumps(labels), encoding="utf-8")
+        with pytest.raises(InputError, match="another version of programDE; test again") as caught:
+            CRTResult.load(tmp_path)
+        assert "\n" not in str(caught.value)
+
+
+def test_probabilities_of_treatment_are_those_of_the_law():
+    screen = screen_of(n=150, k=3, n_targets=4, confounding=1.0)
+    units = screen.target_units()
+    p = np.random.default_rng(0).uniform(0.02, 1.0, 150) ** 0.02
+    options = RunOptions(
+        OLS(), Bernoulli(), n_resamples=0, progress=False, propensity=lambda C, x: p, min_treated=5
+    )
+    tasks = plan(screen, units, ControlGroup("complement", "", None))
+    found = run_tasks(tasks, [u.name for u in units], screen.program_names, options)
+    tested = np.array(found.status) == ""
+    assert tested.any()
+    np.testing.assert_allclose(found.probability.lowest[tested], p.min())
+    np.testing.assert_allclose(found.probability.highest[tested], min(p.max(), 1 - 1e-6))
+    assert (found.probability.n_certain[tested] == (p > 0.999).sum()).all()
+    assert 0 < (p > 0.999).sum() < 150

@@ -8,7 +8,6 @@ from programde.tails.exact import (
     BRANCHES,
     FALLBACK,
     bernoulli_tails,
-    moment_skew_normal,
     program_major,
     stratified_tails,
 )
@@ -38,7 +37,8 @@ SAMPLERS = ("bernoulli", "stratified")
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_two_sided_is_twice_the_smaller_tail(sampler):
     call, line, law = unit(sampler=sampler)
-    both, left, right = (call(*line, *law, side).p_value for side in ("both", "left", "right"))
+    found = call(*line, *law)
+    both, left, right = (found.p_value(side) for side in ("both", "left", "right"))
     np.testing.assert_allclose(both, np.minimum(1.0, 2.0 * np.minimum(left, right)), rtol=1e-9)
     np.testing.assert_allclose(left + right, 1.0, atol=2e-3)
 
@@ -47,25 +47,25 @@ def test_two_sided_is_twice_the_smaller_tail(sampler):
 def test_mirrored_summands_swap_the_sides(sampler):
     call, (W, tau, v, threshold), law = unit(sampler=sampler)
     for side, other in (("left", "right"), ("right", "left"), ("both", "both")):
-        here = call(W, tau, v, threshold, *law, side)
-        there = call(-W, -tau, v, -threshold, *law, other)
-        np.testing.assert_allclose(here.p_value, there.p_value, rtol=1e-6)
+        here = call(W, tau, v, threshold, *law).p_value(side)
+        there = call(-W, -tau, v, -threshold, *law).p_value(other)
+        np.testing.assert_allclose(here, there, rtol=1e-6)
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_scale_order_of_programs_and_memory_order_change_nothing(sampler):
     call, (W, tau, v, threshold), law = unit(sampler=sampler)
-    plain = call(W, tau, v, threshold, *law).p_value
+    plain = call(W, tau, v, threshold, *law).p_value()
     for factor in (1e-9, 1e7):
-        scaled = call(W * factor, tau * factor, v, threshold * factor, *law).p_value
+        scaled = call(W * factor, tau * factor, v, threshold * factor, *law).p_value()
         np.testing.assert_allclose(scaled, plain, rtol=1e-5)
-    fortran = call(np.asfortranarray(W), tau, v, threshold, *law).p_value
+    fortran = call(np.asfortranarray(W), tau, v, threshold, *law).p_value()
     np.testing.assert_array_equal(fortran, plain)
     back = slice(None, None, -1)
-    turned = call(W[:, back], tau[back], v, threshold[back], *law).p_value
+    turned = call(W[:, back], tau[back], v, threshold[back], *law).p_value()
     np.testing.assert_allclose(turned[back], plain, rtol=1e-12)
     alone = np.concatenate(
-        [call(W[:, [k]], tau[[k]], v, threshold[[k]], *law).p_value for k in range(6)]
+        [call(W[:, [k]], tau[[k]], v, threshold[[k]], *law).p_value() for k in range(6)]
     )
     np.testing.assert_allclose(alone, plain, rtol=1e-12)
 
@@ -73,8 +73,10 @@ def test_scale_order_of_programs_and_memory_order_change_nothing(sampler):
 def test_order_of_cells_changes_nothing():
     call, (W, tau, v, threshold), (p,) = unit()
     turn = np.random.default_rng(1).permutation(p.size)
-    plain = call(W, tau, v, threshold, p).p_value
-    np.testing.assert_allclose(call(W[turn], tau, v, threshold, p[turn]).p_value, plain, rtol=1e-8)
+    plain = call(W, tau, v, threshold, p).p_value()
+    np.testing.assert_allclose(
+        call(W[turn], tau, v, threshold, p[turn]).p_value(), plain, rtol=1e-8
+    )
 
 
 def test_fortran_order_is_read_without_a_copy():
@@ -86,10 +88,10 @@ def test_fortran_order_is_read_without_a_copy():
 def test_tails_far_beyond_double_precision_of_one_minus_p(sampler):
     # a shift of every treated cell by d standard deviations; p falls without a step down to 1e-300
     call, (W, tau, v, _), law = unit(n=4000, n1=400, sampler=sampler)
-    mean = call(W, tau, v, np.zeros(6), *law).cumulants[:, 0]
-    sd = np.sqrt(call(W, tau, v, np.zeros(6), *law).cumulants[:, 1])
+    at_zero = call(W, tau, v, np.zeros(6), *law)
+    mean, sd = at_zero.mean, np.sqrt(at_zero.variance)
     z = np.array([0.5, 2, 4, 8, 12, 16, 20, 24, 28, 32, 36, 40.0])
-    logs = np.array([np.log(call(W, tau, v, mean + x * sd, *law, "right").p_value) for x in z])
+    logs = np.array([np.log(call(W, tau, v, mean + x * sd, *law).p_value("right")) for x in z])
     assert np.all(np.isfinite(logs))
     floor = np.log(1e-300)
     steps = np.diff(logs[:, :-1], axis=0)
@@ -110,9 +112,9 @@ def test_nothing_is_made_up():
     threshold[3] = np.nan
     tau[4] = np.inf
     found = call(W, tau, v, threshold, p)
-    assert np.isnan(found.p_value[2:5]).all()
+    assert np.isnan(found.p_value()[2:5]).all()
     assert [BRANCHES[b] for b in found.branch[2:5]] == ["untestable"] * 3
-    assert np.isfinite(found.p_value[[0, 1, 5]]).all()
+    assert np.isfinite(found.p_value()[[0, 1, 5]]).all()
     assert len(BRANCHES) == len(FALLBACK)
 
 
@@ -128,9 +130,9 @@ def test_fully_treated_and_empty_strata_are_constants():
     part = stratified_tails(
         W[20:40], tau, v[:20], threshold - rest, np.arange(20), np.array([0, 20]), np.array([7])
     )
-    np.testing.assert_allclose(whole.p_value, part.p_value, rtol=1e-8)
+    np.testing.assert_allclose(whole.p_value(), part.p_value(), rtol=1e-8)
     none = stratified_tails(W, tau, v, threshold, order, np.array([0, 60]), np.array([0]))
-    assert np.isnan(none.p_value).all()
+    assert np.isnan(none.p_value()).all()
 
 
 def test_separated_propensities():
@@ -140,11 +142,11 @@ def test_separated_propensities():
     treated = np.arange(300) < 30
     p = np.where(treated, 1 - 1e-6, 1e-6)
     found = bernoulli_tails(W, np.zeros(4), np.ones(300), W[treated].sum(axis=0), p)
-    np.testing.assert_allclose(found.p_value, 1.0, atol=1e-3)
-    above = bernoulli_tails(W, np.zeros(4), np.ones(300), W[treated].sum(axis=0) + 0.5, p, "right")
+    np.testing.assert_allclose(found.p_value(), 1.0, atol=1e-3)
+    above = bernoulli_tails(W, np.zeros(4), np.ones(300), W[treated].sum(axis=0) + 0.5, p)
     a = np.where(treated[:, None], -W, W)
     single = (1e-6 * (a >= 0.5)).sum(axis=0)  # one cell changes
-    np.testing.assert_allclose(above.p_value, single, rtol=0.01)
+    np.testing.assert_allclose(above.p_value("right"), single, rtol=0.01)
 
 
 def test_bad_input_is_refused_in_one_line():
@@ -158,18 +160,9 @@ def test_bad_input_is_refused_in_one_line():
     with pytest.raises(InputError, match="cells x programs"):
         call(W[:, 0], tau, v, threshold, p)
     with pytest.raises(OptionError, match="did you mean 'both'"):
-        call(W, tau, v, threshold, p, "bot")
+        call(W, tau, v, threshold, p).p_value("bot")
     call, line, (order, starts, totals) = unit(sampler="stratified")
     with pytest.raises(InputError, match="more treated than cells"):
         call(*line, order, starts, totals + 1000)
     with pytest.raises(InputError, match="are to be covered"):
         call(*line, order[:-1], starts, totals)
-
-
-def test_moment_skew_normal_of_a_symmetric_law_is_normal():
-    from scipy.stats import norm
-
-    z = np.array([-3.0, -1.0, 0.0, 2.0])
-    cumulants = np.tile([0.0, 1.0, 0.0, 0.0], (4, 1))
-    np.testing.assert_allclose(moment_skew_normal(cumulants, z, "right"), norm.sf(z), rtol=1e-9)
-    np.testing.assert_allclose(moment_skew_normal(cumulants, z), 2 * norm.sf(np.abs(z)), rtol=1e-9)

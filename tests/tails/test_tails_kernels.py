@@ -9,6 +9,7 @@ import pytest
 from programde.tails import bernoulli_kernels as kernels
 from programde.tails import permutation_kernels as strata
 from programde.tails.exact import bernoulli_cumulants, stratified_cumulants
+from programde.tails.roots import EXPONENT, N_COLUMNS, ROOT
 
 
 @numba.njit(error_model="numpy")
@@ -78,23 +79,23 @@ def test_the_root_is_a_root(outlier):
     a /= np.sqrt((p * (1 - p)) @ a**2)
     for z in (0.05, 1.0, 4.0, 9.0):
         s = p @ a + z
-        out = np.full(9, np.nan)
+        out = np.full(N_COLUMNS, np.nan)
         passes = kernels.bernoulli_root(a, p, s, z, out)
         if s > a[a > 0].sum():
             assert passes < 0
             continue
         assert passes > 0
-        l = out[0]
+        l = out[ROOT]
         t = tilted(a, p, l)
         spread = np.sqrt((t * (1 - t)) @ a**2)
         assert abs(t @ a - s) < 1e-3 * spread
         exponent = l * s - np.log1p(p * np.expm1(l * a)).sum()
-        assert out[1] == pytest.approx(exponent, rel=1e-6, abs=1e-9)
+        assert out[EXPONENT] == pytest.approx(exponent, rel=1e-6, abs=1e-9)
 
 
 def test_no_root_beyond_the_support():
     a = np.array([1.0, 0.5, -0.2])
-    assert kernels.bernoulli_root(a, np.full(3, 0.3), 1.6, 1.0, np.full(9, np.nan)) < 0
+    assert kernels.bernoulli_root(a, np.full(3, 0.3), 1.6, 1.0, np.full(N_COLUMNS, np.nan)) < 0
 
 
 def enumerated(order, starts, totals, W):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -41,9 +40,7 @@ def read(o: Options) -> tuple[Screen, pd.DataFrame]:
 
 def floor(usage: Options) -> Floor:
     """The floor of the usages."""
-    keys = {"eps_quantile": "quantile", "eps_scale": "scale", "eps": "value"}
-    given: dict[str, Any] = {keys[k]: v for k, v in usage.as_dict().items() if k in keys}
-    return Floor(usage.kind, **given)
+    return Floor(**usage.as_dict())
 
 
 def with_burden(screen: Screen, ntc_labels: list[str]) -> Screen:

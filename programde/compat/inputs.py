@@ -186,7 +186,7 @@ def prepare_crt_inputs(
         guide_names_key=guide_names_key,
         guide2gene_key=guide2gene_key,
         batch_key=batch_key,
-        floor=Floor("quantile", quantile=eps_quantile) if floor is None else floor,
+        floor=Floor("quantile", eps_quantile=eps_quantile) if floor is None else floor,
         add_intercept=add_intercept,
         standardize=standardize,
         numeric_as_category_threshold=numeric_as_category_threshold,

@@ -150,7 +150,7 @@ def build_screen(
     floor = Floor() if floor is None else floor
     if not isinstance(floor, Floor):
         raise OptionError(
-            f"floor={floor!r} must be a Floor, for example Floor('fixed', value=1e-6)"
+            f"floor={floor!r} must be a Floor, for example Floor('fixed', eps=1e-6)"
         )
     check_choice("moi", "null" if moi is None else moi, ("null", *MOI))
     cell_names = name_list("cell names", parts.cell_names)

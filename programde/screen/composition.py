@@ -21,10 +21,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from programde.errors import InputError, OptionError, check_choice, some, tell
+from programde.errors import InputError, check_choice, some, tell
 from programde.screen.alignment import check_rows, row_order
 from programde.screen.matrices import dense_numbers, first_line, flat_table
 from programde.screen.names import name_list
+from programde.screen.options import Floor
 
 __all__ = [
     "CheckedUsage",
@@ -37,49 +38,7 @@ __all__ = [
     "floor_value",
 ]
 
-FLOOR_KINDS = ("quantile", "positive_quantile", "fixed")
 SUM_TOLERANCE = 1e-5  # sums of float32 usages miss 1 by about 1e-6
-
-
-@dataclass(frozen=True)
-class Floor:
-    """How the floor epsilon is chosen.
-
-    Attributes
-    ----------
-    kind
-        ``"quantile"``: the quantile over all usages; ``"positive_quantile"``: over the positive
-        ones; ``"fixed"``: `value`.
-    quantile
-        Level of the quantile, in [0, 1).
-    scale
-        The quantile of the positive usages is multiplied by this.
-    value
-        The floor itself where `kind` is ``"fixed"``.
-
-    Raises
-    ------
-    OptionError
-        An unknown kind, or a number outside its range.
-    """
-
-    kind: str = "quantile"
-    quantile: float = 1e-4
-    scale: float = 1.0
-    value: float | None = None
-
-    def __post_init__(self) -> None:
-        check_choice("floor.kind", self.kind, FLOOR_KINDS)
-        if not _is_number(self.quantile) or not 0 <= self.quantile < 1:
-            raise OptionError(f"floor.quantile={self.quantile!r} must be a number in [0, 1)")
-        if not _is_number(self.scale) or not 0 < self.scale < np.inf:
-            raise OptionError(f"floor.scale={self.scale!r} must be a positive number")
-        if self.kind == "fixed" and (not _is_number(self.value) or not 0 < self.value < 1):  # type: ignore[operator]
-            raise OptionError(f"floor.value={self.value!r} must be in (0, 1) where kind=fixed")
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float | np.number) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True)
@@ -240,13 +199,13 @@ def floor_value(usage: np.ndarray, floor: Floor) -> tuple[float, str | None]:
     """
     note = None
     if floor.kind == "fixed":
-        eps = float(floor.value)  # type: ignore[arg-type]
+        eps = float(floor.eps)  # type: ignore[arg-type]
     elif floor.kind == "quantile":
-        eps = float(np.quantile(usage, floor.quantile))
+        eps = float(np.quantile(usage, floor.eps_quantile))
         if not eps > 0:
             eps = _positive_quantile(usage, floor)
             note = (
-                f"the {floor.quantile:g} quantile of the usages is 0 "
+                f"the {floor.eps_quantile:g} quantile of the usages is 0 "
                 f"({(usage == 0).mean():.1%} of them are exact zeros); the floor used is "
                 f"{eps:.6g}, the same quantile of the positive usages"
             )
@@ -264,7 +223,9 @@ def floor_value(usage: np.ndarray, floor: Floor) -> tuple[float, str | None]:
 
 def _positive_quantile(usage: np.ndarray, floor: Floor) -> float:
     positive = usage[usage > 0]
-    return float(np.quantile(positive, floor.quantile) * floor.scale) if len(positive) else 0.0
+    return (
+        float(np.quantile(positive, floor.eps_quantile) * floor.eps_scale) if len(positive) else 0.0
+    )
 
 
 def floor_and_close(usage: np.ndarray, eps: float) -> np.ndarray:
@@ -330,5 +291,5 @@ def clr_from_usage(U: Any, eps_quantile: float = 1e-4) -> np.ndarray:
     shape = getattr(U, "shape", None) or np.shape(U)
     names = list(U.index) if isinstance(U, pd.DataFrame) else list(range(shape[0] if shape else 0))
     checked = check_usage(U, None, [str(n) for n in names])
-    eps, _ = floor_value(checked.usage, Floor("quantile", quantile=eps_quantile))
+    eps, _ = floor_value(checked.usage, Floor("quantile", eps_quantile=eps_quantile))
     return clr(floor_and_close(checked.usage, eps))

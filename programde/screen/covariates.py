@@ -22,6 +22,7 @@ from pandas.api import types
 
 from programde.errors import InputError, OptionError, some, tell
 from programde.screen.covariate_table import INTERCEPT, batch_labels, covariate_frame
+from programde.screen.options import CovariateOptions
 
 __all__ = [
     "INTERCEPT",
@@ -85,6 +86,7 @@ def encode_covariates(
         Missing, NaN or infinite values (the column is named), columns of the same name, a text
         column with a level for nearly each cell, or so many columns that no cell is left over.
     """
+    CovariateOptions(add_intercept, standardize, numeric_as_category_threshold)  # checks them
     frame = covariate_frame(table)
     parts = _dummies(frame, numeric_as_category_threshold)
     n_cells = len(frame)

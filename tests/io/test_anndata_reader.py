@@ -213,7 +213,7 @@ def test_h5ad_round_trip_and_options(tmp_path):
     adata.uns["program_names"] = ["p", "q", "r", "s"]
     path = tmp_path / "s.h5ad"
     adata.write_h5ad(path)
-    floor = Floor("fixed", value=0.01)
+    floor = Floor("fixed", eps=0.01)
     screen = read_h5ad(path, floor=floor, standardize=False)
     assert_same_screen(screen, screen_from_anndata(adata, floor=floor, standardize=False))
     assert screen.floor == 0.01

@@ -38,7 +38,7 @@ def test_clr_rows_sum_to_zero_and_do_not_depend_on_row_scale():
 @pytest.mark.parametrize("kind", ["quantile", "positive_quantile", "fixed"])
 def test_floor_kinds(kind):
     U = usages(8)
-    eps, note = floor_value(U, Floor(kind, quantile=0.1, scale=0.5, value=0.01))
+    eps, note = floor_value(U, Floor(kind, eps_quantile=0.1, eps_scale=0.5, eps=0.01))
     expected = {
         "quantile": np.quantile(U, 0.1),
         "positive_quantile": 0.5 * np.quantile(U, 0.1),
@@ -52,14 +52,14 @@ def test_floor_of_zero_becomes_the_positive_quantile_and_says_so():
     U = usages()
     U[:, 0] = 0
     with pytest.warns(ProgramDEWarning, match=r"0\.1 quantile of the usages is 0 \(33\.3%"):
-        eps, note = floor_value(U, Floor("quantile", quantile=0.1))
+        eps, note = floor_value(U, Floor("quantile", eps_quantile=0.1))
     assert eps == np.quantile(U[U > 0], 0.1)
     assert f"{eps:.6g}" in note
 
 
 def test_floor_above_everything_is_refused():
     with pytest.raises(InputError, match="not below the largest usage"):
-        floor_value(usages(), Floor("fixed", value=0.9999))
+        floor_value(usages(), Floor("fixed", eps=0.9999))
     with pytest.raises(InputError, match="not below"):
         floor_value(np.eye(6, 3) + np.eye(6, 3, -3), Floor("quantile"))
 
@@ -68,15 +68,15 @@ def test_floor_above_everything_is_refused():
     "options",
     [
         {"kind": "quantil"},
-        {"quantile": 1.0},
-        {"quantile": -0.1},
-        {"quantile": "0.1"},
-        {"quantile": float("nan")},
-        {"scale": 0},
-        {"scale": True},
+        {"eps_quantile": 1.0},
+        {"eps_quantile": -0.1},
+        {"eps_quantile": "0.1"},
+        {"eps_quantile": float("nan")},
+        {"eps_scale": 0},
+        {"eps_scale": True},
         {"kind": "fixed"},
-        {"kind": "fixed", "value": 0},
-        {"kind": "fixed", "value": 2},
+        {"kind": "fixed", "eps": 0},
+        {"kind": "fixed", "eps": 2},
     ],
 )
 def test_bad_floor_options(options):

@@ -108,7 +108,7 @@ def test_a_floor_is_positive_and_leaves_something(raw, kind, quantile):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            eps, _ = floor_value(checked.usage, Floor(kind, quantile=quantile))
+            eps, _ = floor_value(checked.usage, Floor(kind, eps_quantile=quantile))
         except InputError:  # only where the quantile is the largest usage
             eps = None
     if eps is None:

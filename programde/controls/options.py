@@ -17,6 +17,53 @@ GENE_STATISTICS = ("max_z", "max_effect")
 
 
 @dataclass(frozen=True)
+class GroupOptions:
+    """Groups of non-targeting guides, tested as if they were targets.
+
+    Attributes
+    ----------
+    group_size
+        Guides per group; None for the median of the real targets, or as many as leave
+        `min_groups` groups.
+    min_groups
+        Groups that a partition should have: fewer cannot tell a false-alarm rate of 5 % from one
+        of 10 %.
+    n_partitions
+        Random partitions of the guides into groups.
+    n_bins
+        Guide-frequency bins by which groups follow real targets.
+    """
+
+    group_size: int | None = option(None, minimum=1)
+    min_groups: int = option(20, minimum=1, maximum=MANY)
+    n_partitions: int = option(10, minimum=1, maximum=MANY)
+    n_bins: int = option(10, minimum=1, maximum=MANY)
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+
+@dataclass(frozen=True)
+class CrossfitOptions:
+    """Non-targeting guides held out and tested against the others.
+
+    Attributes
+    ----------
+    min_guides
+        With fewer non-targeting guides it is left out.
+    n_ntc_units, n_holdout_units
+        Control units that make the null, and held-out ones.
+    """
+
+    min_guides: int = option(20, minimum=4)
+    n_ntc_units: int = option(1000, minimum=1, maximum=MANY)
+    n_holdout_units: int = option(100, minimum=1, maximum=MANY)
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+
+@dataclass(frozen=True)
 class EmpiricalNullOptions:
     """What `null_kwargs` may hold.
 

@@ -7,7 +7,9 @@ resamples and J threads:
     population   16 n K + 16 n p + 4 n D           residuals or ranks, the same by program (for
                                                    exact tails), basis and its transpose, rows
     each thread   4 B D + 24 B K + 4 MB            sums, statistics, sorted z-scores
-    results     420 G K
+                + 128 n                            probabilities and weights of four units at a
+                                                   time, for exact tails
+    results     480 G K                            summaries of the draws, exact tails
 
 Where each unit has a population of its own, every thread holds one, with its own copies.
 """
@@ -64,7 +66,8 @@ def memory_need(
     width = -(-(n_programs + n_covariates) // 16) * 16
     screen = n_cells * (16 * n_programs + 8 * n_covariates)
     thread = n_resamples * (4 * width + 24 * n_programs) + 4e6
-    results = 420.0 * n_units * n_programs
+    results = 480.0 * n_units * n_programs
+    thread += 128.0 * (n_cells if own_cells is None else own_cells)
     if own_cells is None:
         shared = n_cells * (16 * n_programs + 16 * n_covariates + 4 * width)
         return MemoryNeed(BASE + screen + shared + results, thread)

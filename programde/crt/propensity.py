@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -26,7 +25,7 @@ TOLERANCE = 1e-10
 MAX_STEPS = 100
 
 #: A propensity of the user's own: f(C, x) -> p or (p, model).
-PropensityModel = Callable[[np.ndarray, np.ndarray], Any]
+PropensityModel = Callable[[np.ndarray, np.ndarray], np.ndarray | tuple[np.ndarray, object]]
 
 
 @dataclass(frozen=True)
@@ -120,7 +119,7 @@ class PropensitySolver:
 
 def call_propensity(
     model: PropensityModel, covariates: np.ndarray, treated: np.ndarray
-) -> tuple[np.ndarray, Any]:
+) -> tuple[np.ndarray, object]:
     """Ask a user's own propensity model; returns (p clipped to [1e-6, 1 - 1e-6], model or None).
 
     Raises

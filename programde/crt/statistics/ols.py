@@ -12,11 +12,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
 from programde.crt.population import Population
+from programde.crt.protocols import Law
 from programde.crt.statistics.treated_sums import sum_rows
 from programde.tails.linearised import Linearised
 
@@ -138,7 +138,7 @@ class PreparedOLS:
             variance = second - 2.0 * effects * first + effects**2 * fourth[:, None]
             return np.sqrt(np.maximum(variance, 0.0)) / d[:, None]
 
-    def linearise(self, t: np.ndarray, law: Any) -> Linearised:
+    def linearise(self, t: np.ndarray, law: Law) -> Linearised:
         """The event {beta_k >= t_k} as a linear inequality in x, about the law's mean.
 
         With m = Q'Ex and V the covariance of x, ||Q'x||^2 ~ 2 m'Q'x - ||m||^2 + trace(Q'VQ), so

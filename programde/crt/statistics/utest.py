@@ -12,11 +12,11 @@ centred ranks are half-integers, so float32 sums of them are exact while below 2
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from programde.crt.population import Population
+from programde.crt.protocols import Law
 from programde.crt.statistics.treated_sums import sum_rows
 from programde.option_fields import check_options, option
 from programde.tails.linearised import Linearised
@@ -96,7 +96,7 @@ class PreparedUTest:
         """Not defined under the alternative without a model: NaN (G, K)."""
         return np.full((len(treated), self.n_programs), np.nan)
 
-    def linearise(self, t: np.ndarray, law: Any) -> Linearised:
+    def linearise(self, t: np.ndarray, law: Law) -> Linearised:
         """The event {effect_k >= t_k} as a linear inequality in x.
 
         effect >= t is sum_i x_i c_i >= f(n1) with f(n) = (t / 2) n (N - n). About E = E n1,

@@ -30,7 +30,9 @@ import programde as pde
 
 ORIGIN = "4b7e52f"
 #: Cases computed anew since, and what changed their numbers.
-RENEWED: dict[str, str] = {}
+RENEWED: dict[str, str] = {
+    "many.guides": "cells with another guide of the same target are no controls of a guide",
+}
 STORE = Path(__file__).with_name("golden.npz")
 SIDES = ("both", "left", "right")
 STATISTICS = {"ols": pde.OLS, "utest": pde.UTest}

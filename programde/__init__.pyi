@@ -56,6 +56,16 @@ from .compat.draws import (
 from .compat.draws import (
     stratified_permutation_sampler as stratified_permutation_sampler,
 )
+from .compat.empirical import (
+    compute_ols_denom as compute_ols_denom,
+)
+from .compat.empirical import (
+    empirical_pvals_vs_ntc as empirical_pvals_vs_ntc,
+)
+from .compat.empirical import run_ntc_empirical_null as run_ntc_empirical_null
+from .compat.empirical import (
+    sample_ntc_pseudogenes_with_replacement as sample_ntc_pseudogenes_with_replacement,
+)
 from .compat.global_null import (
     collect_gene_diagnostics as collect_gene_diagnostics,
 )
@@ -78,6 +88,9 @@ from .compat.inputs import (
     prepare_crt_inputs as prepare_crt_inputs,
 )
 from .compat.ntc import (
+    build_ntc_group_inputs as build_ntc_group_inputs,
+)
+from .compat.ntc import (
     crt_pvals_for_guide_set as crt_pvals_for_guide_set,
 )
 from .compat.ntc import (
@@ -85,6 +98,12 @@ from .compat.ntc import (
 )
 from .compat.ntc import (
     crt_pvals_for_ntc_groups_ensemble_skew as crt_pvals_for_ntc_groups_ensemble_skew,
+)
+from .compat.ntc import (
+    make_ntc_groups_ensemble as make_ntc_groups_ensemble,
+)
+from .compat.ntc import (
+    make_ntc_groups_matched_by_freq as make_ntc_groups_matched_by_freq,
 )
 from .compat.null import (
     compute_gene_null_pvals as compute_gene_null_pvals,
@@ -101,24 +120,20 @@ from .compat.null import (
 from .compat.plots import qq_plot_ntc_pvals as qq_plot_ntc_pvals
 from .compat.shapes import CRTGeneResult as CRTGeneResult
 from .compat.storing import store_results_in_adata as store_results_in_adata
-from .controls.empirical_null import run_ntc_empirical_null as run_ntc_empirical_null
-from .controls.groups import (
-    build_ntc_group_inputs as build_ntc_group_inputs,
-)
-from .controls.groups import (
-    make_ntc_groups_ensemble as make_ntc_groups_ensemble,
-)
-from .controls.groups import (
-    make_ntc_groups_matched_by_freq as make_ntc_groups_matched_by_freq,
-)
-from .controls.guide_sets import (
-    sample_ntc_pseudogenes_with_replacement as sample_ntc_pseudogenes_with_replacement,
-)
+from .controls.control_units import ControlUnits as ControlUnits
+from .controls.control_units import control_units as control_units
 from .controls.guide_sets import (
     split_ntc_units as split_ntc_units,
 )
-from .controls.guide_summaries import compute_ols_denom as compute_ols_denom
-from .controls.pseudogenes import empirical_pvals_vs_ntc as empirical_pvals_vs_ntc
+from .controls.options import (
+    ComparisonOptions as ComparisonOptions,
+)
+from .controls.options import (
+    ControlUnitOptions as ControlUnitOptions,
+)
+from .controls.options import (
+    CrossfitOptions as CrossfitOptions,
+)
 from .crt.engine import RunOptions as RunOptions
 from .crt.propensity import fit_propensity_logistic as fit_propensity_logistic
 from .crt.samplers import (
@@ -165,8 +180,8 @@ from .io.anndata import (
     screen_from_anndata as screen_from_anndata,
 )
 from .io.write_back import write_back as write_back
+from .report.crossfit_plots import make_ntc_empirical_qq_plots as make_ntc_empirical_qq_plots
 from .report.metrics import calibration_metrics as calibration_metrics
-from .report.ntc_plots import make_ntc_empirical_qq_plots as make_ntc_empirical_qq_plots
 from .report.qq import (
     bootstrap_qq_envelope as bootstrap_qq_envelope,
 )

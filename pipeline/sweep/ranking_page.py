@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 
 from pipeline.files import write_text
 from pipeline.sweep.ranking import ORDER, PAGE, Ranking
-from programde.report import plots
 from programde.report.blocks import Block, Picture, Table
 from programde.report.page import Section, render_page
-from programde.report.style import display_name, new_figure, styled
+from programde.report.qq_plots import qq_small_multiples
+from programde.report.style import display_name, new_figure, save_png, styled
 from programde.report.verdict import Verdict
 
 INTERVAL = "interval"
@@ -54,7 +54,7 @@ def write_page(ranking: Ranking, folder: Path) -> None:
     """Write the page and its pictures into `folder`."""
     sections = [_table(ranking)]
     if ranking.axes:
-        image = plots.save_png(metrics_by_axis(ranking), folder / "metrics.png")
+        image = save_png(metrics_by_axis(ranking), folder / "metrics.png")
         how = (
             "Each mark is one setting; a grey line joins settings that differ in that choice "
             "alone; the dark line is the right value."
@@ -64,7 +64,7 @@ def write_page(ranking: Ranking, folder: Path) -> None:
     panels = _panels(ranking)
     if panels:
         notes = dict(zip(panels, ranking.table["verdict"], strict=False))
-        image = plots.save_png(plots.qq_small_multiples(panels, notes=notes), folder / "qq.png")
+        image = save_png(qq_small_multiples(panels, notes=notes), folder / "qq.png")
         how = "Best setting first. Calibrated control p-values follow the diagonal."
         if len(ranking.table) > MOST_PANELS:
             how += f" The first {MOST_PANELS} settings."

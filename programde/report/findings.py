@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from programde.report.checked_tables import Metrics, need_columns
+from programde.report.checked_tables import Metrics, need_columns, tested_column
 
 from ..errors import InputError, OptionError
 
@@ -90,6 +90,68 @@ def carried_by_one_guide(
     rows = rows.assign(left=left)[(left < least).to_numpy()]
     ordered = rows.sort_values(["left", "target"], kind="stable").drop(columns="left")
     return ordered.reset_index(drop=True)
+
+
+def hits_with_their_guides(
+    results: pd.DataFrame, concordance: pd.DataFrame, *, level: float = 0.1
+) -> pd.DataFrame:
+    """Rows of `concordance` of the hits, the least agreement between guides first.
+
+    Parameters as of `carried_by_one_guide`.
+    """
+    hits = results.loc[(results["q_value"] <= level).to_numpy(), ["target", "program"]]
+    rows = hits.drop_duplicates().merge(concordance, on=["target", "program"])
+    return rows.sort_values("heterogeneity_p", kind="stable", ignore_index=True)
+
+
+def calibrations_used(results: pd.DataFrame) -> pd.DataFrame:
+    """How many tests rest on which calibration, and why where it is not the one asked for.
+
+    Returns
+    -------
+    DataFrame
+        `calibration`, `branch` and `fallback` as far as `results` has them, `tests`, `share`; and
+        beside `p_moments`, `agree`: the share of p-values within 10 % of it.
+    """
+    columns = [c for c in ("calibration", "branch", "fallback") if c in results.columns]
+    tested = results.loc[results["p_value"].notna(), columns].fillna("")
+    counts = tested.value_counts().rename("tests").reset_index()
+    counts["share"] = counts["tests"] / max(1, len(tested))
+    if "p_moments" in results.columns:
+        near = (results["p_moments"] / results["p_value"]).between(1 / 1.1, 1.1)
+        shares = tested.assign(agree=near).groupby(columns, as_index=False)["agree"].mean()
+        counts = counts.merge(shares, on=columns)
+    return counts
+
+
+#: How many cells a target has tells targets apart, not reasons.
+_TOO_FEW = r"^[\d,]+ (.+ cells?), fewer than ([\d,]+)$"
+
+
+def untested_by_reason(results: pd.DataFrame, n_names: int = 8) -> pd.DataFrame:
+    """Tests without a p-value, counted by reason, the commonest first.
+
+    Returns
+    -------
+    DataFrame
+        `why`, `tests`, `targets` (or `guides`): how many, `which`: the first of their names.
+    """
+    of = tested_column(results)
+    missing = results[results["p_value"].isna()]
+    reason = missing["reason"] if "reason" in missing else pd.Series("", missing.index)
+    reason = reason.fillna("").replace("", "no reason recorded")
+    reason = reason.str.replace(_TOO_FEW, r"fewer than \2 \1", regex=True)
+    names = missing[of].astype(str)
+    if "condition" in missing:
+        names = names + " in " + missing["condition"].astype(str)
+    rows = []
+    for why, part in missing.groupby(reason, sort=False):
+        which = names[part.index].unique()
+        more = f", … ({len(which):,} in all)" if len(which) > n_names else ""
+        first = ", ".join(which[:n_names]) + more
+        rows.append({"why": why, "tests": len(part), f"{of}s": part[of].nunique(), "which": first})
+    table = pd.DataFrame(rows, columns=["why", "tests", f"{of}s", "which"])
+    return table.sort_values("tests", ascending=False, kind="stable", ignore_index=True)
 
 
 def truth_metrics(

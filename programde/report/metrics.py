@@ -34,8 +34,9 @@ from typing import overload
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import special
 
+from programde.calibration.fdr import benjamini_hochberg
 from programde.report.checked_tables import Metrics, as_labels, as_p_table
 from programde.report.findings import discovery_counts, truth_metrics
 
@@ -54,7 +55,7 @@ __all__ = [
 ]
 
 LEVELS: dict[str, float] = {"05": 0.05, "01": 0.01, "001": 0.001}
-_MEDIAN_CHI2 = float(stats.chi2.ppf(0.5, 1))  # 0.4549
+_MEDIAN_CHI2 = float(special.chdtri(1, 0.5))  # 0.4549
 _TAIL = 0.01
 _COMMON = 0.20  # a level with hits enough to see how dependent the tests of one unit are
 
@@ -180,14 +181,14 @@ def inflation_factor(p_values: np.ndarray, quantile: float = 0.5) -> float:
         Without NaN. Quantiles are read at the plotting positions (i - 1/2) / m.
     """
     at = np.quantile(p_values, quantile, method="hazen")
-    return float(stats.chi2.isf(at, 1) / stats.chi2.isf(quantile, 1))
+    return float(special.chdtri(1, at) / special.chdtri(1, quantile))
 
 
 def n_discoveries(p_values: np.ndarray, level: float) -> int:
     """Number of rejections of Benjamini & Hochberg (1995) at `level`; NaN does not count."""
     p = np.asarray(p_values, dtype=np.float64)
     p = p[~np.isnan(p)]
-    return int((stats.false_discovery_control(p) <= level).sum()) if p.size else 0
+    return int((benjamini_hochberg(p) <= level).sum()) if p.size else 0
 
 
 def _clusters(
@@ -257,8 +258,8 @@ def _effective(n_tests: float, design: float, n_independent: int) -> float:
     """Korn & Graubard's effective number of tests, adjusted for few units; 0 for one unit."""
     if n_independent < 2:
         return 0.0  # one unit does not tell how much units differ
-    t_tests = stats.t.ppf(0.975, max(1.0, n_tests - 1.0))
-    t_units = stats.t.ppf(0.975, n_independent - 1.0)
+    t_tests = special.stdtrit(max(1.0, n_tests - 1.0), 0.975)
+    t_units = special.stdtrit(n_independent - 1.0, 0.975)
     return float(n_tests / design * min(1.0, t_tests / t_units) ** 2)
 
 
@@ -266,8 +267,8 @@ def _beta_limit(rate: float, n: float, probability: float) -> float:
     """One end of the exact binomial interval for `rate * n` hits among `n` tests."""
     hits = rate * n
     if probability < 0.5:
-        return float(stats.beta.ppf(probability, hits, n - hits + 1.0)) if hits > 0 else 0.0
-    return float(stats.beta.ppf(probability, hits + 1.0, n - hits)) if hits < n else 1.0
+        return float(special.betaincinv(hits, n - hits + 1.0, probability)) if hits > 0 else 0.0
+    return float(special.betaincinv(hits + 1.0, n - hits, probability)) if hits < n else 1.0
 
 
 def _ks(p: np.ndarray) -> Metrics:
@@ -286,7 +287,7 @@ def _lambdas(
     at = np.empty((len(weights), 2))
     for b, weight in enumerate(weights):
         at[b] = _weighted_quantiles(ordered, weight[unit], (0.5, _TAIL))
-    boot = stats.chi2.isf(at, 1) / np.array([_MEDIAN_CHI2, stats.chi2.isf(_TAIL, 1)])
+    boot = special.chdtri(1, at) / np.array([_MEDIAN_CHI2, special.chdtri(1, _TAIL)])
     numbers: Metrics = {}
     for j, (name, q) in enumerate((("lambda", 0.5), ("lambda_tail", _TAIL))):
         low, high = _log_t_interval(inflation_factor(p, q), boot[:, j], n_independent)
@@ -300,7 +301,7 @@ def _log_t_interval(value: float, boot: np.ndarray, n_independent: int) -> tuple
         return 0.0, float("inf")
     positive = boot[(boot > 0) & np.isfinite(boot)]
     spread = np.std(np.log(positive)) * np.sqrt(n_independent / (n_independent - 1))
-    reach = stats.t.ppf(0.975, n_independent - 1.0) * spread
+    reach = special.stdtrit(n_independent - 1.0, 0.975) * spread
     with np.errstate(over="ignore"):
         return float(value * np.exp(-reach)), float(value * np.exp(reach))
 

@@ -1,11 +1,8 @@
-"""QQ plots of non-targeting controls (NTC): from CRT p-values, and from the NTC empirical null."""
+"""The QQ plot of non-targeting controls (NTC) from CRT p-values and null draws."""
 
 from __future__ import annotations
 
-import os
-import re
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,9 +11,9 @@ from matplotlib.axes import Axes
 from scipy import stats
 
 from programde.report.checked_tables import as_p_vector
-from programde.report.qq import bootstrap_qq_envelope, replicate_envelope
+from programde.report.qq import replicate_envelope
 from programde.report.qq_plots import qq_panel
-from programde.report.style import BLUE, save_png, styled
+from programde.report.style import BLUE, styled
 
 from ..errors import InputError, nearest
 
@@ -156,126 +153,6 @@ def skew_normal_null(null_stats: np.ndarray) -> np.ndarray:
     return p.reshape(null_stats.shape)
 
 
-def make_ntc_empirical_qq_plots(
-    out: Mapping[str, Any],
-    out_dir: str | os.PathLike[str],
-    programs_to_plot: str | Sequence[str] = "top_var",
-    n_programs: int = 6,
-    make_per_batch: bool = True,
-    make_meta: bool = True,
-    envelope_boot: int = 200,
-    seed: int = 0,
-) -> list[Path]:
-    """QQ plots of the cross-fitted NTC empirical null, as PNG files.
-
-    The NTC units are split in two: A is the null, B is held out. "Holdout" is B against A and
-    shows whether the null fits; "targets" are against A too, to be read relative to
-    the holdout's envelope. Target-level plots show one p-value per unit, program plots one program.
-
-    Parameters
-    ----------
-    out
-        What `run_all_genes_union_crt(..., null_method="ntc_empirical", qq_crossfit=True)`
-        returned. Read are `out["betas_df"]` (genes x programs; its variance ranks the programs)
-        and `out["ntc_crossfit"]`::
-
-            {"info": {"split": "by guide" | "by pseudo-gene", ...},
-             "meta": {"pvals_real": DataFrame genes x programs,
-                      "pvals_holdout": DataFrame units x programs,
-                      "gene_real": Series, one p-value per gene,
-                      "gene_holdout": Series, one p-value per unit},
-             "per_batch": {batch: a dict like "meta"}}
-
-    out_dir
-        Folder; made where missing. Written are `qq_ntc_empirical_genelevel_meta.png` and
-        `qq_ntc_empirical_program_<program>_meta.png`, and in `per_batch/<batch>/`
-        `qq_ntc_empirical_genelevel.png` and `qq_ntc_empirical_program_<program>.png`. Characters
-        that a file name may not hold become "_".
-    programs_to_plot
-        "top_var" for the `n_programs` programs whose effects vary most, or names.
-    make_per_batch, make_meta
-        Which of the two sets to write.
-    envelope_boot, seed
-        Replicates of the holdout's bootstrap envelope, and their seed.
-
-    Returns
-    -------
-    list of Path
-        The files written.
-
-    Raises
-    ------
-    InputError
-        `out` has no cross-fit, or a program does not exist.
-    """
-    crossfit = out.get("ntc_crossfit")
-    if not crossfit:
-        raise InputError(
-            "out has no 'ntc_crossfit'; run with null_method='ntc_empirical' and qq_crossfit=True"
-        )
-    programs = _programs(out, crossfit["meta"]["pvals_real"], programs_to_plot, n_programs)
-    split = crossfit.get("info", {}).get("split")
-    about = f"NTC units split {split}" if split else ""
-    places: list[tuple[Path, str, str, Mapping[str, Any]]] = []
-    if make_meta:
-        places.append((Path(out_dir), "_meta", "all batches", crossfit["meta"]))
-    batches = crossfit.get("per_batch", {})
-    files, folders = file_names(programs), file_names(batches)
-    if make_per_batch:
-        places += [
-            (Path(out_dir) / "per_batch" / folders[batch], "", f"batch {batch}", part)
-            for batch, part in batches.items()
-        ]
-    written: list[Path] = []
-    for folder, suffix, where, part in places:
-        curves = [("genelevel", "per target", part["gene_real"], part["gene_holdout"])]
-        curves += [
-            (f"program_{files[k]}", str(k), part["pvals_real"][k], part["pvals_holdout"][k])
-            for k in programs
-        ]
-        for name, what, real, holdout in curves:
-            ax = _crossfit_panel(real, holdout, f"{what}, {where}", about, envelope_boot, seed)
-            written.append(save_png(ax, folder / f"qq_ntc_empirical_{name}{suffix}.png"))
-    return written
-
-
-def file_names(labels: Iterable[Any]) -> dict[Any, str]:
-    """Labels as parts of file names, each its own.
-
-    Letters, digits, `.`, `-` and `_` stay, all else becomes `_`; where two labels would meet in
-    one name, the later ones get `_2`, `_3`, ...
-    """
-    names: dict[Any, str] = {}
-    taken: set[str] = set()
-    for label in labels:
-        base = re.sub(r"[^\w.\-]", "_", str(label)).strip(".") or "_"
-        name, n = base, 1
-        while name.casefold() in taken:  # some file systems do not tell A from a
-            n += 1
-            name = f"{base}_{n}"
-        taken.add(name.casefold())
-        names[label] = name
-    return names
-
-
-@styled
-def _crossfit_panel(
-    real: pd.Series, holdout: pd.Series, title: str, about: str, n_boot: int, seed: int
-) -> Axes:
-    held = as_p_vector(holdout, "holdout p-values")
-    envelope = bootstrap_qq_envelope(held, n_boot, seed) if held.size and n_boot > 1 else None
-    ax = qq_panel(
-        {"holdout (NTC B vs A)": held, "targets vs A": real},
-        looks={"holdout (NTC B vs A)": "holdout", "targets vs A": "real"},
-        band_for="holdout (NTC B vs A)",
-        envelope=envelope,
-        title=f"NTC empirical null: {title}",
-    )
-    if about:
-        ax.text(0.98, 0.02, about, transform=ax.transAxes, ha="right", fontsize=8, color="#555555")
-    return ax
-
-
 def _draw_replicates(ax: Axes, replicates: list[pd.DataFrame]) -> None:
     x, median, lower, upper = replicate_envelope(replicates)
     n = len(replicates)
@@ -314,17 +191,3 @@ def _pooled(
         where = "the NTC groups" if ensemble is not None else f"rows {list(labels)} of the table"
         raise InputError(f"{where} hold no p-value; pass grouped NTC p-values or other labels")
     return p
-
-
-def _programs(
-    out: Mapping[str, Any], table: pd.DataFrame, wanted: str | Sequence[str], n: int
-) -> list[Any]:
-    if isinstance(wanted, str) and wanted == "top_var":
-        spread = out["betas_df"].var(axis=0)
-        spread = spread[spread.index.isin(table.columns)].dropna()
-        return list(spread.sort_values(ascending=False, kind="stable").index[:n])
-    programs = [wanted] if isinstance(wanted, str) else list(wanted)
-    for program in programs:
-        if program not in table.columns:
-            raise InputError(f"no program {program!r}{nearest(program, table.columns)}")
-    return programs

@@ -1,19 +1,22 @@
-"""The pictures of the report: drawn into files, shown with a title and a sentence on reading."""
+"""The pictures of a run: which are drawn, and with which title and sentence they are shown."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from programde.report import plots
 from programde.report.blocks import Block, Picture
-from programde.report.checked_tables import tested_column
-
-if TYPE_CHECKING:
-    from programde.report.contents import Facts
+from programde.report.control_groups import of_condition, tests_of_one_partition
+from programde.report.crossfit_plots import PREFIX, make_ntc_empirical_qq_plots
+from programde.report.effect_plots import effect_heatmap, volcano
+from programde.report.facts import Facts
+from programde.report.qq_plots import qq_panel, qq_small_multiples
+from programde.report.style import file_names, save_png, styled
+from programde.report.summary_plots import input_figure, rates_figure, truth_figure
 
 VOLCANO = "Right: the program rises when the target is perturbed; up: the stronger evidence."
 HEATMAP = "Orange: the program rises; blue: it falls; the deeper, the stronger the evidence."
@@ -48,125 +51,103 @@ SHOWN: dict[str, tuple[str, str, bool]] = {
 }
 CROSSFIT = "Held-out guides should follow the diagonal; targets rise above it where they act."
 
+Drawn = dict[str, Axes | Figure]
 
+
+@dataclass(frozen=True)
 class Pictures:
-    """Files of pictures, by name."""
+    """Pictures by name, ready for the page; those of held-out guides apart."""
 
-    def __init__(self, paths: dict[str, Path]) -> None:
-        self.paths = paths
-
-    def get(self, name: str) -> Picture | None:
-        """A picture with its words; None where it was not drawn."""
-        if name not in self.paths:
-            return None
-        base = name.split(" in ")[0]
-        if name.startswith("crossfit_"):
-            what = name.removeprefix("crossfit_")
-            what = "all programs" if what == "genelevel" else what.removeprefix("program_")
-            title, how, narrow = f"Held-out guides: {what}", CROSSFIT, True
-        else:
-            title, how, narrow = SHOWN[base]
-        return Picture(title, self.paths[name].read_bytes(), how, narrow)
+    named: Mapping[str, Picture]
+    held_out: Mapping[str, Picture]
 
     def some(self, *names: str) -> list[Block]:
         """Those of these pictures that were drawn."""
-        return [picture for name in names if (picture := self.get(name)) is not None]
+        return [self.named[name] for name in names if name in self.named]
 
     def crossfit(self) -> list[Block]:
         """The pictures of held-out controls."""
-        return self.some(*[name for name in self.paths if name.startswith("crossfit_")])
+        return list(self.held_out.values())
 
 
-def draw(facts: Facts, folder: Path) -> Pictures:
-    """Draw all pictures into `folder`."""
-    results, level = facts.results, facts.level
-    label = "rank-biserial" if facts.options["test"]["kind"] == "utest" else "log-ratio"
-    unique = _unique_rows(results)
-    drawn: dict[str, Any] = {
-        "volcano": plots.volcano(unique, level=level, effect_label=f"effect ({label})"),
-        "heatmap": plots.effect_heatmap(unique, level=level),
-        "inputs": _inputs(facts),
-        **_controls(facts),
-    }
+NONE = Pictures({}, {})
+
+
+@styled
+def draw_pictures(facts: Facts, folder: Path) -> Pictures:
+    """Draw all pictures into `folder`, as PNG files."""
+    drawn: Drawn = {**_found(facts), **_controls(facts)}
+    inputs = facts.inputs
+    drawn["inputs"] = input_figure(
+        inputs.treated_cells, inputs.guides_per_cell, inputs.at_floor, few=facts.few
+    )
     if facts.truth is not None:
-        drawn["truth"] = plots.truth_figure(results, facts.truth, level=level)
-    for condition, part in facts.by_condition(results):
-        part = part.assign(q_value=part["q_value_within"])
-        drawn[f"volcano in {condition}"] = plots.volcano(
-            part, level=level, effect_label=f"effect ({label})", title=condition
-        )
-        drawn[f"heatmap in {condition}"] = plots.effect_heatmap(part, level=level, title=condition)
-    files = plots.file_names(drawn)
-    paths = {name: plots.save_png(it, folder / f"{files[name]}.png") for name, it in drawn.items()}
-    return Pictures({**paths, **_crossfit(facts, folder)})
+        drawn["truth"] = truth_figure(facts.results, facts.truth.effects, level=facts.level)
+    files = file_names(drawn)
+    named = {}
+    for name, picture in drawn.items():
+        path = save_png(picture, folder / f"{files[name]}.png")
+        title, how_to_read, narrow = SHOWN[name.split(" in ")[0]]
+        named[name] = Picture(title, path.read_bytes(), how_to_read, narrow)
+    return Pictures(named, _held_out(facts, folder))
 
 
-def _controls(facts: Facts) -> dict[str, Any]:
-    """What the control groups show: all kinds of p-values side by side."""
-    tested = {kind: table for kind, table in facts.controls.items() if table.size}
-    if not tested:
-        return {}
-    drawn: dict[str, Any] = {
-        "qq_ntc": plots.qq_panel(
-            tested,
-            band_for=facts.used if facts.used in tested else None,
-            band_m=_tests_of_one_partition(tested, facts.used),
-            scatter={"targets": facts.results["p_value"].dropna()},
-            title="Control groups against chance",
-        ),
-        "rates": plots.rates_figure(facts.metrics),
+def _found(facts: Facts) -> Drawn:
+    """Volcano and heatmap, over all and condition by condition."""
+    label, level = f"effect ({facts.effect_label})", facts.level
+    of, results = facts.tested, facts.results
+    if "condition" in results:  # a target stands once for each
+        results = results.assign(**{of: results[of] + " in " + results["condition"]})
+    drawn: Drawn = {
+        "volcano": volcano(results, level=level, effect_label=label),
+        "heatmap": effect_heatmap(results, level=level),
     }
-    levels = [level for level, _ in facts.by_condition(facts.results)]
-    if levels:
-        drawn["qq_conditions"] = plots.qq_small_multiples(
-            {
-                level: {
-                    kind: table[table.index.get_level_values("condition") == level]
-                    for kind, table in tested.items()
-                    if level in table.index.get_level_values("condition")
-                }
-                for level in levels
-            },
-            band_for=facts.used if facts.used in tested else None,
+    for condition, part in facts.conditions():
+        part = part.assign(q_value=part["q_value_within"])
+        drawn[f"volcano in {condition}"] = volcano(
+            part, level=level, effect_label=label, title=condition
         )
+        drawn[f"heatmap in {condition}"] = effect_heatmap(part, level=level, title=condition)
     return drawn
 
 
-def _unique_rows(results: pd.DataFrame) -> pd.DataFrame:
-    """One row per target and program: where there are conditions, a target once for each."""
-    if "condition" not in results:
-        return results
-    of = tested_column(results)
-    return results.assign(**{of: results[of] + " in " + results["condition"]})
-
-
-def _tests_of_one_partition(tables: dict[str, pd.DataFrame], used: str) -> int | None:
-    """Partitions repeat the same guides: as many p-values as one holds make the band."""
-    table = tables.get(used)
-    if table is None:
-        table = next(iter(tables.values()))
-    n_partitions = table.index.get_level_values("partition").nunique()
-    return max(1, int(table.notna().sum().sum()) // n_partitions)
-
-
-def _inputs(facts: Facts) -> Any:
-    screen = facts.screen
-    treated = facts.input_targets.set_index("target")["n_treated"]
-    zeros = facts.input_programs.set_index("program")["at_floor"]
-    per_cell = np.bincount(screen.guides.indices, minlength=screen.n_cells)
-    few = facts.options["analysis"]["min_treated"]
-    return plots.input_figure(treated, per_cell, zeros, few=few)
-
-
-def _crossfit(facts: Facts, folder: Path) -> dict[str, Path]:
-    """The cross-fit pictures of the NTC empirical null, where there is one."""
-    if facts.crossfit is None:
+def _controls(facts: Facts) -> Drawn:
+    """What the control groups show: all kinds of p-values side by side."""
+    tables = {kind: table for kind, table in facts.controls.p_values.items() if table.size}
+    if not tables:
         return {}
-    of = tested_column(facts.results)
-    effects = facts.results.pivot_table(index=of, columns="program", values="effect")
-    out = {"ntc_crossfit": facts.crossfit, "betas_df": effects}
-    made = plots.make_ntc_empirical_qq_plots(
-        out, folder, n_programs=3, make_per_batch=False, seed=facts.options["report"]["seed"]
+    used = facts.controls.used if facts.controls.used in tables else None
+    judged = tables[used] if used is not None else next(iter(tables.values()))
+    drawn: Drawn = {
+        "qq_ntc": qq_panel(
+            tables,
+            band_for=used,
+            band_m=tests_of_one_partition(judged),
+            scatter={f"{facts.tested}s": facts.results["p_value"].dropna()},
+            title="Control groups against chance",
+        ),
+        "rates": rates_figure(facts.controls.metrics),
+    }
+    levels = [level for level, _ in facts.conditions()]
+    if levels:
+        panels = {level: of_condition(tables, level) for level in levels}
+        drawn["qq_conditions"] = qq_small_multiples(panels, band_for=used)
+    return drawn
+
+
+def _held_out(facts: Facts, folder: Path) -> dict[str, Picture]:
+    """The pictures of the cross-fit, where there is one."""
+    if facts.controls.crossfit is None:
+        return {}
+    effects = facts.results.pivot_table(index=facts.tested, columns="program", values="effect")
+    out = {"ntc_crossfit": facts.controls.crossfit, "betas_df": effects}
+    paths = make_ntc_empirical_qq_plots(
+        out, folder, n_programs=3, make_per_batch=False, seed=facts.seed
     )
-    names = [path.stem.removeprefix("qq_ntc_empirical_").removesuffix("_meta") for path in made]
-    return {f"crossfit_{name}": path for name, path in zip(names, made, strict=True)}
+    pictures = {}
+    for path in paths:
+        name = path.stem.removeprefix(PREFIX).removesuffix("_meta")
+        what = "all programs" if name == "genelevel" else name.removeprefix("program_")
+        title = f"Held-out guides: {what}"
+        pictures[name] = Picture(title, path.read_bytes(), CROSSFIT, narrow=True)
+    return pictures

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from scipy import stats
+from scipy import special
 
 from programde.report.checked_tables import as_labels, as_p_table, as_p_vector
 from programde.report.metrics import bootstrap_weights
@@ -123,8 +123,8 @@ def beta_band(
         raise OptionError(f"level={level} must lie between 0 and 1")
     grid = qq_expected_grid(m, n_points)
     rank = m * grid + 0.5  # not an integer between points; the beta law interpolates smoothly
-    high = stats.beta.ppf((1 - level) / 2, rank, m - rank + 1)
-    low = stats.beta.ppf((1 + level) / 2, rank, m - rank + 1)
+    high = special.betaincinv(rank, m - rank + 1, (1 - level) / 2)
+    low = special.betaincinv(rank, m - rank + 1, (1 + level) / 2)
     return -np.log10(grid), neg_log10(low), neg_log10(high)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import io
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -146,6 +147,25 @@ def save_png(picture: Axes | Figure, path: str | os.PathLike[str]) -> Path:
         The folder cannot be written.
     """
     return write_atomically(path, png_bytes(picture))
+
+
+def file_names(labels: Iterable[Any]) -> dict[Any, str]:
+    """Labels as parts of file names, each its own.
+
+    Letters, digits, `.`, `-` and `_` stay, all else becomes `_`; where two labels would meet in
+    one name, the later ones get `_2`, `_3`, ...
+    """
+    names: dict[Any, str] = {}
+    taken: set[str] = set()
+    for label in labels:
+        base = re.sub(r"[^\w.\-]", "_", str(label)).strip(".") or "_"
+        name, n = base, 1
+        while name.casefold() in taken:  # some file systems do not tell A from a
+            n += 1
+            name = f"{base}_{n}"
+        taken.add(name.casefold())
+        names[label] = name
+    return names
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes) -> Path:

@@ -15,7 +15,7 @@ from matplotlib.ticker import (
     NullLocator,
     PercentFormatter,
 )
-from scipy import stats
+from scipy import special
 
 from programde.report.findings import with_truth
 from programde.report.metrics import LEVELS
@@ -157,8 +157,8 @@ def _draw_power(ax: Axes, size: np.ndarray, hit: np.ndarray, level: float) -> No
         k, n = int(hit[group == g].sum()), int((group == g).sum())
         at.append(float(size[group == g].mean()))
         power.append(k / n)
-        low.append(float(stats.beta.ppf(0.025, k, n - k + 1)) if k else 0.0)
-        high.append(float(stats.beta.ppf(0.975, k + 1, n - k)) if k < n else 1.0)
+        low.append(float(special.betaincinv(k, n - k + 1, 0.025)) if k else 0.0)
+        high.append(float(special.betaincinv(k + 1, n - k, 0.975)) if k < n else 1.0)
     ax.vlines(at, low, high, color=GREEN, linewidth=1.4)
     ax.plot(at, power, color=GREEN, marker="o", linewidth=1.4, markersize=5, clip_on=False)
     overall = float(hit.mean())

@@ -5,15 +5,10 @@ import pandas as pd
 import pytest
 
 from programde.errors import InputError, OptionError
-from programde.report.ntc_plots import (
-    file_names,
-    leave_one_out,
-    make_ntc_empirical_qq_plots,
-    qq_plot_ntc_pvals,
-    skew_normal_null,
-)
+from programde.report.crossfit_plots import make_ntc_empirical_qq_plots
+from programde.report.ntc_plots import leave_one_out, qq_plot_ntc_pvals, skew_normal_null
 from programde.report.qq_plots import qq_panel, qq_small_multiples
-from programde.report.style import figure_of, png_bytes
+from programde.report.style import figure_of, file_names, png_bytes
 from tests.report.fake import make_p_table
 
 UNIFORM = np.random.default_rng(0).uniform(size=400)

@@ -8,18 +8,14 @@ import pandas as pd
 import pytest
 
 from programde.errors import InputError
-from programde.report.blocks import cell, flatten, p_text, render
-from programde.report.metrics import calibration_metrics, truth_metrics
+from programde.report.blocks import Picture, Table, cell, flatten, p_text, render
+from programde.report.facts import Comparison, Controls, Facts, Inputs, Truth
+from programde.report.findings import calibrations_used, truth_metrics
+from programde.report.metrics import calibration_metrics
+from programde.report.page import render_page
+from programde.report.pictures import Pictures
 from programde.report.qq_plots import qq_panel
-from programde.report.run_page import (
-    Picture,
-    Report,
-    Section,
-    Settings,
-    Table,
-    _branches,
-    write_report,
-)
+from programde.report.run_page import write_run_page
 from programde.report.style import png_bytes
 from programde.report.verdict import Verdict
 from tests.report.fake import make_p_table, make_results
@@ -60,38 +56,48 @@ class Page(HTMLParser):
         return re.sub(r"\s+", " ", " ".join(self.words))
 
 
-def full_report(**changes):
+def inputs(**changes):
+    numbers = {"cells": 20665, "programs": 15}
+    return Inputs(**{"numbers": numbers, "notes": ["Covariate 'a' <dropped> & gone."], **changes})
+
+
+def full_facts(**changes):
     results = RESULTS.assign(calibration="saddlepoint", fallback="", reason="", condition="day 3")
+    results["q_value_within"] = results["q_value"]
     gone = results["target"] == "GENE4"
     results.loc[gone, ["effect", "p_value", "q_value"]] = np.nan
     results.loc[gone, "reason"] = "3 treated cells, 10 are needed"
     results.loc[0, "fallback"] = "tail check refused the fit"
     parts = {
-        "title": "Screen <1> & more",
         "results": results,
-        "metrics": METRICS,
-        "kind": "saddlepoint",
-        "picture": Picture("QQ", PNG, "Follow the diagonal."),
-        "subtitle": "a subtitle",
-        "facts": {"cells": 20665, "programs": 15},
+        "controls": Controls("saddlepoint", CONTROLS, METRICS, 3, None, "too few <guides>"),
+        "comparison": Comparison("complement", "asked for", "one & only"),
+        "inputs": inputs(),
         "omnibus": pd.DataFrame({"target": ["GENE1", "GENE2"], "p_max": [1e-300, 0.5]}),
-        "evidence": [Picture("Rates", qq_panel({"raw": [0.5, 0.1]}), "Should cover 1.")],
-        "findings": [Picture("Volcano", PNG, "One point per test.", narrow=True)],
-        "truth_metrics": truth_metrics(results, TRUTH),
-        "inputs": [Table(pd.DataFrame({"quantity": ["zeros"], "value": [0.3]}), "In numbers")],
-        "notes": ["Covariate 'a' <dropped> & gone."],
-        "more": [Section("Per condition", ["One sentence."])],
+        "truth": Truth(TRUTH, truth_metrics(results, TRUTH)),
         "settings": {"sampler": {"B": 1023}, "seed": 1},
-        "versions": {"numpy": "2.4.6"},
         "fingerprint": {"screen": "abc123"},
         "files": {"results.csv": "one row per test"},
     }
-    return Report(**{**parts, **changes})
+    return Facts(**{**parts, **changes})
+
+
+def pictures(**more):
+    named = {
+        "qq_ntc": Picture("QQ", PNG, "Follow the diagonal."),
+        "rates": Picture("Rates", qq_panel({"raw": [0.5, 0.1]}), "Should cover 1."),
+        "volcano": Picture("Volcano", PNG, "One point per test.", narrow=True),
+    }
+    return Pictures({**named, **more}, {})
+
+
+def write(path, pictures=pictures(), **changes):  # noqa: B008
+    return write_run_page(path, full_facts(**changes), pictures)
 
 
 @pytest.fixture
 def page(tmp_path):
-    return Page(write_report(tmp_path / "report" / "index.html", full_report()))
+    return Page(write(tmp_path / "report" / "index.html"))
 
 
 def test_sections_stand_in_the_order_of_the_questions(page):
@@ -101,7 +107,7 @@ def test_sections_stand_in_the_order_of_the_questions(page):
         "What was found",
         "Why to believe it",
         "Agreement with the truth",
-        "Per condition",
+        "In day 3",
         "What came in",
         "What could not be tested",
         "How this was made",
@@ -123,7 +129,7 @@ def test_page_refers_to_nothing_outside(page):
 
 
 def test_style_fetches_nothing(tmp_path):
-    raw = write_report(tmp_path / "index.html", full_report()).read_text(encoding="utf-8")
+    raw = write(tmp_path / "index.html").read_text(encoding="utf-8")
     style = raw[raw.index("<style>") : raw.index("</style>")]
     assert "url(" not in style
     assert "@import" not in style
@@ -131,26 +137,27 @@ def test_style_fetches_nothing(tmp_path):
 
 
 def test_text_is_escaped(page, tmp_path):
-    assert "Screen <1> & more" in page.text
     assert "Covariate 'a' <dropped> & gone." in page.text
+    assert "Left out: too few <guides>." in page.text
+    assert "One & only." in page.text
     evil = '"><script>alert(1)</script>'
-    results = RESULTS.assign(target=evil, program=np.arange(len(RESULTS)))
-    hard = full_report(
-        title=evil,
-        results=results,
-        subtitle=evil,
-        facts={evil: evil},
+    results = RESULTS.assign(target=evil, program=np.arange(len(RESULTS)), condition=evil)
+    results = results.assign(reason=evil, fallback=evil, calibration=evil, branch=evil)
+    path = write(
+        tmp_path / "evil.html",
+        pictures(qq_ntc=Picture(evil, PNG, evil)),
+        results=results.assign(
+            q_value_within=1.0, p_value=RESULTS["p_value"].mask(results.index > 9)
+        ),
         omnibus=pd.DataFrame({"target": [evil], evil: [evil]}),
-        picture=Picture(evil, PNG, evil),
-        notes=[evil],
-        truth_metrics=None,
-        more=[Section(evil, [evil, [evil], Settings(evil, {evil: {evil: evil}})], evil, evil)],
-        settings={evil: evil},
+        controls=Controls(evil, {}, {evil: METRICS["raw"]}, 3, None, evil),
+        comparison=Comparison("complement", evil, evil),
+        inputs=inputs(notes=[evil], remarks=[evil]),
+        truth=None,
+        settings={evil: {evil: [evil]}},
         fingerprint=evil,
         files={evil: evil},
-        judgement=Verdict("inflated", evil),
     )
-    path = write_report(tmp_path / "evil.html", hard)
     assert "<script" not in path.read_text(encoding="utf-8")
     assert Page(path).text.count(evil) > 15
 
@@ -178,38 +185,48 @@ def test_verdict_and_numbers_are_on_the_page(page):
         ("not judged", "Not judged"),
     ],
 )
-def test_every_word_has_its_banner(tmp_path, word, answer):
-    report = full_report(judgement=Verdict(word, "The numbers."))
-    text = Page(write_report(tmp_path / "x.html", report)).text
-    assert answer in text
-    assert "The numbers." in text
+def test_every_word_has_its_banner(word, answer):
+    page = render_page("T", "S", Verdict(word, "The numbers."), {}, [])
+    assert answer in page
+    assert "The numbers." in page
+
+
+def test_without_control_p_values_of_the_kind_in_use_nothing_is_judged(tmp_path):
+    unseen = Controls("ntc_empirical", CONTROLS, METRICS, 1, None, "not asked for")
+    text = Page(write(tmp_path / "index.html", controls=unseen)).text
+    assert "Not judged" in text
+    assert "No control guide was held out (not asked for)" in text
+    assert "this one has no p-value of them" in text
 
 
 def test_no_hits_no_controls_no_tests(tmp_path):
     empty = calibration_metrics(pd.DataFrame(np.empty((0, 3))))
     nothing = RESULTS.assign(p_value=np.nan, q_value=np.nan, effect=np.nan)
     for results in (RESULTS.assign(q_value=1.0), nothing, RESULTS.iloc[:0]):
-        report = Report("Bare", results, {"raw": empty}, "raw")
-        text = Page(write_report(tmp_path / "bare.html", report)).text
+        facts = Facts(
+            results,
+            Controls("raw", {}, {"raw": empty}),
+            Comparison("nt_cells", "one target per cell"),
+            Inputs({"cells": 1, "programs": 1}),
+        )
+        text = Page(write_run_page(tmp_path / "bare.html", facts)).text
         assert "Too few controls to tell" in text
         assert "has q ≤ 0.1" in text
         assert not re.search(r"\bnan\b", text, flags=re.IGNORECASE)
 
 
-def test_equal_reports_give_equal_bytes(tmp_path):
-    first = write_report(tmp_path / "a.html", full_report()).read_bytes()
-    assert write_report(tmp_path / "b.html", full_report()).read_bytes() == first
+def test_equal_facts_give_equal_bytes(tmp_path):
+    first = write(tmp_path / "a.html").read_bytes()
+    assert write(tmp_path / "b.html").read_bytes() == first
 
 
-def test_a_refused_report_leaves_the_old_page(tmp_path):
-    path = write_report(tmp_path / "index.html", full_report())
+def test_a_refused_page_leaves_the_old_one(tmp_path):
+    path = write(tmp_path / "index.html")
     before = path.read_bytes()
-    with pytest.raises(InputError, match="no metrics of kind 'sadlepoint'; did you mean"):
-        write_report(path, full_report(kind="sadlepoint"))
     with pytest.raises(InputError, match="picture 'x' is no PNG"):
-        write_report(path, full_report(evidence=[Picture("x", b"GIF89a", "y")]))
+        write(path, pictures(rates=Picture("x", b"GIF89a", "y")))
     with pytest.raises(InputError, match="no column 'q_value'"):
-        write_report(path, full_report(results=RESULTS.drop(columns="q_value")))
+        write(path, results=RESULTS.drop(columns="q_value"))
     assert path.read_bytes() == before
     assert [f.name for f in tmp_path.iterdir()] == ["index.html"]
 
@@ -256,13 +273,11 @@ def test_the_ways_of_exact_tails_are_counted_and_compared(tmp_path):
     results = RESULTS.assign(calibration="saddlepoint", fallback="", branch="moments")
     results.loc[results.index[:4], "branch"] = "inversion"
     results["p_moments"] = results["p_value"] * np.where(results["branch"] == "moments", 1.05, 3.0)
-    table = _branches(results)[0]
-    found = table.frame.set_index("branch")
+    found = calibrations_used(results).set_index("branch")
     assert found.loc["inversion", "tests"] == 4
     assert found["tests"].sum() == results["p_value"].notna().sum()
+    assert found["share"].sum() == pytest.approx(1.0)
     assert found["agree"].to_dict() == {"moments": 1.0, "inversion": 0.0}
-    path = tmp_path / "index.html"
-    write_report(path, full_report(results=results))
-    text = Page(path).text
+    text = Page(write(tmp_path / "index.html", results=results)).text
     assert "as a skew-normal" in text
     assert "inversion" in text

@@ -1,0 +1,80 @@
+"""The facts of a run, read from what the stages before diagnostics left."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pipeline.files import read_json, read_table
+from pipeline.stages import paths
+from pipeline.stages.crossfit_files import load_crossfit
+from pipeline.stages.entry import Options
+from programde.report.control_groups import metrics_by_kind, tables_by_kind
+from programde.report.facts import Comparison, Controls, Facts, Inputs, Truth
+from programde.report.findings import truth_metrics
+from programde.screen.store import load_screen
+
+#: Sections of the configuration that say where and how fast, not what.
+BESIDE = ("compute", "inputs", "tracking")
+FILES = {
+    paths.RESULTS_CSV: "every target x program",
+    paths.RESULTS: "the same, as parquet",
+    paths.OMNIBUS: "every target: does it shift any program?",
+    paths.GUIDES: "every target x program: do its guides agree?",
+    paths.UNITS: "every target: its cells, its batches, separation",
+    paths.ACROSS: "every target x program over all conditions, where there are several",
+    paths.METRICS: "the numbers of this page",
+}
+
+
+def controls(o: Options) -> Controls:
+    """What the control groups show."""
+    tables = tables_by_kind(read_table(paths.NTC_P_VALUES))
+    crossfit, why_not = load_crossfit(paths.CROSSFIT)
+    return Controls(
+        used="raw" if o.calibrate.kind == "none" else o.calibrate.kind,
+        p_values=tables,
+        metrics=metrics_by_kind(tables, o.report.n_boot, o.report.seed),
+        group_size=read_json(paths.NTC_NULL / "groups.json")["group_size"],
+        crossfit=crossfit,
+        why_no_crossfit=why_not,
+    )
+
+
+def inputs() -> Inputs:
+    """What came in."""
+    screen = load_screen(paths.SCREEN)
+    summary = read_json(paths.INPUT_REPORT / "summary.json")
+    targets = read_table(paths.INPUT_REPORT / "targets.parquet").set_index("target")
+    programs = read_table(paths.INPUT_REPORT / "programs.parquet").set_index("program")
+    return Inputs(
+        numbers=summary["numbers"],
+        remarks=summary["remarks"],
+        treated_cells=targets["n_treated"],
+        at_floor=programs["at_floor"],
+        guides_per_cell=np.bincount(screen.guides.indices, minlength=screen.n_cells),
+        notes=screen.notes,
+    )
+
+
+def read_facts(o: Options) -> Facts:
+    """All that the report is made from."""
+    results, effects = read_table(paths.RESULTS), read_table(paths.TRUTH)
+    built_in = f"built-in screen, seed {o.data.as_dict().get('seed')}"
+    return Facts(
+        results=results,
+        controls=controls(o),
+        comparison=Comparison(**read_json(paths.CONTROL)),
+        inputs=inputs(),
+        omnibus=read_table(paths.OMNIBUS),
+        across=read_table(paths.ACROSS),
+        guides=read_table(paths.GUIDES),
+        units=read_table(paths.UNITS),
+        truth=Truth(effects, truth_metrics(results, effects)) if len(effects) else None,
+        level=o.fdr.level,
+        few=o.analysis.min_treated,
+        effect_label="rank-biserial" if o.test.kind == "utest" else "log-ratio",
+        seed=o.report.seed,
+        settings={key: value for key, value in o.as_dict().items() if key not in BESIDE},
+        fingerprint=o.data.as_dict().get("fingerprint") or built_in,
+        files={str(path): holds for path, holds in FILES.items()},
+    )

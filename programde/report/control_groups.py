@@ -1,0 +1,79 @@
+"""P-values of control groups: the kinds side by side, and how uniform each of them is.
+
+What is independent is told by the labels. A group of guides is resampled whole, whatever condition
+it was tested in, and the same guides cut into groups once more (another partition) are a repeat,
+not new evidence. Held-out sets of guides stand here too, with their layer as partition: sets of one
+layer share no guide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from programde.report.checked_tables import Metrics
+from programde.report.metrics import calibration_metrics
+
+#: Columns of the table of control p-values that say which test a row is; the others are p-values.
+LABELS = ("partition", "condition", "group", "program")
+
+
+def tables_by_kind(ntc: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Kind of p-value -> control groups x programs.
+
+    Parameters
+    ----------
+    ntc
+        One row per partition, condition, group and program; a column per kind of p-value.
+
+    Returns
+    -------
+    dict
+        Tables with rows labelled by (partition, group, condition), without empty rows.
+    """
+    tables = {}
+    for kind in [column for column in ntc.columns if column not in LABELS]:
+        table = ntc.pivot(index=["partition", "group", "condition"], columns="program", values=kind)
+        tables[kind] = table.dropna(how="all")
+    return tables
+
+
+def metrics_by_kind(
+    tables: Mapping[str, pd.DataFrame], n_boot: int = 1000, seed: int = 0
+) -> dict[str, Metrics]:
+    """Calibration metrics of every kind of control p-value; see `calibration_metrics`."""
+    metrics = {}
+    for kind, table in tables.items():
+        partition = table.index.get_level_values("partition")
+        group = table.index.get_level_values("group")
+        metrics[kind] = calibration_metrics(
+            table.reset_index(drop=True),
+            n_boot=n_boot,
+            seed=seed,
+            cluster=[f"{p}:{g}" for p, g in zip(partition, group, strict=True)],
+            partition=list(partition),
+        )
+    return metrics
+
+
+def named_for_record(metrics: Mapping[str, Metrics], used: str) -> dict[str, Any]:
+    """`ntc` for the kind in use, `ntc_KIND` for the others: names that sort and read well."""
+    return {("ntc" if kind == used else f"ntc_{kind}"): one for kind, one in metrics.items()}
+
+
+def tests_of_one_partition(table: pd.DataFrame) -> int:
+    """How many p-values one partition holds: the others repeat the same guides."""
+    n_partitions = table.index.get_level_values("partition").nunique()
+    return max(1, int(table.notna().sum().sum()) // max(1, n_partitions))
+
+
+def of_condition(tables: Mapping[str, pd.DataFrame], level: str) -> dict[str, pd.DataFrame]:
+    """The rows of one condition, for the kinds that have some."""
+    found = {}
+    for kind, table in tables.items():
+        here = table.index.get_level_values("condition") == level
+        if here.any():
+            found[kind] = table[here]
+    return found

@@ -1,0 +1,191 @@
+"""All that the report of a run is made from: plain tables, numbers and words, each with a name."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from programde.report.checked_tables import Metrics, need_columns, tested_column
+
+PACKAGES = ("programde", "numpy", "scipy", "pandas", "numba", "scikit-learn", "anndata")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Who treated cells were compared with.
+
+    Attributes
+    ----------
+    kind
+        ``"complement"`` (all other cells) or ``"nt_cells"``.
+    reason
+        Why.
+    warning
+        What makes this comparison doubtful; empty where nothing does.
+    """
+
+    kind: str
+    reason: str
+    warning: str = ""
+
+
+@dataclass(frozen=True)
+class Controls:
+    """What the non-targeting guides show.
+
+    Attributes
+    ----------
+    used
+        Kind of the p-values of the results.
+    p_values
+        Kind -> control groups x programs, as `control_groups.tables_by_kind` gives them.
+    metrics
+        Kind -> what `calibration_metrics` returned; without `used`, nothing judges the results.
+    group_size
+        Guides of a group.
+    crossfit
+        The cross-fit of held-out guides, see `programde.controls.crossfit`; None where there is
+        none.
+    why_no_crossfit
+        Why there is none.
+    """
+
+    used: str
+    p_values: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    metrics: Mapping[str, Metrics] = field(default_factory=dict)
+    group_size: int = 1
+    crossfit: Mapping[str, Any] | None = None
+    why_no_crossfit: str = ""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What came in.
+
+    Attributes
+    ----------
+    numbers, remarks
+        Figures of the input report by name, and what deserves a look in them.
+    treated_cells : Series, target -> number of treated cells
+    at_floor : Series, program -> share of cells whose usage is at the floor
+    guides_per_cell : (cells,) int
+    notes
+        What was changed on the user's behalf, one sentence each.
+    """
+
+    numbers: Mapping[str, float]
+    remarks: Sequence[str] = ()
+    treated_cells: pd.Series = field(default_factory=lambda: pd.Series(dtype=np.int64))
+    at_floor: pd.Series = field(default_factory=lambda: pd.Series(dtype=np.float64))
+    guides_per_cell: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The true effects of a made-up screen (targets x programs), and what `truth_metrics` says."""
+
+    effects: pd.DataFrame
+    metrics: Metrics
+
+
+@dataclass(frozen=True)
+class Facts:
+    """The facts of a run. Only the first four must be given.
+
+    Attributes
+    ----------
+    results : DataFrame
+        The tidy results table, one row per target x program: at least `target, program, effect,
+        p_value, q_value`; `guide` where guides were tested one by one; `condition, effect_se,
+        n_treated, calibration, branch, fallback, reason, p_moments` are used where present.
+    controls, comparison, inputs
+        See there.
+    omnibus : DataFrame, optional
+        One row per target: does it shift any program?
+    across : DataFrame, optional
+        One row per target x program, over all conditions.
+    guides : DataFrame, optional
+        One row per target x program: do its guides agree? See `controls.concordance`.
+    units : DataFrame, optional
+        One row per target (and condition): its cells, batches, separation. See
+        `analysis.separation`.
+    truth
+        The true effects, where they are known.
+    level
+        The q-value at which something counts as found.
+    few
+        Targets with fewer treated cells are not tested.
+    effect_label
+        What an effect is, for the axis of a picture.
+    seed
+        Of what is resampled for pictures.
+    settings
+        The configuration, nested as it comes.
+    fingerprint
+        What identifies the input.
+    files
+        Path -> what is in it; shown as seen from the page's folder.
+
+    Raises
+    ------
+    InputError
+        A table lacks a column.
+    """
+
+    results: pd.DataFrame
+    controls: Controls
+    comparison: Comparison
+    inputs: Inputs
+    omnibus: pd.DataFrame | None = None
+    across: pd.DataFrame | None = None
+    guides: pd.DataFrame | None = None
+    units: pd.DataFrame | None = None
+    truth: Truth | None = None
+    level: float = 0.1
+    few: int = 10
+    effect_label: str = "log-ratio"
+    seed: int = 0
+    settings: Mapping[str, object] = field(default_factory=dict)
+    fingerprint: Mapping[str, object] | str = ""
+    files: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        columns = ("target", "program", "effect", "p_value", "q_value")
+        need_columns(self.results, columns, "results table")
+        if self.omnibus is not None:
+            need_columns(self.omnibus, ("target",), "omnibus table")
+
+    @property
+    def tested(self) -> str:
+        """What was tested, in a word that is also its column: "target" or "guide"."""
+        return tested_column(self.results)
+
+    @property
+    def over_conditions(self) -> pd.DataFrame | None:
+        """The table over all conditions, where there are several."""
+        return self.across if self.across is not None and len(self.across) else None
+
+    def conditions(self) -> list[tuple[str, pd.DataFrame]]:
+        """The results of each level of the condition; none without a condition."""
+        if "condition" not in self.results:
+            return []
+        parts = self.results.groupby("condition", sort=True)
+        return [(str(level), part) for level, part in parts]
+
+
+def installed_versions() -> dict[str, str]:
+    """Versions of Python and of the packages that the numbers come from."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found

@@ -1,0 +1,180 @@
+"""What was found: hits, targets as a whole, conditions, and whether guides agree."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from programde.report.blocks import Block, Table
+from programde.report.checked_tables import counted, tested_column
+from programde.report.facts import Facts
+from programde.report.findings import carried_by_one_guide, hits_with_their_guides
+from programde.report.page import Section
+from programde.report.pictures import Pictures
+
+LABELS = {
+    "effect_se": "± SE",
+    "p_value": "p",
+    "p_raw": "p, raw",
+    "q_value": "q",
+    "q_value_within": "q, within",
+    "n_treated": "treated cells",
+    "n_control": "control cells",
+    "p_max": "p, largest shift",
+    "q_max": "q, largest shift",
+    "p_acat": "p, combined",
+    "q_max_within": "q, largest shift, within",
+    "q_acat": "q, combined",
+    "q_acat_within": "q, combined, within",
+    "fallback": "another p-value, because",
+    "top_program": "strongest in",
+    "top_effect": "effect there",
+    "n_conditions": "conditions",
+    "n_up": "up",
+    "n_down": "down",
+}
+
+GUIDE_LABELS = {
+    "n_guides": "guides",
+    "sign_agreement": "same sign",
+    "heterogeneity_p": "p, guides differ",
+    "i_squared": "I²",
+    "leading_guide": "leading guide",
+    "z_without_leading": "z without it",
+}
+
+
+def found(facts: Facts, pictures: Pictures) -> Section:
+    """Hits, strongest first; their pictures; targets as a whole."""
+    results, level, of = facts.results, facts.level, facts.tested
+    hits = results[results["q_value"] <= level].sort_values(
+        ["q_value", "p_value"], kind="stable", ignore_index=True
+    )
+    n_tests = int(results["p_value"].notna().sum())
+    if len(hits):
+        lead = (
+            f"{len(hits):,} of {counted(n_tests, 'test')} {'has' if len(hits) == 1 else 'have'} "
+            f"q ≤ {level:g}: {counted(hits[of].nunique(), of)} and "
+            f"{counted(hits['program'].nunique(), 'program')} are involved. At most "
+            f"{100 * level:g} % of such hits are expected to be false."
+        )
+        blocks: list[Block] = [_hit_table(hits, "Hits, strongest first")]
+    else:
+        lead = f"None of {counted(n_tests, 'test')} has q ≤ {level:g}."
+        best = results[results["p_value"].notna()].sort_values("p_value", kind="stable").head(10)
+        blocks = [_hit_table(best, "No hit; the ten tests with the smallest p")]
+    blocks += pictures.some("volcano", "heatmap")
+    if facts.omnibus is not None:
+        blocks.append(_omnibus_table(facts.omnibus))
+    return Section("What was found", blocks, lead, "found")
+
+
+def _hit_table(rows: pd.DataFrame, title: str) -> Table:
+    columns = ["condition", "guide", "target", "program", "effect", "effect_se", "p_value"]
+    columns += ["q_value", "q_value_within", "n_treated", "calibration", "fallback"]
+    shown = rows[[c for c in columns if c in rows.columns]]
+    for column in ("calibration", "fallback"):  # worth a column only where it tells rows apart
+        if column in shown and shown[column].nunique(dropna=False) <= 1:
+            shown = shown.drop(columns=column)
+    shown = shown.drop(columns=[c for c in ("effect_se",) if c in shown and shown[c].isna().all()])
+    note = (
+        "Effect: shift of the program in treated cells, on the scale of the test; positive means "
+        "the program rises when the target is perturbed. q: the share of false hits to expect "
+        "among all tests with a q this small or smaller."
+    )
+    return Table(shown, title, note, LABELS, {"effect": "signed"}, limit=12)
+
+
+def _omnibus_table(omnibus: pd.DataFrame) -> Table:
+    of = tested_column(omnibus)
+    note = (
+        f"Does the {of} shift any program at all? Largest shift: the largest standardised "
+        "statistic over programs, up or down whatever side was asked for, against its own null "
+        "draws. Combined: the p-values above, of the side asked for, by the Cauchy combination."
+    )
+    if "p_acat" in omnibus:
+        omnibus = omnibus.sort_values("p_acat", kind="stable")
+    title = f"{of.capitalize()}s as a whole"
+    shown = omnibus.dropna(axis=1, how="all")
+    return Table(shown, title, note, LABELS, {"top_effect": "signed"}, limit=10)
+
+
+def conditions(facts: Facts, pictures: Pictures) -> list[Section]:
+    """One part for each condition, and one for all of them together."""
+    made = []
+    for level, part in facts.conditions():
+        hits = part[part["q_value_within"] <= facts.level]
+        lead = (
+            f"{len(hits):,} of {part['p_value'].notna().sum():,} tests have q ≤ {facts.level:g} "
+            "within this condition."
+        )
+        blocks = pictures.some(f"volcano in {level}", f"heatmap in {level}")
+        made.append(Section(f"In {level}", blocks, lead))
+    across = facts.over_conditions
+    return [*made, _across(facts, across)] if made and across is not None else made
+
+
+def _across(facts: Facts, across: pd.DataFrame) -> Section:
+    best = across.dropna(subset=["p_value"]).sort_values("p_value", kind="stable")
+    hits = int((best["q_value"] <= facts.level).sum())
+    table = Table(
+        best,
+        "Strongest over all conditions",
+        "Signed normal scores of the conditions, weighted by the square root of the treated "
+        "cells: shifts in the same direction add up, opposite ones cancel.",
+        LABELS,
+        {"z": "fixed"},
+        limit=12,
+    )
+    lead = (
+        f"{hits:,} of {len(best):,} {facts.tested}s x programs have q ≤ {facts.level:g} over all."
+    )
+    if known := facts.controls.metrics.get("over_conditions"):
+        rate, low, high = (100 * known[f"rate_05{end}"] for end in ("", "_low", "_high"))
+        lead += (
+            f" Control groups combined in the same way have p ≤ 0.05 in {rate:.1f} % of tests "
+            f"({low:.1f} to {high:.1f} %)."
+        )
+    return Section("Over all conditions", [table], lead, "across")
+
+
+def guides(facts: Facts) -> list[Section]:
+    """Whether the guides of a target agree, and hits that rest on one of them."""
+    if facts.tested == "guide" or facts.guides is None:
+        return []
+    # guides are compared over all cells, so with conditions the hits are those over all of them
+    across = facts.over_conditions
+    results = facts.results if across is None else across
+    shown = hits_with_their_guides(results, facts.guides, level=facts.level)
+    alone = carried_by_one_guide(results, facts.guides, level=facts.level)
+    columns = ["target", "program", "n_guides", "sign_agreement", "heterogeneity_p", "i_squared"]
+    columns += ["leading_guide", "z", "z_without_leading"]
+    formats = {"sign_agreement": "percent", "i_squared": "percent", "z": "fixed"}
+    formats |= {"z_without_leading": "fixed"}
+    where = "" if across is None else " over all conditions"
+    lead = (
+        f"{len(alone):,} of {len(shown):,} hits{where} rest on a single guide."
+        if len(shown)
+        else "There is no hit whose guides could be compared."
+    )
+    blocks: list[Block] = [
+        Table(
+            alone[columns],
+            "Hits carried by one guide",
+            "Without the leading guide the others show less than one standard error in its "
+            "direction: a single guide may act off target.",
+            GUIDE_LABELS,
+            formats,
+            limit=10,
+        ),
+        Table(
+            shown[columns],
+            "All hits, the least agreement first",
+            "Each guide alone, by least squares against the same controls. I²: the share of the "
+            "variation between guides that is not sampling error; guides of one target often "
+            "differ in strength.",
+            GUIDE_LABELS,
+            formats,
+            limit=8,
+        ),
+    ]
+    return [Section("Do the guides of a target agree?", blocks, lead, "guides")]

@@ -33,19 +33,19 @@ import numpy as np
 
 from programde.compiled import njit
 from programde.tails.contour_factors import (
-    heavy_product,
-    heavy_sum,
     laplace_total,
-    light_sums,
     power_sums,
     series_coefficient,
     series_start,
+    single_product,
+    single_sum,
+    small_sums,
     turn_by_step,
 )
 from programde.tails.contour_grid import FREE, LAPLACE, LONGEST_SERIES, SERIES
 
 LEAST_CAP, MOST_CAP = 2_000, 40_000  # nodes at which an integral is closed by blurring
-FREE_WORK = 2_000_000  # items times nodes that are not worth saving
+FREE_WORK = 2_000_000  # terms times nodes that are not worth saving
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -77,15 +77,15 @@ def blurred_sum(values, c, s, h, cap):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def contour_tail(
-    light_start, grid_start, light_angle, weights, heavy_start, heavy_angle, odds, reach, totals,
+    small_start, grid_start, small_angle, weights, single_start, single_angle, odds, reach, totals,
     kinds, c, s, h, y_min, cap, scale, log_rest, span,
 ):  # fmt: skip
     """Trapezoid sum of Re[phi(y) e^(-iys) / (c + iy)] / pi over y = 0, h, 2h, ...
 
     Parameters
     ----------
-    light_start, grid_start, light_angle, weights, heavy_start, heavy_angle, odds, reach
-        Items of `make_items`: summands and weights of F_1 .. F_4; summands and tilted odds.
+    small_start, grid_start, small_angle, weights, single_start, single_angle, odds, reach
+        Items of `make_terms`: summands and weights of F_1 .. F_4; summands and tilted odds.
     totals : (G,) int64
         Treated cells of the group, or -1 for a free one.
     kinds : (G,) int64
@@ -110,20 +110,20 @@ def contour_tail(
     that is lost in the rounding of its terms counts as one.
     """
     G = totals.size
-    H = heavy_angle.size
-    M = light_angle.size
+    H = single_angle.size
+    M = small_angle.size
     cos_now = np.ones(M)
     sin_now = np.zeros(M)
     cos_step = np.empty(M)
     sin_step = np.empty(M)
     for i in range(M):
-        cos_step[i] = np.cos(h * light_angle[i])
-        sin_step[i] = np.sin(h * light_angle[i])
+        cos_step[i] = np.cos(h * small_angle[i])
+        sin_step[i] = np.sin(h * small_angle[i])
     now = np.ones(H, dtype=np.complex128)
     turn = np.empty(H, dtype=np.complex128)
     tilted = np.empty(H)
     for i in range(H):
-        turn[i] = complex(np.cos(h * heavy_angle[i]), np.sin(h * heavy_angle[i]))
+        turn[i] = complex(np.cos(h * single_angle[i]), np.sin(h * single_angle[i]))
         tilted[i] = odds[i] / (1.0 + odds[i])
     f = np.empty(4, dtype=np.complex128)
     f0 = np.zeros((G, 4), dtype=np.complex128)
@@ -134,8 +134,8 @@ def contour_tail(
     start = np.ones(G)
     scratch = np.empty(LONGEST_SERIES + 1, dtype=np.complex128)
     for g in range(G):
-        lo, hi = heavy_start[g], heavy_start[g + 1]
-        light_sums(weights, light_start[g], light_start[g + 1], f0[g])
+        lo, hi = single_start[g], single_start[g + 1]
+        small_sums(weights, small_start[g], small_start[g + 1], f0[g])
         if kinds[g] == SERIES:
             start[g] = series_start(f0[g], totals[g])
             at_zero[g] = series_coefficient(
@@ -161,19 +161,19 @@ def contour_tail(
         if node > 0:
             turn_by_step(now, turn)
         for g in range(G):
-            lo, hi = heavy_start[g], heavy_start[g + 1]
+            lo, hi = single_start[g], single_start[g + 1]
             if node > 0:
-                last = light_start[g + 1] if y <= reach else grid_start[g]
-                power_sums(cos_now, sin_now, cos_step, sin_step, weights, light_start[g], last, f)
+                last = small_start[g + 1] if y <= reach else grid_start[g]
+                power_sums(cos_now, sin_now, cos_step, sin_step, weights, small_start[g], last, f)
             else:
                 for j in range(4):
                     f[j] = f0[g, j]
             if kinds[g] == FREE:
                 d = f[0] - f0[g, 0] - (f[1] - f0[g, 1]) / 2.0
                 phi *= np.exp(d + (f[2] - f0[g, 2]) / 3.0 - (f[3] - f0[g, 3]) / 4.0)
-                phi *= heavy_product(now, tilted, lo, hi)
+                phi *= single_product(now, tilted, lo, hi)
                 if split:
-                    first += f[0] + heavy_sum(now, odds, lo, hi)
+                    first += f[0] + single_sum(now, odds, lo, hi)
             elif kinds[g] == SERIES:
                 term = series_coefficient(f, start[g], now, tilted, lo, hi, totals[g], scratch)
                 phi *= term / at_zero[g]
@@ -217,13 +217,13 @@ def contour_tail(
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def log_tail(items, totals, kinds, c, s, sd, dominant, log_front, log_rest, alone, span):
+def log_tail(terms, totals, kinds, c, s, sd, dominant, log_front, log_rest, alone, span):
     """log P(S >= s) from tilted odds: chooses step and length, checks, repeats where needed.
 
     Parameters
     ----------
-    items, totals, kinds
-        As in `make_items` and `contour_tail`.
+    terms, totals, kinds
+        As in `make_terms` and `contour_tail`.
     c, s
         Contour and threshold.
     sd, dominant
@@ -239,7 +239,7 @@ def log_tail(items, totals, kinds, c, s, sd, dominant, log_front, log_rest, alon
     -------
     (log p, relative difference from every second node, nodes (negative: blurred), failed)
     """
-    light_start, grid_start, angle, weights, heavy_start, heavy_angle, heavy_odds, reach = items
+    small_start, grid_start, angle, weights, single_start, single_angle, single_odds, reach = terms
     scale = 1.0 / (1.0 + 2.5 * c * sd)
     loss = max(-log_front, 0.0) + np.log1p(2.5 * c * sd)
     # aliases: the tilted law beyond s + window / 2, and e^(-c window / 2) of the whole law
@@ -258,10 +258,10 @@ def log_tail(items, totals, kinds, c, s, sd, dominant, log_front, log_rest, alon
         else:
             # a blur of 4 / y moves the tail by less than a factor e^(10 c / y) = 1.05
             cap = 2 * int(100.0 * c * window / (2.0 * np.pi))
-            cap = min(max(cap, LEAST_CAP, FREE_WORK // (angle.size + heavy_odds.size)), MOST_CAP)
+            cap = min(max(cap, LEAST_CAP, FREE_WORK // (angle.size + single_odds.size)), MOST_CAP)
         step = 2.0 * np.pi / window
         tail, coarse, nodes, failed = contour_tail(
-            light_start, grid_start, angle, weights, heavy_start, heavy_angle, heavy_odds,
+            small_start, grid_start, angle, weights, single_start, single_angle, single_odds,
             reach, totals, kinds, c, s, step, y_min, cap, scale, log_rest, span,
         )  # fmt: skip
         many = np.exp(log_front) * tail

@@ -1,7 +1,7 @@
 """Factors of the contour's integrand, group by group (formulas in `contour`).
 
-With b_i = o_i e^(i y a_i): power sums of light items, products over heavy ones, the coefficient of
-z^m in prod (1 + z b_i) for a group of fixed total m, and its Laplace approximation.
+With b_i = o_i e^(i y a_i): power sums over terms of small odds, products over single cells, the
+coefficient of z^m in prod (1 + z b_i) for a group of fixed total m, and its Laplace approximation.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from programde.tails.bernoulli_kernels import FAST
 
 @njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
 def power_sums(cos_now, sin_now, cos_step, sin_step, weights, first, last, out):
-    """Turn the unit vectors of light items by one step; out (8,): Re, Im of F_1 .. F_4."""
+    """Turn the unit vectors of the small terms by one step; out (8,): Re, Im of F_1 .. F_4."""
     f1 = g1 = f2 = g2 = f3 = g3 = f4 = g4 = 0.0
     for i in range(first, last):
         c = cos_now[i] * cos_step[i] - sin_now[i] * sin_step[i]
@@ -39,7 +39,7 @@ def power_sums(cos_now, sin_now, cos_step, sin_step, weights, first, last, out):
 
 @njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
 def turn_by_step(now, turn):
-    """Turn the unit vectors of heavy items by one step."""
+    """Turn the unit vectors of single cells by one step."""
     for i in range(now.size):
         now[i] = complex(
             now[i].real * turn[i].real - now[i].imag * turn[i].imag,
@@ -48,7 +48,7 @@ def turn_by_step(now, turn):
 
 
 @njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
-def heavy_product(now, tilted, first, last):
+def single_product(now, tilted, first, last):
     """prod (1 - t_i + t_i now_i), t the tilted probabilities; two chains hide its latency."""
     x0 = x1 = 1.0
     y0 = y1 = 0.0
@@ -67,8 +67,8 @@ def heavy_product(now, tilted, first, last):
 
 
 @njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
-def heavy_sum(now, odds, first, last):
-    """sum of b_i over heavy items."""
+def single_sum(now, odds, first, last):
+    """sum of b_i over single cells."""
     x = 0.0
     y = 0.0
     for i in range(first, last):
@@ -81,7 +81,7 @@ def heavy_sum(now, odds, first, last):
 def series_coefficient(f, start, now, tilted, first, last, m, e):
     """Coefficient of z^m in start exp(z F_1 - z^2 F_2 / 2 + ...) prod (1 - t + t z now).
 
-    The first factor by g' = g (F_1 - z F_2 + ...); the product over heavy items, t their tilted
+    The first factor by g' = g (F_1 - z F_2 + ...); the product over single cells, t their tilted
     probabilities. With start = `series_start` it is of the size of a probability. e (m + 1,) is
     scratch.
     """
@@ -111,8 +111,8 @@ def series_coefficient(f, start, now, tilted, first, last, m, e):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def series_start(f0, m):
-    """exp(-(F_1 - F_2 / 2 + ...)) at y = 0, the probability of no light cell; 1 for m <= 4,
-    where all cells may be light and the odds of any size."""
+    """exp(-(F_1 - F_2 / 2 + ...)) at y = 0, the probability of no cell of small odds; 1 for
+    m <= 4, where all cells count as such and the odds are of any size."""
     if m <= 4:
         return 1.0
     return np.exp(-(f0[0] - f0[1] / 2.0 + f0[2] / 3.0 - f0[3] / 4.0).real)
@@ -120,7 +120,7 @@ def series_start(f0, m):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def laplace_total(f, now, odds, first, last, m, z):
-    """Inner saddlepoint of a group of fixed total: (z, sum log-part, heavy product, Q, ok)."""
+    """Inner saddlepoint of a group of fixed total: (z, sum log-part, product, Q, ok)."""
     q = 0.0j
     for _ in range(60):
         z2 = z * z
@@ -148,7 +148,7 @@ def laplace_total(f, now, odds, first, last, m, z):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def light_sums(weights, first, last, out):
+def small_sums(weights, first, last, out):
     """F_1 .. F_4 at y = 0 into out (4,)."""
     for j in range(4):
         total = 0.0

@@ -15,10 +15,10 @@ import numpy as np
 from programde.compiled import njit
 from programde.tails.bernoulli_kernels import FAST, exponential, tilted_slopes, tilted_sums
 from programde.tails.contour import log_tail
-from programde.tails.contour_grid import FREE, LIGHT_ODDS, make_items
+from programde.tails.contour_grid import FREE, SMALL_ODDS, make_terms
 
 ENUMERATED = 18  # up to so many cells every draw is looked at
-_ALL_CELLS = np.int64(3000)  # no more light cells than this are taken one by one
+_ALL_CELLS = np.int64(3000)  # no more cells of small odds than this are taken one by one
 
 
 @njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
@@ -234,11 +234,11 @@ def invert_bernoulli(
         return (np.log(alone) if alone > 0.0 else -np.inf), 0.0, 0, 0 if alone > 0.0 else 1
     first = np.zeros(2, dtype=np.int64)
     first[1] = n
-    limit = np.full(1, LIGHT_ODDS)
+    limit = np.full(1, SMALL_ODDS)
     totals = np.full(1, -1)
     kinds = np.full(1, FREE)
-    items = make_items(a, odds, first, limit, _ALL_CELLS)
+    terms = make_terms(a, odds, first, limit, _ALL_CELLS)
     return log_tail(
-        items, totals, kinds, c, s - tolerance, sd, np.sqrt(fourth / second),
+        terms, totals, kinds, c, s - tolerance, sd, np.sqrt(fourth / second),
         k0 - c * (s - tolerance), log_rest if split else np.inf, alone, 0.0,
     )  # fmt: skip

@@ -15,8 +15,8 @@ from scipy.special import gammaln
 
 from programde.compiled import njit
 from programde.tails.contour import log_tail
-from programde.tails.contour_factors import light_sums, series_coefficient, series_start
-from programde.tails.contour_grid import LAPLACE, LONGEST_SERIES, group_rule, make_items
+from programde.tails.contour_factors import series_coefficient, series_start, small_sums
+from programde.tails.contour_grid import LAPLACE, LONGEST_SERIES, group_rule, make_terms
 from programde.tails.enumeration import FEW, all_draws, all_sums, number_of_draws
 from programde.tails.permutation_kernels import (
     cumulants_of_strata,
@@ -26,7 +26,7 @@ from programde.tails.permutation_kernels import (
 )
 from programde.tails.roots import N_COLUMNS, PASSES, ROOT, SPAN, Inverted, Roots
 
-_GATHER_ABOVE = np.int64(400)  # strata of more light cells than this go on a grid
+_GATHER_ABOVE = np.int64(400)  # strata of more cells of small odds than this go on a grid
 _SPAN_SEEN = 1e-4  # a lattice finer than this many standard deviations is none
 _SAME = 1e-9  # values closer than this many standard deviations are the same
 _TOGETHER = 32  # programs whose draws are listed together, which bounds the memory
@@ -125,26 +125,26 @@ def invert_strata(a, first, total, s, l, tolerance, span):
             second += q * a[i] * a[i]
             fourth += q * a[i] ** 4
         kinds[g], limit[g] = group_rule(odds, lo, hi, total[g])
-    items = make_items(a, odds, first, limit, _GATHER_ABOVE)
+    terms = make_terms(a, odds, first, limit, _GATHER_ABOVE)
     if span == 0.0:
         s -= tolerance
-    log_front = _log_mgf(items, odds, first, total, kinds, z) - c * s
+    log_front = _log_mgf(terms, odds, first, total, kinds, z) - c * s
     sd = np.sqrt(max(k2, 0.0))
     if not (sd > 0.0 and fourth > 0.0 and np.isfinite(log_front)):
         return -np.inf, 1.0, 0, 1
     return log_tail(
-        items, total, kinds, c, s, sd, np.sqrt(fourth / second), log_front, np.inf, 0.0, span
+        terms, total, kinds, c, s, sd, np.sqrt(fourth / second), log_front, np.inf, 0.0, span
     )
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _log_mgf(items, odds, first, total, kinds, z):
+def _log_mgf(terms, odds, first, total, kinds, z):
     """K(c) = sum over strata of log [ e_m(odds / z) / e_m(1) ], by the contour's own formulas."""
-    light_start, _, _, weights, heavy_start, heavy_angle, heavy_odds, _ = items
-    now = np.ones(heavy_angle.size, dtype=np.complex128)
+    small_start, _, _, weights, single_start, single_angle, single_odds, _ = terms
+    now = np.ones(single_angle.size, dtype=np.complex128)
     f = np.empty(4, dtype=np.complex128)
     scratch = np.empty(LONGEST_SERIES + 1, dtype=np.complex128)
-    tilted = heavy_odds / (1.0 + heavy_odds)
+    tilted = single_odds / (1.0 + single_odds)
     result = 0.0
     for g in range(total.size):
         lo, hi = first[g], first[g + 1]
@@ -160,14 +160,14 @@ def _log_mgf(items, odds, first, total, kinds, z):
             result -= 0.5 * np.log(q)
             result -= n * np.log1p(start) - m * np.log(start) - 0.5 * np.log(m * (n - m) / n)
             continue
-        light_sums(weights, light_start[g], light_start[g + 1], f)
+        small_sums(weights, small_start[g], small_start[g + 1], f)
         none = series_start(f, m)
         e_m = series_coefficient(
-            f, none, now, tilted, heavy_start[g], heavy_start[g + 1], m, scratch
+            f, none, now, tilted, single_start[g], single_start[g + 1], m, scratch
         )
         result += np.log(e_m.real) - np.log(none)
-        for i in range(heavy_start[g], heavy_start[g + 1]):
-            result += np.log1p(heavy_odds[i])
+        for i in range(single_start[g], single_start[g + 1]):
+            result += np.log1p(single_odds[i])
         for j in range(m):
             result -= np.log((n - j) / (j + 1.0))
     return result

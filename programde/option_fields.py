@@ -158,9 +158,9 @@ def option(default: Any = REQUIRED, **limits: Any) -> Any:
         Its default; none: the field must be given.
     **limits
         ``minimum``, ``maximum`` (allowed themselves), ``above``, ``below`` (not), of a number or of
-        each in a list; ``choices``, names that are allowed.
+        each in a list; ``choices``, names that are allowed; ``path``, of a text that names a file.
     """
-    allowed = ("minimum", "maximum", "above", "below", "choices")
+    allowed = ("minimum", "maximum", "above", "below", "choices", "path")
     if wrong := [name for name in limits if name not in allowed]:
         raise TypeError(f"option() has no {wrong[0]!r}{nearest(wrong[0], allowed)}")
     if default is REQUIRED:

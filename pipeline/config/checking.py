@@ -1,16 +1,19 @@
-"""Whether a composed configuration holds what the schema says, and one line where not."""
+"""Whether a composed configuration holds what the library allows, and one line where not."""
 
 from __future__ import annotations
 
-import enum
-from dataclasses import fields
+from collections.abc import Mapping
 from typing import Any
 
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
-from pipeline.config.schema import BESIDE, KINDS, PARTS, Config
+from pipeline.config.schema import KINDS, ROOT, SECTIONS, Section, path_of
 from programde.errors import OptionError, nearest
+
+#: The word by which Hydra knows what is made of a section; not one of its keys.
+TARGET = "_target_"
 
 
 def typed(config: DictConfig) -> dict[str, Any]:
@@ -24,103 +27,101 @@ def typed(config: DictConfig) -> dict[str, Any]:
     Returns
     -------
     dict
-        The configuration as dicts, lists, numbers and strings; enums by their name.
+        The configuration as dicts, lists, numbers and strings.
 
     Raises
     ------
     OptionError
         One line: the key, the value and what is allowed.
     """
-    plain: dict[str, Any] = {}
-    known = {item.name: item for item in fields(Config) if item.name not in BESIDE}
+    known = [*KINDS, *SECTIONS, *ROOT]
     for key in config:
         if key not in known:
             raise OptionError(f"{key!s} is not a key{nearest(key, known)}")
-    for name, item in known.items():
+    plain: dict[str, Any] = {}
+    for name in known:
         if name not in config or OmegaConf.is_missing(config, name):
             raise OptionError(f"{name} has no value; give {name}=...")
         if name in KINDS:
-            plain[name] = _typed_section(name, config[name])
-        elif item.type in PARTS:
-            plain[name] = _typed_keys(f"{name}.", PARTS[str(item.type)], config[name])
+            plain[name] = _typed_kind(name, config[name])
+        elif name in SECTIONS:
+            plain[name] = _typed_keys(f"{name}.", SECTIONS[name], config[name])
         else:
-            plain[name] = _plain(config[name])
-            check_range(name, plain[name], item.metadata)
+            plain[name] = ROOT[name].check(_plain(config[name]), name)
     _check_across(plain)
     return plain
 
 
-def _typed_section(section: str, node: Any) -> dict[str, Any]:
-    """A section that comes in kinds, checked against the dataclass of its kind."""
-    kinds = KINDS[section]
+def _typed_kind(name: str, node: Any) -> dict[str, Any]:
+    """A section that comes in kinds, checked against that of its kind."""
+    kinds = KINDS[name]
     if not isinstance(node, DictConfig) or "kind" not in node:
-        raise OptionError(f"{section} has no kind{nearest('', kinds)}; choose {section}=KIND")
-    kind = node["kind"]
-    if kind not in kinds:
-        raise OptionError(f"{section}.kind={kind!r} is not known{nearest(kind, kinds)}")
-    wanted = {item.name for item in fields(kinds[kind])}
-    absent = sorted(wanted - {str(key) for key in node})
+        raise OptionError(f"{name} has no kind{nearest('', kinds)}; choose {name}=KIND")
+    kind = _plain(node["kind"])
+    if not isinstance(kind, str) or kind not in kinds:
+        raise OptionError(f"{name}.kind={kind!r} is not known{nearest(kind, kinds)}")
+    known = kinds[kind]
+    absent = sorted(set(known.keys) - {str(key) for key in node})
     if absent:
         raise OptionError(
-            f"{section}.kind={kind} lacks {', '.join(absent)}; do not set the kind alone, "
-            f"pick a file of conf/{section}: {section}=NAME"
+            f"{name}.kind={kind} lacks {', '.join(absent)}; do not set the kind alone, "
+            f"pick a file of conf/{name}: {name}=NAME"
         )
-    return _typed_keys(f"{section}.", kinds[kind], node)
+    return {"kind": kind, **_typed_keys(f"{name}.", known, node, also=("kind",))}
 
 
-def _typed_keys(prefix: str, cls: type, node: DictConfig) -> dict[str, Any]:
+def _typed_keys(
+    prefix: str, known: Section, node: Any, also: tuple[str, ...] = ()
+) -> dict[str, Any]:
     """Every key of one section, checked one by one so that an error names its key."""
-    known = {item.name: item for item in fields(cls)}
-    template = OmegaConf.structured(cls)
+    if not isinstance(node, DictConfig):
+        some = ", ".join(f"{prefix}{key}" for key in list(known.keys)[:3])
+        raise OptionError(
+            f"{prefix[:-1]}={_plain(node)} is not allowed: it is a section; set its keys ({some} "
+            "...), or leave it out"
+        )
     for key in node:
-        if key not in known:
-            raise OptionError(f"{prefix}{key!s} is not a key{nearest(key, known)}")
+        if key not in known.keys and key not in (TARGET, *also):
+            raise OptionError(f"{prefix}{key!s} is not a key{nearest(key, [*also, *known.keys])}")
     plain: dict[str, Any] = {}
-    for key, item in known.items():
+    for key, spec in known.keys.items():
         if key not in node or OmegaConf.is_missing(node, key):
             raise OptionError(f"{prefix}{key} has no value; give {prefix}{key}=...")
-        value = node[key]
-        if item.type in PARTS:
-            plain[key] = _typed_keys(f"{prefix}{key}.", PARTS[str(item.type)], value)
-            continue
-        try:
-            template[key] = value
-        except OmegaConfBaseException as error:
-            raise OptionError(wrong_value(f"{prefix}{key}", value, error)) from None
-        plain[key] = _plain(template[key])
-        check_range(prefix + key, plain[key], item.metadata)
+        if isinstance(spec, Section):
+            plain[key] = _typed_keys(f"{prefix}{key}.", spec, node[key])
+        else:
+            value = spec.check(_plain(node[key]), prefix + key)
+            plain[key] = list(value) if isinstance(value, tuple) else value
+    _make(prefix, known, plain)
     return plain
 
 
+def _make(prefix: str, known: Section, plain: Mapping[str, Any]) -> None:
+    """Make the library's object of a section: it refuses what goes wrong between two keys."""
+    if known.target is None:
+        return
+    try:
+        instantiate(_node(known, plain), _convert_="all")
+    except InstantiationException as error:
+        if not isinstance(error.__cause__, OptionError):
+            raise
+        line = str(error.__cause__)
+        between = prefix if line.startswith(tuple(known.keys)) else f"{prefix[:-1]}: "
+        raise OptionError(f"{between}{line}") from None
+
+
+def _node(known: Section, plain: Mapping[str, Any]) -> dict[str, Any]:
+    """The checked values of a section with Hydra's word for what is made of them."""
+    node: dict[str, Any] = {} if known.target is None else {TARGET: path_of(known.target)}
+    for key in known.taken:
+        spec = known.keys[key]
+        node[key] = _node(spec, plain[key]) if isinstance(spec, Section) else plain[key]
+    return node
+
+
 def _plain(value: Any) -> Any:
-    """Dicts, lists, numbers, strings; an enum by its name."""
-    if OmegaConf.is_config(value):
-        return OmegaConf.to_container(value, resolve=True, enum_to_str=True)
-    return value.name if isinstance(value, enum.Enum) else value
-
-
-def wrong_value(key: str, value: object, error: Exception) -> str:
-    """The line for a value of the wrong type, from OmegaConf's own words."""
-    reason = str(error).splitlines()[0]
-    shown = value.name if isinstance(value, enum.Enum) else value
-    return f"{key}={shown} is not allowed: {reason[0].lower()}{reason[1:]}"
-
-
-def check_range(key: str, value: Any, limits: Any) -> None:
-    """Raise an OptionError where a number, or one in a list, lies outside its limits."""
-    for one in value if isinstance(value, list) else [value]:
-        if not isinstance(one, int | float) or isinstance(one, bool):
-            continue
-        bad = (
-            ("minimum" in limits and not one >= limits["minimum"])
-            or ("maximum" in limits and not one <= limits["maximum"])
-            or ("above" in limits and not one > limits["above"])
-            or ("below" in limits and not one < limits["below"])
-        )
-        if bad:
-            signs = {"minimum": ">=", "above": ">", "maximum": "<=", "below": "<"}
-            allowed = " and ".join(f"{signs[k]} {limits[k]:g}" for k in signs if k in limits)
-            raise OptionError(f"{key}={value} is out of range: must be {allowed}")
+    """Dicts, lists, numbers, strings."""
+    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
 
 
 def _check_across(plain: dict[str, Any]) -> None:
@@ -142,9 +143,9 @@ def _check_across(plain: dict[str, Any]) -> None:
                     f"analysis.{key}={given} does not go with calibrate=ntc_empirical: "
                     "choose calibrate=saddlepoint"
                 )
-        if plain["analysis"]["control"] == "nt_cells":
+        if (control := plain["analysis"]["control"]) not in ("complement", "auto"):
             raise OptionError(
-                "analysis.control=nt_cells does not go with calibrate=ntc_empirical, which "
+                f"analysis.control={control} does not go with calibrate=ntc_empirical, which "
                 "compares with all other cells: choose analysis.control=complement or "
                 "calibrate=saddlepoint"
             )
@@ -160,8 +161,3 @@ def _check_across(plain: dict[str, Any]) -> None:
             )
     if not plain["data"]["ntc_labels"]:
         raise OptionError("data.ntc_labels=[] leaves no control: name at least one target")
-    clip = plain["sampler"].get("burden_clip_quantiles")
-    if clip is not None and (len(clip) != 2 or not clip[0] < clip[1]):
-        raise OptionError(
-            f"sampler.burden_clip_quantiles={clip} is not allowed: must be two rising numbers"
-        )

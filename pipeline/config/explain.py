@@ -14,7 +14,6 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from pipeline.config.checking import wrong_value
 from programde.errors import nearest
 
 
@@ -87,7 +86,7 @@ def _culprit(overrides: list[str], conf: Path) -> str | None:
         try:
             OmegaConf.update(base, key, value)
         except OmegaConfBaseException as error:
-            return wrong_value(key, value, error)
+            return f"{key}={value} is not allowed: {str(error).splitlines()[0]}"
     return None
 
 

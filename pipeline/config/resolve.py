@@ -11,7 +11,6 @@ and on which therefore no stage depends:
 
 from __future__ import annotations
 
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from pipeline.config.checking import typed
 from pipeline.config.fingerprint import fingerprint
 from pipeline.config.schema import BESIDE, KINDS
 from programde.errors import InputError, OptionError
+from programde.option_fields import Spec
 
 #: The one path that is a folder, cNMF's.
 FOLDER = "folder"
@@ -81,5 +81,5 @@ def _read_there(key: str, where: str, data: dict[str, Any]) -> Path:
 
 def _paths_of(kind: str) -> list[str]:
     """The keys of a kind of data that name files."""
-    cls = KINDS["data"].get(kind)
-    return [] if cls is None else [f.name for f in fields(cls) if f.metadata.get("path")]
+    keys = KINDS["data"][kind].keys
+    return [name for name, spec in keys.items() if isinstance(spec, Spec) and "path" in spec.limits]

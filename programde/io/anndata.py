@@ -1,4 +1,4 @@
-"""AnnData and h5ad: a screen whose parts sit in the containers obsm, layers, obsp, uns or obs.
+"""AnnData, h5ad and zarr: a screen whose parts sit in obsm, layers, obsp, uns or obs.
 
 Of a file only the parts that are asked for are read, so the expression matrix costs no memory.
 """
@@ -13,16 +13,17 @@ import numpy as np
 import pandas as pd
 
 from programde.errors import InputError, check_keywords, tell
+from programde.io.building import screen_of
 from programde.io.containers import (
     FileSlots,
     MemorySlots,
     find,
-    h5_file,
     has,
     names_list,
     parts_from_slots,
+    store,
 )
-from programde.screen.build import BUILD_OPTIONS, DEFAULT_BATCH_KEY, build_screen
+from programde.screen.build import BUILD_OPTIONS, DEFAULT_BATCH_KEY
 from programde.screen.composition import Floor
 from programde.screen.covariates import INTERCEPT, covariate_frame, encode_covariates
 from programde.screen.guides import compute_guide_burden
@@ -36,6 +37,7 @@ DEFAULT_KEYS: dict[str, Any] = {
     "guide2gene_key": "guide2gene",
     "program_names_key": "program_names",
     "guide_targets_key": "guide_targets",
+    "spectra_key": "cnmf_spectra",
     "covar_columns": None,
     "log1p_columns": None,
 }
@@ -51,6 +53,7 @@ def screen_from_anndata(
     guide2gene_key: str = "guide2gene",
     program_names_key: str = "program_names",
     guide_targets_key: str = "guide_targets",
+    spectra_key: str | None = "cnmf_spectra",
     covar_columns: Sequence[str] | None = None,
     log1p_columns: Sequence[str] | None = None,
     batch_key: str | None = DEFAULT_BATCH_KEY,
@@ -60,6 +63,11 @@ def screen_from_anndata(
     numeric_as_category_threshold: int | None = 20,
     on_empty: str = "error",
     condition_key: str | None = None,
+    guide_threshold: float | None = None,
+    guide_absent_below: float | None = None,
+    multi_target_guides: str = "error",
+    moi: str | None = None,
+    spectra: pd.DataFrame | str | os.PathLike[str] | None = None,
 ) -> Screen:
     """A screen from an AnnData object, which is not modified.
 
@@ -74,21 +82,28 @@ def screen_from_anndata(
     covar_key
         Covariates, N x m DataFrame or array; None: the intercept alone.
     guide_assignment_key
-        Guides, N x n_guides; nonzero means present.
+        Guides, N x n_guides; present where not 0, or from `guide_threshold` on.
     guide_names_key
         Guide names in column order; not needed where the guides are a DataFrame.
     guide2gene_key
-        Guide -> target gene, dict-like.
+        Guide -> target gene, dict-like; or a table of guides with ``intended_target_name`` and
+        ``type`` or ``targeting``, see `guide_tables.targets_from_metadata`.
     program_names_key
         Optional program names; a DataFrame of usages keeps its column names.
     guide_targets_key
         Targets as a list parallel to the guide names, read where `guide2gene_key` is absent.
+    spectra_key
+        Optional weights of genes in programs, genes x programs, in varm.
     covar_columns, log1p_columns
         Columns of obs to use as covariates instead of `covar_key`; those of the second list as
         log(1 + x), named ``log1p_<column>``.
     batch_key, floor, add_intercept, standardize, numeric_as_category_threshold, on_empty,
-    condition_key
+    condition_key, guide_threshold, guide_absent_below, multi_target_guides
         See `build.build_screen`.
+    moi
+        ``"high"`` or ``"low"``; None: what ``uns["moi"]`` states, if anything.
+    spectra
+        Programs x genes, a table or the path of one, in place of `spectra_key`.
 
     Returns
     -------
@@ -108,28 +123,34 @@ def screen_from_anndata(
         guide2gene_key=guide2gene_key,
         program_names_key=program_names_key,
         guide_targets_key=guide_targets_key,
+        spectra_key=spectra_key,
         covar_columns=covar_columns,
         log1p_columns=log1p_columns,
     )
-    return build_screen(
-        parts,
-        batch_key=batch_key,
-        floor=floor,
-        add_intercept=add_intercept,
-        standardize=standardize,
-        numeric_as_category_threshold=numeric_as_category_threshold,
-        on_empty=on_empty,
-        condition_key=condition_key,
-    )
+    options = {
+        "batch_key": batch_key,
+        "floor": floor,
+        "add_intercept": add_intercept,
+        "standardize": standardize,
+        "numeric_as_category_threshold": numeric_as_category_threshold,
+        "on_empty": on_empty,
+        "condition_key": condition_key,
+        "guide_threshold": guide_threshold,
+        "guide_absent_below": guide_absent_below,
+        "multi_target_guides": multi_target_guides,
+        "moi": moi,
+        "spectra": spectra,
+    }
+    return screen_of(parts, options)
 
 
 def read_h5ad(path: str | os.PathLike[str], **keys: Any) -> Screen:
-    """A screen from an h5ad file; reads only the parts that are asked for.
+    """A screen from an h5ad file, or an AnnData stored as zarr; reads only what is asked for.
 
     Parameters
     ----------
     path
-        The file.
+        The file, or the folder of a zarr store.
     **keys
         Keyword arguments of `screen_from_anndata`.
 
@@ -146,10 +167,10 @@ def read_h5ad(path: str | os.PathLike[str], **keys: Any) -> Screen:
     """
     check_keywords("read_h5ad", keys, (*DEFAULT_KEYS, *BUILD_OPTIONS))
     options = {name: value for name, value in keys.items() if name in BUILD_OPTIONS}
-    with h5_file(path) as file:
+    with store(path) as group:
         chosen = {name: keys.get(name, default) for name, default in DEFAULT_KEYS.items()}
-        parts = parts_from_slots(FileSlots(file), **chosen)
-    return build_screen(parts, **options)
+        parts = parts_from_slots(FileSlots(group), **chosen)
+    return screen_of(parts, options)
 
 
 def get_from_adata_any(adata: Any, key: str) -> Any:
@@ -213,6 +234,7 @@ def add_burden_covariate(
     include_ntc: bool = False,
     count_nonzero: bool = True,
     use_log1p: bool = True,
+    guide_threshold: float | None = None,
 ) -> pd.DataFrame:
     """Add the number of guides per cell to the covariates in ``adata.obsm[covar_key]``.
 
@@ -224,7 +246,7 @@ def add_burden_covariate(
         Name of the new column.
     guide_assignment_key, covar_key, guide_names_key, guide2gene_key
         See `screen_from_anndata`.
-    ntc_labels, include_ntc, count_nonzero, use_log1p
+    ntc_labels, include_ntc, count_nonzero, use_log1p, guide_threshold
         See `guides.compute_guide_burden`.
 
     Returns
@@ -258,6 +280,7 @@ def add_burden_covariate(
         include_ntc=include_ntc,
         count_nonzero=count_nonzero,
         use_log1p=use_log1p,
+        guide_threshold=guide_threshold,
     )
     table = table.copy()
     table[burden_key] = burden

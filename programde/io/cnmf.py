@@ -1,7 +1,8 @@
 """The usages that cNMF writes, ``NAME.usages.k_K.dt_D.consensus.txt``, and a screen around them.
 
 Such a file is tab-separated, cells x programs, one per number of programs K and density threshold
-D (``dt_0_5`` is 0.5); its rows are not normalised, here they are divided by their sums.
+D (``dt_0_5`` is 0.5, ``dt_1e-05`` is 0.00001); its rows are not normalised, here they are divided
+by their sums. Beside it lie the spectra, programs x genes.
 
 Source of the file's name and form: D. Kotliar et al., "Identifying gene expression programs of
 cell-type identity and cellular activity with single-cell RNA-Seq", eLife 8 (2019) e43803.
@@ -16,18 +17,23 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from programde.errors import InputError, OptionError, check_keywords, some
+from programde.errors import InputError, OptionError, check_keywords, some, tell
 from programde.io import anndata, mudata
-from programde.io.containers import FileSlots, h5_file, parts_from_slots
+from programde.io.building import screen_of
+from programde.io.containers import FileSlots, is_zarr, parts_from_slots, store
 from programde.io.guide_tables import read_guide_tables
 from programde.io.join import Piece, aligned, join
 from programde.io.text_tables import PathLike, read_numbers
-from programde.screen.build import BUILD_OPTIONS, Parts, build_screen
+from programde.screen.build import BUILD_OPTIONS, Parts
 from programde.screen.screen import Screen
+from programde.screen.spectra import align_spectra
 
 FILE_NAME = re.compile(
-    r"(?P<name>.+)\.usages\.k_(?P<k>\d+)\.dt_(?P<dt>\d+(?:_\d+)?)\.consensus\.txt(?:\.gz)?"
+    r"(?P<name>.+)\.usages\.k_(?P<k>\d+)\.dt_(?P<dt>\d+(?:_\d+)?(?:e[-+]?\d+)?)\.consensus\.txt"
+    r"(?:\.gz)?"
 )
+#: Kinds of spectra that cNMF writes beside the usages, the one to prefer first: z-scores, and TPM.
+SPECTRA = ("gene_spectra_score", "gene_spectra_tpm")
 
 
 def find_usages(
@@ -68,7 +74,7 @@ def find_usages(
         (m, p)
         for m, p in files
         if int(m["k"]) == k
-        and np.isclose(float(m["dt"].replace("_", ".")), density_threshold, rtol=1e-9)
+        and np.isclose(float(m["dt"].replace("_", ".")), density_threshold, rtol=1e-9, atol=0)
         and name in (None, m["name"])
     ]
     if not found:
@@ -109,6 +115,34 @@ def cnmf_usage(path: PathLike) -> pd.DataFrame:
     return pd.DataFrame(scaled, index=table.index, columns=names)
 
 
+def cnmf_spectra(usages: Path, programs: list[str]) -> pd.DataFrame | None:
+    """The spectra that cNMF wrote beside a file of usages.
+
+    Parameters
+    ----------
+    usages
+        The file of usages, see `find_usages`.
+    programs
+        Names of its K programs.
+
+    Returns
+    -------
+    (K, n_genes) DataFrame or None
+        Those of `SPECTRA` that are there, z-scores first; None where there are none, or where they
+        do not fit the usages (which is told).
+    """
+    for kind in SPECTRA:
+        name = usages.name.replace(".usages.", f".{kind}.").replace(".consensus.txt", ".txt")
+        for path in dict.fromkeys((usages.with_name(name), usages.with_name(name + ".gz"))):
+            if not path.is_file():
+                continue
+            try:
+                return align_spectra(read_numbers(path), programs, path.name)
+            except InputError as error:
+                tell(f"the spectra of {path.name} are left out: {error}")
+    return None
+
+
 def read_cnmf(
     folder: PathLike,
     k: int,
@@ -141,7 +175,7 @@ def read_cnmf(
     Returns
     -------
     Screen
-        Cells in the order of the usages.
+        Cells in the order of the usages; with the spectra that lie beside them.
 
     Raises
     ------
@@ -150,9 +184,12 @@ def read_cnmf(
     """
     if (screen is None) == (assignments is None):
         raise OptionError("read_cnmf needs either screen=<h5ad or h5mu> or assignments=<table>")
-    usage = cnmf_usage(find_usages(folder, k, density_threshold, name))
+    file = find_usages(folder, k, density_threshold, name)
+    usage = cnmf_usage(file)
     if usage.shape[1] != k:
         raise InputError(f"the usage file of k={k} holds {usage.shape[1]} programs")
+    if keys.get("spectra") is None:
+        keys["spectra"] = cnmf_spectra(file, list(usage.columns))
     if assignments is not None:
         if guide_metadata is None:
             raise OptionError("assignments need guide_metadata=<table of guides and targets>")
@@ -161,18 +198,23 @@ def read_cnmf(
         )
     if guide_metadata is not None or covariates is not None:
         raise OptionError("guide_metadata and covariates go with assignments, not with screen")
-    if Path(str(screen)).suffix.lower() == ".h5mu":
+    of_modalities = Path(str(screen)).suffix.lower() == ".h5mu"
+    if is_zarr(str(screen)):
+        with store(str(screen)) as group:
+            of_modalities = "mod" in group
+    if of_modalities:
         return mudata.read_h5mu(str(screen), usage_table=usage, on_missing=on_missing, **keys)
     return _with_h5ad(usage, str(screen), on_missing, keys)
 
 
 def _with_h5ad(usage: pd.DataFrame, path: str, on_missing: str, keys: dict[str, Any]) -> Screen:
-    allowed = [key for key in anndata.DEFAULT_KEYS if key not in ("usage_key", "program_names_key")]
+    ours = ("usage_key", "program_names_key", "spectra_key")
+    allowed = [key for key in anndata.DEFAULT_KEYS if key not in ours]
     check_keywords("read_cnmf with an h5ad", keys, (*allowed, *BUILD_OPTIONS))
     chosen = {key: keys.get(key, anndata.DEFAULT_KEYS[key]) for key in allowed}
-    with h5_file(path) as file:
+    with store(path) as group:
         rest = parts_from_slots(
-            FileSlots(file), usage_key=None, program_names_key="program_names", **chosen
+            FileSlots(group), usage_key=None, program_names_key="program_names", **chosen
         )
     notes: list[str] = []
     cells = [str(c) for c in rest.cell_names]
@@ -196,8 +238,9 @@ def _with_h5ad(usage: pd.DataFrame, path: str, on_missing: str, keys: dict[str, 
         guide_names=rest.guide_names,
         notes=notes,
         observations=data[-1] if by_condition else None,
+        moi=rest.moi,
         usage_label="cNMF usages",
         covariate_label=rest.covariate_label,
         guide_label=rest.guide_label,
     )
-    return build_screen(parts, **{key: v for key, v in keys.items() if key in BUILD_OPTIONS})
+    return screen_of(parts, {key: v for key, v in keys.items() if key in BUILD_OPTIONS})

@@ -1,4 +1,4 @@
-"""Where the parts of a screen sit: the containers of an AnnData, in memory or in an HDF5 file."""
+"""Where the parts of a screen sit: the containers of an AnnData, in memory, HDF5 or zarr."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from typing import Any, Protocol
 import pandas as pd
 
 from programde.errors import InputError, ProgramDEError, nearest, some
+from programde.io.guide_tables import targets_of_table
 from programde.io.join import column_of, covariate_columns
 from programde.memory import must_fit
 from programde.screen.build import Parts
 from programde.screen.composition import first_line
-from programde.screen.guides import is_flat_list, text
+from programde.screen.matrices import dense_numbers
+from programde.screen.names import NO_NAME, is_flat_list, name_list
 
 CONTAINERS = ("obsm", "layers", "obsp", "uns", "obs")
 
@@ -63,7 +65,7 @@ class MemorySlots:
 
 
 class FileSlots:
-    """Containers of an open h5ad file (or of one modality's group of an h5mu file)."""
+    """Containers of an open h5ad file or zarr store (or of one modality's group of a MuData)."""
 
     def __init__(self, group: Any) -> None:
         from anndata.io import read_elem
@@ -152,6 +154,7 @@ def parts_from_slots(
     guide2gene_key: str,
     program_names_key: str,
     guide_targets_key: str = "guide_targets",
+    spectra_key: str | None = None,
     covar_columns: Sequence[str] | None = None,
     log1p_columns: Sequence[str] | None = None,
 ) -> Parts:
@@ -169,6 +172,8 @@ def parts_from_slots(
     guides = find(slots, guide_assignment_key, "guide assignment")
     parallel = guide_targets_key if not has(slots, guide2gene_key) else guide2gene_key
     mapping = find(slots, parallel if has(slots, parallel) else guide2gene_key, "guide -> gene map")
+    if isinstance(mapping, pd.DataFrame) and mapping.shape[1] > 1:
+        mapping = targets_of_table(mapping)
     guide_names = None
     if not isinstance(guides, pd.DataFrame):
         guide_names = names_list(find(slots, guide_names_key, "guide names"), guide_names_key)
@@ -184,17 +189,64 @@ def parts_from_slots(
         guide_names=guide_names,
         program_names=program_names,
         observations=slots.obs,
+        moi=stated_moi(slots),
+        spectra=spectra_of(slots, spectra_key),
         usage_label=f"usage {usage_key!r}",
         covariate_label=label,
         guide_label=f"guide assignment {guide_assignment_key!r}",
+        spectra_label=f"spectra {spectra_key!r}",
     )
+
+
+def stated_moi(slots: Slots) -> Any:
+    """What ``uns["moi"]`` states, None where it is absent."""
+    return slots.get("uns", "moi") if "moi" in slots.keys("uns") else None
+
+
+def spectra_of(slots: Slots, key: str | None, default: str = "cnmf_spectra") -> Any:
+    """Genes x programs from varm, named by the variables; None where the default key is absent.
+
+    Raises
+    ------
+    InputError
+        Another key than the default was given, and does not exist.
+    """
+    if key is None:
+        return None
+    keys = slots.keys("varm")
+    if key not in keys:
+        if key == default:
+            return None
+        raise InputError(f"spectra_key={key!r} is not in varm{nearest(key, keys)}")
+    values = slots.get("varm", key)
+    if isinstance(values, pd.DataFrame):
+        return values
+    return pd.DataFrame(dense_numbers(values, f"spectra {key!r}"), index=slots.var().index)
 
 
 def names_list(value: Any, key: str) -> list[str]:
     """A list of names from a list, array, Index or Series."""
     if not is_flat_list(value):
         raise InputError(f"{key!r} must be a list of names, it is a {type(value).__name__}")
-    return [text(name) for name in value]
+    return name_list(repr(key), value, NO_NAME)
+
+
+def is_zarr(path: str | os.PathLike[str]) -> bool:
+    """Whether a folder is a zarr store."""
+    return any((Path(path) / mark).is_file() for mark in ("zarr.json", ".zgroup"))
+
+
+@contextmanager
+def store(path: str | os.PathLike[str]) -> Iterator[Any]:
+    """An HDF5 file or zarr store open for reading; what goes wrong then is an InputError."""
+    if not is_zarr(path):
+        with h5_file(path) as file:
+            yield file
+        return
+    import zarr
+
+    with _readable(Path(path)):
+        yield zarr.open_group(str(path), mode="r")
 
 
 @contextmanager
@@ -205,12 +257,18 @@ def h5_file(path: str | os.PathLike[str]) -> Iterator[Any]:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: {'is a folder' if path.is_dir() else 'no such file'}")
+    with _readable(path), h5py.File(path, "r") as file:
+        yield file
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Whatever goes wrong in the block is an InputError that names the path."""
     try:
-        with h5py.File(path, "r") as file:
-            yield file
+        yield
     except ProgramDEError as error:
         raise type(error)(f"{path}: {error}") from None
-    except Exception as error:  # h5py and anndata raise many kinds for a damaged file
+    except Exception as error:  # h5py, zarr and anndata raise many kinds for a damaged file
         raise InputError(
             f"{path} cannot be read, is it whole? ({type(error).__name__}: {first_line(error)})"
         ) from error

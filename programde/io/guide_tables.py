@@ -1,8 +1,8 @@
 """Guide tables: metadata of a library, and long tables of who holds which guide.
 
 Guide metadata as in the IGVF's per-guide tables: ``guide_id``, ``intended_target_name`` and
-``type`` (targeting, non-targeting, safe-targeting ...). A guide whose type is a control's gets its
-type as its target, whatever stands in the target column.
+``type`` (targeting, non-targeting, safe-targeting ...), or a column ``targeting`` of yes and no. A
+guide whose type is a control's gets its type as its target, whatever stands in the target column.
 """
 
 from __future__ import annotations
@@ -15,11 +15,18 @@ import pandas as pd
 from scipy import sparse
 
 from programde.errors import InputError, OptionError, check_keywords, some
+from programde.io.building import screen_of
+from programde.io.cell_ranger import is_calls_table, long_form, with_uncalled
 from programde.io.join import Piece, column_of, covariate_columns, join
 from programde.io.text_tables import PathLike, column, read_numbers, read_table
-from programde.screen.build import BUILD_OPTIONS, Parts, build_screen
-from programde.screen.guides import looks_like_control
+from programde.screen.build import BUILD_OPTIONS, Parts
+from programde.screen.control_labels import looks_like_control
+from programde.screen.matrices import flat_table
+from programde.screen.names import name_list
 from programde.screen.screen import Screen
+
+#: The target of control guides whose own label and type do not say what kind of control they are.
+CONTROL = "non-targeting"
 
 
 def read_guide_tables(
@@ -28,13 +35,13 @@ def read_guide_tables(
     guide_metadata: pd.DataFrame | PathLike,
     covariates: pd.DataFrame | PathLike | None = None,
     *,
-    threshold: float = 1.0,
     cell_column: str = "cell",
     guide_column: str = "guide",
     value_column: str | None = "value",
     guide_id_column: str = "guide_id",
     target_column: str = "intended_target_name",
     type_column: str | None = "type",
+    targeting_column: str | None = "targeting",
     covar_columns: Sequence[str] | None = None,
     log1p_columns: Sequence[str] | None = None,
     on_missing: str = "error",
@@ -46,9 +53,10 @@ def read_guide_tables(
     ----------
     usage
         Cells x programs, or a text file of it (cell names first).
-    assignments, threshold, cell_column, guide_column, value_column
-        See `long_assignment`.
-    guide_metadata, guide_id_column, target_column, type_column
+    assignments, cell_column, guide_column, value_column
+        See `long_assignment`; or Cell Ranger's ``protospacer_calls_per_cell.csv``, see
+        `cell_ranger`. Which values are guides that are there is for `guide_threshold` to say.
+    guide_metadata, guide_id_column, target_column, type_column, targeting_column
         See `targets_from_metadata`.
     covariates
         Cells x covariates, or a file of it (cell names first); None: the intercept alone.
@@ -56,7 +64,7 @@ def read_guide_tables(
         Columns of `covariates` to use, the second as log(1 + x); default: all as they are.
     on_missing
         Cells that are not in every table: ``"error"`` or ``"drop"``. A cell without any row in
-        the assignment table is missing, not a cell without guides.
+        the assignment table is missing, not a cell without guides (in Cell Ranger's it is one).
     **options
         See `build.build_screen`.
 
@@ -73,30 +81,36 @@ def read_guide_tables(
     check_keywords("read_guide_tables", options, BUILD_OPTIONS)
     if not isinstance(usage, pd.DataFrame):
         usage = read_numbers(usage)
-    presence, cells, guides = long_assignment(
-        assignments,
-        threshold=threshold,
-        cell_column=cell_column,
-        guide_column=guide_column,
-        value_column=value_column,
+    notes: list[str] = []
+    if not isinstance(assignments, pd.DataFrame):
+        assignments = read_table(assignments, index=False)
+    of_cell_ranger = is_calls_table(assignments, cell_column, guide_column)
+    if of_cell_ranger:
+        umis = options.get("guide_threshold") is not None
+        assignments, value_column = long_form(assignments), "value" if umis else None
+        cell_column, guide_column = "cell", "guide"
+    values, cells, guides = long_assignment(
+        assignments, cell_column=cell_column, guide_column=guide_column, value_column=value_column
     )
+    if of_cell_ranger:
+        values, cells = with_uncalled(values, cells, list(usage.index), notes)
     targets = targets_from_metadata(
         guide_metadata,
         guide_column=guide_id_column,
         target_column=target_column,
         type_column=type_column,
+        targeting_column=targeting_column,
     )
-    presence, guides = in_library_order(presence, guides, list(targets.index))
+    values, guides = in_library_order(values, guides, list(targets.index))
     pieces = [
         Piece("usages", list(usage.index), usage),
-        Piece("guide assignments", cells, presence),
+        Piece("guide assignments", cells, values),
     ]
     if covariates is not None:
         table = covariates if isinstance(covariates, pd.DataFrame) else read_table(covariates)
         pieces.append(Piece("covariates", list(table.index), table))
     elif covar_columns is not None or log1p_columns is not None:
         raise OptionError("covar_columns and log1p_columns are columns of covariates=<table>")
-    notes: list[str] = []
     names, *data = join(pieces, on_missing, notes)
     whole = chosen = data[2] if covariates is not None else None
     if whole is not None and (covar_columns is not None or log1p_columns is not None):
@@ -114,7 +128,7 @@ def read_guide_tables(
         usage_label="usages",
         guide_label="guide assignments",
     )
-    return build_screen(parts, **options)
+    return screen_of(parts, options)
 
 
 def targets_from_metadata(
@@ -123,6 +137,7 @@ def targets_from_metadata(
     guide_column: str = "guide_id",
     target_column: str = "intended_target_name",
     type_column: str | None = "type",
+    targeting_column: str | None = "targeting",
 ) -> pd.Series:
     """Target of each guide from a guide metadata table.
 
@@ -132,72 +147,126 @@ def targets_from_metadata(
         The table, or a file that holds it.
     guide_column, target_column, type_column
         Names of its columns; without a type column only the targets count.
+    targeting_column
+        A column of yes and no, if there is one: guides that do not target are controls.
 
     Returns
     -------
     pd.Series
-        Guide -> target, both text; guides without a target are left out.
+        Guide -> target, both text; a tuple of targets where a guide stands in several rows.
+        Guides without a target are left out.
 
     Raises
     ------
     InputError
-        A column that does not exist, or a guide that occurs twice.
+        A column that does not exist, a guide without a name, or one that occurs twice with the
+        same target.
     """
     table = metadata if isinstance(metadata, pd.DataFrame) else read_table(metadata, index=False)
-    guides = column(table, guide_column, "guide metadata").astype(str)
-    if guides.duplicated().any():
-        twice = guides[guides.duplicated()].unique()
-        raise InputError(f"guide metadata: {len(twice)} guide(s) occur twice: {some(twice)}")
-    targets = column(table, target_column, "guide metadata").astype(object)
-    targets = targets.where(targets.notna(), "").astype(str).str.strip()
+    what = "guide metadata"
+    names = column(flat_table(table, what), guide_column, what)
+    guides = pd.Series(name_list(f"{what}: guides", names), dtype=object)
+    targets = _labels(column(table, target_column, what))
+    control = np.zeros(len(table), dtype=bool)
+    kinds = np.full(len(table), "", dtype=object)
     if type_column is not None and type_column in table.columns:
-        kinds = table[type_column].astype(object)
-        kinds = kinds.where(kinds.notna(), "").astype(str).str.strip()
-        control = kinds.map(looks_like_control).astype(bool)
-        targets = targets.where(~control, kinds)
+        kinds = _labels(table[type_column]).to_numpy()
+        control |= np.array([looks_like_control(kind) for kind in kinds], dtype=bool)
     elif type_column not in (None, "type"):
-        column(table, str(type_column), "guide metadata")
+        column(table, str(type_column), what)
+    if targeting_column is not None and targeting_column in table.columns:
+        control |= _not_targeting(table[targeting_column], targeting_column)
+    elif targeting_column not in (None, "targeting"):
+        column(table, str(targeting_column), what)
+    named = [
+        next((label for label in (kind, target) if looks_like_control(label)), CONTROL)
+        for kind, target in zip(kinds, targets, strict=True)
+    ]
+    targets = targets.where(~control, pd.Series(named, dtype=object))
+    if guides.duplicated().any():
+        return _of_repeated(guides, targets)
     out = pd.Series(targets.to_numpy(), index=pd.Index(guides.to_numpy(), dtype=object))
     return out[out != ""]
+
+
+def targets_of_table(table: pd.DataFrame) -> pd.Series:
+    """Target of each guide from a table whose index names the guides."""
+    names = name_list("guides of the guide -> target table", table.index)
+    return targets_from_metadata(
+        table.reset_index(drop=True).assign(**{"guide name": names}), guide_column="guide name"
+    )
+
+
+def _labels(values: pd.Series) -> pd.Series:
+    """Labels as text without blanks around, "" where there is none; rows counted from 0."""
+    texts = values.astype(object).reset_index(drop=True)
+    return texts.where(texts.notna(), "").astype(str).str.strip()
+
+
+def _not_targeting(values: pd.Series, name: str) -> np.ndarray:
+    """Where a column of yes and no says no."""
+    words = _labels(values).str.lower()
+    no = words.isin(["false", "0", "0.0", "no"]) | words.map(looks_like_control).astype(bool)
+    yes = words.isin(["true", "1", "1.0", "yes", "targeting", ""])
+    odd = words[~(no | yes)]
+    if len(odd):
+        raise InputError(
+            f"guide metadata: column {name!r} must say yes or no, it holds {some(odd.unique())}; "
+            "set targeting_column=null to leave it unread"
+        )
+    return no.to_numpy()
+
+
+def _of_repeated(guides: pd.Series, targets: pd.Series) -> pd.Series:
+    """Guide -> tuple of targets where guides stand in several rows, each with another target."""
+    rows = pd.DataFrame({"guide": guides, "target": targets})
+    twice = rows.loc[rows.duplicated(), "guide"].unique()
+    if len(twice):
+        raise InputError(
+            f"guide metadata: {len(twice)} guide(s) occur twice: {some(twice)}, with one target"
+        )
+    rows = rows[rows["target"] != ""]
+    sets = rows.groupby("guide", sort=False)["target"].agg(tuple)
+    return sets.map(lambda names: names if len(names) > 1 else names[0])
 
 
 def long_assignment(
     table: pd.DataFrame | PathLike,
     *,
-    threshold: float = 1.0,
     cell_column: str = "cell",
     guide_column: str = "guide",
     value_column: str | None = "value",
 ) -> tuple[sparse.csr_matrix, list[str], list[str]]:
-    """Guide presence from a long table: a row per cell and guide, present from a threshold on.
+    """A matrix of guides from a long table: a row per cell and guide.
 
     Parameters
     ----------
     table
         The table, or a file that holds it.
-    threshold
-        A guide is present where its value is at least this.
     cell_column, guide_column, value_column
         Names of the columns; ``value_column=None``: each row means present.
 
     Returns
     -------
-    presence : (N, n_guides) csr_matrix, int8
+    values : (N, n_guides) csr_matrix, float64
+        The values of the table: calls, counts or probabilities.
     cells, guides : list of str
-        In order of first appearance; cells with values below the threshold only are there too.
+        In order of first appearance; cells with values of 0 only are there too.
 
     Raises
     ------
     InputError
-        A column that does not exist, values that are not numbers, a pair that occurs twice.
+        A column that does not exist, names or values that are missing, a pair that occurs twice.
     """
-    if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not threshold > 0:
-        raise OptionError(f"threshold={threshold!r} must be a positive number")
     if not isinstance(table, pd.DataFrame):
         table = read_table(table, index=False)
     what = "guide assignment table"
-    rows, cells = pd.factorize(column(table, cell_column, what).astype(str))
-    cols, guides = pd.factorize(column(table, guide_column, what).astype(str))
+    names = {
+        name: name_list(f"{what}: {name!r}", column(flat_table(table, what), name, what))
+        for name in (cell_column, guide_column)
+    }
+    rows, cells = pd.factorize(pd.Series(names[cell_column], dtype=object))
+    cols, guides = pd.factorize(pd.Series(names[guide_column], dtype=object))
     if len(rows) == 0:
         raise InputError(f"{what} has no rows")
     pairs = pd.Series(rows.astype(np.int64) * len(guides) + cols)
@@ -207,7 +276,7 @@ def long_assignment(
             f"{what}: {int(pairs.duplicated().sum())} pairs of cell and guide occur more than once "
             f"(first: {cells[rows[first]]}, {guides[cols[first]]})"
         )
-    present = np.ones(len(rows), dtype=bool)
+    values = np.ones(len(rows))
     if value_column is not None:
         values = pd.to_numeric(column(table, value_column, what), errors="coerce").to_numpy(float)
         if not np.isfinite(values).all():
@@ -215,11 +284,7 @@ def long_assignment(
                 f"{what}: {int((~np.isfinite(values)).sum())} values of {value_column!r} are not "
                 "numbers"
             )
-        present = values >= threshold
-    matrix = sparse.csr_matrix(
-        (np.ones(int(present.sum()), dtype=np.int8), (rows[present], cols[present])),
-        shape=(len(cells), len(guides)),
-    )
+    matrix = sparse.csr_matrix((values, (rows, cols)), shape=(len(cells), len(guides)))
     return matrix, [str(c) for c in cells], [str(g) for g in guides]
 
 

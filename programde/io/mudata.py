@@ -1,32 +1,34 @@
-"""MuData and h5mu: usages, guides and covariates in modalities of one file, joined by cell name.
+"""MuData, h5mu and zarr: usages, guides and covariates in modalities, joined by cell name.
 
 Two layouts are known: one modality that holds the usages as its matrix X (its variables are the
 programs) with the guides in its obsm and uns; or a modality of guides (its variables are the
 guides, their targets a column of its table of variables) beside usages in another modality or from
-elsewhere. Of a file only the parts that are asked for are read; `mudata` need not be installed.
+elsewhere. The guides may also be in an AnnData file of their own (`guides_path`). Of a file only
+the parts that are asked for are read; `mudata` need not be installed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import pandas as pd
 
-from programde.errors import InputError, check_keywords, nearest, some
+from programde.errors import InputError, OptionError, check_keywords, nearest, some
+from programde.io.building import screen_of
 from programde.io.containers import (
     FileSlots,
     MemorySlots,
     Slots,
     find,
-    h5_file,
     has,
-    names_list,
+    store,
 )
-from programde.io.guide_tables import targets_from_metadata
 from programde.io.join import Piece, aligned, covariate_columns, join, name_list
+from programde.io.modalities import find_guides, find_spectra, modality
 from programde.io.text_tables import PathLike
-from programde.screen.build import BUILD_OPTIONS, Parts, build_screen
+from programde.screen.build import BUILD_OPTIONS, Parts
 from programde.screen.screen import Screen
 
 DEFAULT_KEYS: dict[str, Any] = {
@@ -35,28 +37,30 @@ DEFAULT_KEYS: dict[str, Any] = {
     "usage_table": None,
     "guide_modality": None,
     "guide_layer": None,
+    "guides_path": None,
     "guide_assignment_key": "guide_assignment",
     "guide_names_key": "guide_names",
     "guide2gene_key": "guide2gene",
     "guide_targets_key": "guide_targets",
     "target_column": "intended_target_name",
     "type_column": "type",
+    "targeting_column": "targeting",
+    "spectra_key": None,
     "covar_modality": None,
     "covar_key": "covar",
     "covar_columns": None,
     "log1p_columns": None,
     "on_missing": "error",
 }
-GUIDE_MODALITIES = ("guide", "guides", "grna", "sgrna")
 
 
 def read_h5mu(path: PathLike, **keys: Any) -> Screen:
-    """A screen from an h5mu file; reads only the parts that are asked for.
+    """A screen from an h5mu file, or a MuData stored as zarr; reads only what is asked for.
 
     Parameters
     ----------
     path
-        The file.
+        The file, or the folder of a zarr store.
     **keys
         Keyword arguments of `screen_from_mudata`.
 
@@ -72,15 +76,18 @@ def read_h5mu(path: PathLike, **keys: Any) -> Screen:
     check_keywords("read_h5mu", keys, (*DEFAULT_KEYS, *BUILD_OPTIONS))
     chosen, options = _split(keys)
     condition = options.get("condition_key")
-    with h5_file(path) as file:
+    apart = chosen["guides_path"]
+    with store(path) as file, nullcontext() if apart is None else store(apart) as beside:
         if "mod" not in file:
             raise InputError(f"it has no modalities ('mod'); at the top are: {some(file, 10)}")
         modalities: dict[str, Slots] = {
-            name: FileSlots(group) for name, group in file["mod"].items()
+            name: FileSlots(file["mod"][name]) for name in sorted(file["mod"])
         }
         obs = FileSlots(file).obs if "obs" in file else pd.DataFrame()
+        chosen["guides_apart"] = None if beside is None else FileSlots(beside)
+        chosen["moi"] = file["uns"]["moi"][()] if "moi" in file.get("uns", {}) else None
         parts = _parts(modalities, obs, condition, **chosen)
-    return build_screen(parts, **options)
+    return screen_of(parts, options)
 
 
 def screen_from_mudata(mdata: Any, **keys: Any) -> Screen:
@@ -100,11 +107,18 @@ def screen_from_mudata(mdata: Any, **keys: Any) -> Screen:
         Modality whose variables are guides; default: the usages' modality if that holds
         `guide_assignment_key`, else one that is named like guides.
     guide_layer : str, optional
-        Layer of that modality with the assignment; default: its matrix X. Nonzero means present.
+        Layer of that modality with the assignment; default: the layer that is called like
+        `guide_assignment_key`, where there is one, else its matrix X.
+    guides_path : path, optional
+        h5ad file (or zarr store) of the guides alone: its variables are the guides, or it holds
+        `guide_assignment_key`. Only where the MuData is a file too.
     guide_assignment_key, guide_names_key, guide2gene_key, guide_targets_key : str
         Keys in the usages' modality, see `anndata.screen_from_anndata`.
-    target_column, type_column : str
+    target_column, type_column, targeting_column : str
         Columns of the guides' table of variables, see `guide_tables.targets_from_metadata`.
+    spectra_key : str, optional
+        Weights of genes in programs, in varm of the usages' modality; default: ``loadings``
+        (programs x genes) or ``cnmf_spectra`` (genes x programs), where there is one.
     covar_modality : str, optional
         Modality of the covariates; default: the usages', then the guides', then any other.
     covar_key : str, optional
@@ -134,8 +148,11 @@ def screen_from_mudata(mdata: Any, **keys: Any) -> Screen:
         raise InputError(f"a {type(mdata).__name__} was given, a MuData is needed")
     chosen, options = _split(keys)
     modalities: dict[str, Slots] = {name: MemorySlots(mod) for name, mod in mdata.mod.items()}
+    if chosen["guides_path"] is not None:
+        raise OptionError("guides_path goes with a MuData's path; add the guides as a modality")
+    chosen["guides_apart"], chosen["moi"] = None, mdata.uns.get("moi")
     parts = _parts(modalities, mdata.obs, options.get("condition_key"), **chosen)
-    return build_screen(parts, **options)
+    return screen_of(parts, options)
 
 
 def _split(keys: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -143,18 +160,12 @@ def _split(keys: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     return chosen, {name: value for name, value in keys.items() if name in BUILD_OPTIONS}
 
 
-def _modality(modalities: Mapping[str, Slots], name: str, role: str) -> Slots:
-    if name not in modalities:
-        raise InputError(f"{role}={name!r} is not a modality{nearest(name, modalities)}")
-    return modalities[name]
-
-
 def _parts(
     modalities: Mapping[str, Slots], obs: pd.DataFrame, condition: str | None, **keys: Any
 ) -> Parts:
     notes: list[str] = []
     usage, programs = _usage(modalities, keys, notes)
-    guides, guide_names, targets = _guides(modalities, keys, notes)
+    guides, guide_names, targets, moi = find_guides(modalities, keys, notes)
     covariates = _covariates(modalities, obs, keys, notes)
     levels = _condition(modalities, obs, condition, covariates, keys)
     names, *data = join([usage, guides, *covariates, *levels], keys["on_missing"], notes)
@@ -171,9 +182,12 @@ def _parts(
         program_names=programs,
         notes=notes,
         observations=data[-1] if levels else None,
+        moi=keys["moi"] if moi is None else moi,
+        spectra=find_spectra(modalities, keys, notes),
         usage_label=usage.what,
         covariate_label=covariates[0].what if len(covariates) == 1 else "covariates",
         guide_label=guides.what,
+        spectra_label="spectra of the usages' modality",
     )
 
 
@@ -184,52 +198,13 @@ def _usage(
         table = keys["usage_table"]
         return Piece("usages", [str(c) for c in table.index], table), None
     name, key = keys["usage_modality"], keys["usage_key"]
-    slots = _modality(modalities, name, "usage_modality")
+    slots = modality(modalities, name, "usage_modality")
     cells, what = slots.cell_names(), f"usages of modality {name!r}"
     if key is None:
         programs = [str(v) for v in slots.var().index]
         return Piece(what, cells, aligned(slots.matrix(None), what, cells, notes)), programs
     found = find(slots, key, f"usage (modality {name!r})")
     return Piece(what, cells, aligned(found, what, cells, notes)), None
-
-
-def _guides(
-    modalities: Mapping[str, Slots], keys: Mapping[str, Any], notes: list[str]
-) -> tuple[Piece, list[str] | None, Any]:
-    """The assignment, the names of its columns, and guide -> target."""
-    key, name = keys["guide_assignment_key"], keys["guide_modality"]
-    home = modalities.get(keys["usage_modality"])
-    if name is None and not (home is not None and has(home, key)):
-        likely = [m for m in modalities if m.lower() in GUIDE_MODALITIES]
-        if len(likely) != 1:
-            raise InputError(
-                f"no guides found: modality {keys['usage_modality']!r} has no {key!r}; set "
-                f"guide_modality, modalities are {some(modalities, 10)}"
-            )
-        name = likely[0]
-    if name is not None:
-        slots = _modality(modalities, name, "guide_modality")
-        table, cells = slots.var(), slots.cell_names()
-        names = [str(v) for v in table.index]
-        what = f"guides of modality {name!r}"
-        targets = targets_from_metadata(
-            table.assign(**{"guide name": names}),
-            guide_column="guide name",
-            target_column=keys["target_column"],
-            type_column=keys["type_column"],
-        )
-        matrix = aligned(slots.matrix(keys["guide_layer"]), what, cells, notes)
-        return Piece(what, cells, matrix), names, targets
-    assert home is not None
-    what = f"guide assignment {key!r} of modality {keys['usage_modality']!r}"
-    cells = home.cell_names()
-    guides = aligned(find(home, key, "guide assignment"), what, cells, notes)
-    listed = None
-    if not isinstance(guides, pd.DataFrame):
-        listed = names_list(find(home, keys["guide_names_key"], "guide names"), "guide names")
-    parallel = not has(home, keys["guide2gene_key"]) and has(home, keys["guide_targets_key"])
-    mapping = keys["guide_targets_key"] if parallel else keys["guide2gene_key"]
-    return Piece(what, cells, guides), listed, find(home, mapping, "guide -> gene map")
 
 
 def _covariates(
@@ -263,7 +238,7 @@ def _order(modalities: Mapping[str, Slots], keys: Mapping[str, Any]) -> list[str
     """Modalities in the order in which covariates are looked for."""
     preferred = keys["covar_modality"]
     if preferred is not None:
-        _modality(modalities, preferred, "covar_modality")
+        modality(modalities, preferred, "covar_modality")
         return [preferred]
     order = dict.fromkeys([keys["usage_modality"], *modalities])
     return [name for name in order if name in modalities]

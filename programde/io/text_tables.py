@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
+import bz2
+import csv
+import gzip
+import lzma
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from programde.errors import InputError, ProgramDEError, nearest, some
-from programde.screen.composition import first_line
+from programde.screen.matrices import first_line
+from programde.screen.names import name_list
 
 PathLike = str | os.PathLike[str]
+#: A number as programs write it: one with leading zeros ("01", a lane) is text.
+NUMBER = re.compile(r"\s*[+-]?(?:(?:0|[1-9]\d*)(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?\s*")
+INFINITE = frozenset({"inf", "-inf", "+inf", "Inf", "-Inf", "infinity", "Infinity"})
+YES_NO = {"True": True, "TRUE": True, "true": True, "False": False, "FALSE": False, "false": False}
+#: What a spreadsheet takes for the beginning of a formula.
+FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
+#: Entries of a text table that say that there is none, as pandas and R write them.
+MISSING_ENTRIES = frozenset(
+    {"", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "-nan", "<NA>", "NULL", "null", "None", "NaT"}
+)
+OPENERS = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 
 
 @contextmanager
@@ -39,6 +57,8 @@ def separator(path: Path) -> str:
 def read_numbers(path: PathLike) -> pd.DataFrame:
     """A text matrix of numbers with a header line and row names in the first column.
 
+    The header may be one name short, as R writes it.
+
     Returns
     -------
     (N, m) DataFrame, float64
@@ -50,15 +70,18 @@ def read_numbers(path: PathLike) -> pd.DataFrame:
         No such file, lines of different length, or an entry that is not a number.
     """
     import pyarrow as pa
-    from pyarrow import csv
+    from pyarrow import csv as arrow
 
     with table_errors(path) as file:
         names = _header(file)
-        table = csv.read_csv(
+        table = arrow.read_csv(
             file,
-            read_options=csv.ReadOptions(column_names=names, skip_rows=1),
-            parse_options=csv.ParseOptions(delimiter=separator(file)),
-            convert_options=csv.ConvertOptions(
+            # a line must fit into a block: with a column per gene it may be long
+            read_options=arrow.ReadOptions(
+                column_names=names, skip_rows=1, block_size=max(1 << 20, 400 * len(names))
+            ),
+            parse_options=arrow.ParseOptions(delimiter=separator(file)),
+            convert_options=arrow.ConvertOptions(
                 column_types={name: pa.float64() for name in names[1:]} | {names[0]: pa.string()}
             ),
         )
@@ -69,11 +92,19 @@ def read_numbers(path: PathLike) -> pd.DataFrame:
 
 
 def _header(path: Path) -> list[str]:
-    """Column names of a text table; the first, which may be empty, names the rows."""
-    top = pd.read_csv(
-        path, sep=separator(path), header=None, nrows=2, dtype=str, keep_default_na=False
-    )
-    names = [str(name) for name in top.iloc[0]]
+    """Column names of a text table; the first, which may be empty, names the rows.
+
+    Where the lines below have one field more, as R writes them, that name is added.
+    """
+    opener = OPENERS.get(path.suffix.lower(), open)
+    with opener(path, "rt", encoding="utf-8-sig", newline="") as file:  # type: ignore[operator]
+        lines = csv.reader(file, delimiter=separator(path))
+        names = next((line for line in lines if line), [])
+        below = next((line for line in lines if line), [])
+    if not names:
+        raise InputError("it is empty and cannot be read")
+    if len(below) == len(names) + 1:
+        names = [_row_name(names), *names]
     if len(names) < 2:
         raise InputError(f"one column only; is it separated by {separator(path)!r}?")
     if len(set(names)) != len(names):
@@ -96,7 +127,8 @@ def read_table(path: PathLike, index: bool = True) -> pd.DataFrame:
     Returns
     -------
     pd.DataFrame
-        Row names as text.
+        Row names as text. Of a text file, a column is numeric where all its entries are numbers
+        without leading zeros, yes or no where all are True or False, else text as it stands.
 
     Raises
     ------
@@ -108,16 +140,64 @@ def read_table(path: PathLike, index: bool = True) -> pd.DataFrame:
             table = pd.read_parquet(file)
             return table.set_index(table.columns[0]) if index and _counted(table) else table
         if not index:
-            return pd.read_csv(file, sep=separator(file), dtype=str, keep_default_na=False)
+            table = pd.read_csv(file, sep=separator(file), dtype=str, keep_default_na=False)
+            return table if isinstance(table.index, pd.RangeIndex) else table.reset_index(drop=True)
         names = _header(file)
         table = pd.read_csv(
-            file, sep=separator(file), header=0, names=names, dtype={names[0]: str}, index_col=False
+            file,
+            sep=separator(file),
+            header=0,
+            names=names,
+            dtype=str,
+            keep_default_na=False,
+            index_col=False,
         )
-        if table[names[0]].isna().any():
-            raise InputError(f"{int(table[names[0]].isna().sum())} rows have no name")
-        table = table.set_index(names[0])
-        table.index.name = None
-        return table
+        rows = name_list("row names", table[names[0]], frozenset({"nan", "<NA>", ""}))
+        columns = {name: _typed(table[name]) for name in names[1:]}
+        return pd.DataFrame(columns, index=pd.Index(range(len(rows)))).set_axis(rows, axis=0)
+
+
+def _row_name(names: list[str]) -> str:
+    """A name for the column of row names that is not in use."""
+    return next(name for name in ("", *(f"row {i}" for i in range(len(names) + 1)))
+                if name not in names)  # fmt: skip
+
+
+def _typed(column: pd.Series) -> pd.Series:
+    """A column of text as numbers or yes and no where all of it is; missing values stay missing."""
+    texts = [str(value) for value in column.unique()]
+    missing = {t for t in texts if t.strip() in MISSING_ENTRIES}
+    given = [t for t in texts if t not in missing]
+    if given and all(NUMBER.fullmatch(t) or t.strip() in INFINITE for t in given):
+        numbers = {t: float(t) for t in given} | dict.fromkeys(missing, np.nan)
+        return column.map(numbers).astype(np.float64)
+    if given and all(t in YES_NO for t in given):
+        return column.map(YES_NO).astype(object if missing else bool)
+    return column.where(~column.isin(missing), None) if missing else column
+
+
+def neutral_csv(table: pd.DataFrame) -> pd.DataFrame:
+    """A copy for spreadsheets: no entry or column name can be taken for a formula.
+
+    Text that begins with ``=``, ``+``, ``-``, ``@`` or a tab gets an apostrophe before it; numbers
+    are left alone. Our own tables keep names as they are: read back, they must be the same.
+    """
+
+    def neutral(value: object) -> object:
+        if isinstance(value, str) and value.startswith(FORMULA_SIGNS):
+            return f"'{value}"
+        return value
+
+    out = table.rename(columns=neutral)  # type: ignore[arg-type]
+    for place in range(out.shape[1]):
+        column = out.iloc[:, place]
+        if isinstance(column.dtype, pd.CategoricalDtype):
+            column = column.astype(object)
+        if column.dtype == object or isinstance(column.dtype, pd.StringDtype):
+            out.isetitem(place, column.map(neutral))  # type: ignore[arg-type]
+    if not isinstance(out.index, pd.RangeIndex):
+        out.index = out.index.map(neutral)
+    return out
 
 
 def _counted(table: pd.DataFrame) -> bool:

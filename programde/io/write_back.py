@@ -232,6 +232,8 @@ def _untouched(kind: str) -> AbstractContextManager[Any]:
         return nullcontext()
     import mudata
 
+    if not hasattr(mudata, "set_options"):  # from 0.4 on nothing is repeated
+        return nullcontext()
     return mudata.set_options(pull_on_update=False)
 
 

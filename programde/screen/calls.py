@@ -100,15 +100,14 @@ def call_guides(
             f"guide_threshold={threshold:g}: none of the {values.nnz:,} entries of {what} reaches "
             f"it, the largest is {values.data.max():g}; choose a smaller threshold"
         )
-    between = np.zeros(0, dtype=bool)
-    ambiguous = None
+    ambiguous, zone = None, ""
     if absent_below is not None:
         between = (values.data >= absent_below) & ~present
         ambiguous = _where(values, between)
-    zone = f", {int(between.sum()):,} from {absent_below:g} on are neither present nor absent"
+        zone = f", {int(between.sum()):,} from {absent_below:g} on are neither present nor absent"
     notes.append(
         f"{what}: {int(present.sum()):,} of {values.nnz:,} nonzero entries are present, from "
-        f"{threshold:g} on{'' if absent_below is None else zone}"
+        f"{threshold:g} on{zone}"
     )
     return Calls(_where(values, present), ambiguous, names, notes)
 

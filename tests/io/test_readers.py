@@ -46,6 +46,7 @@ def test_the_registry():
         READERS["h5mv"]
 
 
+TWO = {"guide_threshold": 2}
 COLUMNS = {"covar_columns": ["depth", "batch", "mito"]}
 
 
@@ -178,7 +179,7 @@ def test_cnmf_with_h5ad_h5mu_and_tables_give_the_same_screen(tmp_path):
     tables = write_tables(adata, tmp_path, ORDER)
     from_h5ad = read_cnmf(tmp_path, 4, 0.5, screen=tmp_path / "s.h5ad")
     from_h5mu = read_cnmf(tmp_path, 4, 0.5, screen=h5mu, **COLUMNS)
-    from_tables = read_cnmf(tmp_path, 4, 0.5, **tables, threshold=2)
+    from_tables = read_cnmf(tmp_path, 4, 0.5, **tables, guide_threshold=2)
     for screen in (from_h5ad, from_h5mu, from_tables):
         assert_same_screen(screen, plain, tol=1e-12)
 
@@ -203,15 +204,20 @@ def test_guide_tables_with_lost_cells(tmp_path):
     calls = pd.read_csv(tables["assignments"])
     calls = calls[calls["cell"] != "c7"]
     with pytest.raises(InputError, match=r"1 of 60 in usages, 1 of 60 in covariates \(.* c7\)"):
-        read_guide_tables(usage, calls, tables["guide_metadata"], tables["covariates"])
+        read_guide_tables(usage, calls, tables["guide_metadata"], tables["covariates"], **TWO)
     with pytest.warns(ProgramDEWarning, match="59 cells matched by name; left out"):
         screen = read_guide_tables(
-            usage, calls, tables["guide_metadata"], tables["covariates"], on_missing="drop"
+            usage,
+            calls,
+            tables["guide_metadata"],
+            tables["covariates"],
+            on_missing="drop",
+            **TWO,
         )
     assert screen.n_cells == 59
     with pytest.raises(InputError, match="no cell name is in all of"):
-        read_guide_tables(usage.add_prefix("x", axis=0), calls, tables["guide_metadata"])
-    alone = read_guide_tables(usage.drop("c7"), calls, tables["guide_metadata"])
+        read_guide_tables(usage.add_prefix("x", axis=0), calls, tables["guide_metadata"], **TWO)
+    alone = read_guide_tables(usage.drop("c7"), calls, tables["guide_metadata"], **TWO)
     assert alone.covariate_names == ["intercept"]
 
 
@@ -239,9 +245,9 @@ def test_long_assignment():
     table = pd.DataFrame(
         {"cell": ["x", "x", "y", "z"], "guide": ["g", "h", "g", "h"], "value": [3, 1, "2", 0]}
     )
-    matrix, cells, guides = long_assignment(table, threshold=2)
+    matrix, cells, guides = long_assignment(table)
     assert (cells, guides) == (["x", "y", "z"], ["g", "h"])
-    assert matrix.toarray().tolist() == [[1, 0], [1, 0], [0, 0]]
+    assert matrix.toarray().tolist() == [[3, 1], [2, 0], [0, 0]]
     assert long_assignment(table, value_column=None)[0].nnz == 4
     for change, message in (
         ({"value": ["a", 1, 1, 1]}, "1 values of 'value' are not numbers"),
@@ -253,8 +259,6 @@ def test_long_assignment():
         long_assignment(table, cell_column="barcode")
     with pytest.raises(InputError, match="no rows"):
         long_assignment(table[:0])
-    with pytest.raises(OptionError, match="threshold"):
-        long_assignment(table, threshold=0)
 
 
 @pytest.mark.parametrize(
@@ -264,7 +268,7 @@ def test_long_assignment():
         ("a\nb\n", "one column only"),
         ("\tp\tp\nc\t1\t2\n", "same name: p"),
         ("\tp\tq\nc\t1\n", "cannot be read"),
-        ("p\tq\nc\t1\t2\n", "cannot be read"),
+        ("p\tq\nc\t1\t2\t3\n", "cannot be read"),
         ("\tp\tq\nc\t1\tlow\n", "cannot be read"),
     ],
 )

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from programde.errors import InputError, ProgramDEWarning
-from programde.io.write_back import wide, write_back, write_back_file
+from programde.io.write_back import _untouched, wide, write_back, write_back_file
 
 
 def results(conditions: tuple[str, ...] = ()) -> pd.DataFrame:
@@ -58,14 +58,14 @@ def test_variables_that_are_programs_get_varm(tmp_path):
 def test_mudata_modality_of_programs(tmp_path):
     import mudata
 
-    with mudata.set_options(pull_on_update=False):
+    with _untouched(".h5mu"):
         data = mudata.MuData(
             {"rna": blank(2, ["g1", "g2"]), "cNMF": blank(3, [f"program_{k}" for k in range(3)])}
         )
         data["rna"].obs["depth"] = 1.0
         data.write(tmp_path / "in.h5mu")
     write_back_file(tmp_path / "in.h5mu", tmp_path / "out.h5mu", results())
-    with mudata.set_options(pull_on_update=False):
+    with _untouched(".h5mu"):
         back = mudata.read_h5mu(tmp_path / "out.h5mu")
     assert list(back.obs.columns) == []  # as it came
     assert list(back["rna"].obs.columns) == ["depth"]

@@ -82,7 +82,7 @@ def test_every_source_finds_the_same_condition_without_making_it_a_covariate(tmp
     adata.obsm["covar"] = adata.obsm["covar"].assign(stage=expected)
     tables = write_tables(adata, tmp_path, ORDER)
     usage = pd.DataFrame(adata.obsm["cnmf_usage"], adata.obs_names, program_names(adata))
-    long = read_guide_tables(usage, **tables, **by, **COLUMNS, threshold=2)
+    long = read_guide_tables(usage, **tables, **by, **COLUMNS, guide_threshold=2)
     for screen in (here, there, apart, long):
         assert list(screen.condition) == expected
         np.testing.assert_allclose(screen.covariates, plain.covariates, atol=1e-12)

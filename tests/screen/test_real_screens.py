@@ -50,7 +50,9 @@ def test_every_form_gives_the_same_screen(path, tmp_path):
     from_cnmf = read_cnmf(tmp_path, screen.n_programs, 0.5, screen=path, floor=FLOOR)
     assert_same_screen(from_cnmf, screen, tol=1e-9)
     tables = write_tables(adata, tmp_path, shuffled)
-    tables_too = read_cnmf(tmp_path, screen.n_programs, 0.5, **tables, floor=FLOOR, threshold=2)
+    tables_too = read_cnmf(
+        tmp_path, screen.n_programs, 0.5, **tables, floor=FLOOR, guide_threshold=2
+    )
     assert_same_screen(tables_too, screen, tol=1e-9)
 
 

@@ -18,124 +18,27 @@ import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import cache, partial
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from anndata import AnnData
 
 import programde as pde
+from tests.golden.screens import NTC, SCREENS, original_inputs
+from tests.golden.store import STORE, Arrays, load, save
 
 ORIGIN = "4b7e52f"
 #: Cases computed anew since, and what changed their numbers.
 RENEWED: dict[str, str] = {
     "many.guides": "cells with another guide of the same target are no controls of a guide",
 }
-STORE = Path(__file__).with_name("golden.npz")
 SIDES = ("both", "left", "right")
 STATISTICS = {"ols": pde.OLS, "utest": pde.UTest}
 SAMPLERS = {"bernoulli": pde.Bernoulli, "stratified": pde.StratifiedPermutation}
-NTC = "non-targeting"
 N_RESAMPLES = 199
 #: Quantiles of the null draws that are kept, of the 19 in either tail.
 KEPT = [0, 9, 18]
-
-Arrays = dict[str, np.ndarray]
-
-
-@cache
-def many_guides() -> Any:
-    """The built-in screen as small as experiment=quick makes it: some guides per cell."""
-    adata = pde.make_sceptre_style_synth(
-        N=1500,
-        K=8,
-        n_target_genes=12,
-        guides_per_gene=4,
-        ntc_frac_guides=0.2,
-        moi_mean=5.5,
-        frac_causal_genes=0.35,
-        n_effect_programs=3,
-        effect_size=1.0,
-        n_cov_extra=2,
-        confound_strength=0.6,
-        eps_near_zero=1e-6,
-        sprinkle_near_zero_frac=0.2,
-        exact_zero_frac=1.0,
-        n_batches=4,
-        seed=0,
-    )
-    cells = np.arange(adata.n_obs)
-    adata.obsm["covar"]["stage"] = pd.Categorical(np.where(cells % 5 < 2, "early", "late"))
-    return _screen(adata, usage_key="usage")
-
-
-@cache
-def one_guide() -> Any:
-    """A screen of one guide per cell: T0 to T2 have effects, T6 is rare, T7 too rare to be tested,
-    and T5 is absent from the first batch."""
-    rng = np.random.default_rng(20)
-    n, k, n_targets, per_target, n_ntc = 1500, 6, 8, 3, 12
-    guides = [f"T{t}_{g}" for t in range(n_targets) for g in range(per_target)]
-    guides += [f"NTC_{g:02d}" for g in range(n_ntc)]
-    targets = [name.split("_")[0] for name in guides[: n_targets * per_target]] + [NTC] * n_ntc
-    target = np.array(targets)
-    batch, depth = rng.integers(0, 4, n), rng.normal(size=n)
-    abundance = np.exp(0.3 * rng.normal(size=len(guides)))
-    abundance[target == NTC] *= 1.4
-    slope = np.repeat(np.linspace(-0.6, 0.6, len(guides) // 3), 3)
-    log_odds = np.log(abundance) + slope * depth[:, None]
-    log_odds += 0.3 * rng.normal(size=(4, len(guides)))[batch]
-    log_odds[:, target == "T6"] -= 2.2
-    log_odds[:, target == "T7"] = -np.inf
-    log_odds[np.ix_(batch == 0, target == "T5")] = -np.inf
-    own = np.argmax(log_odds + rng.gumbel(size=log_odds.shape), axis=1)
-    own[:6] = guides.index("T7_0")
-    effects = np.zeros((n_targets + 1, k))
-    effects[0, :2], effects[1, 2:4], effects[2, 4:] = (2.5, -2.5), (-0.8, 0.8), (0.4, -0.4)
-    place = {f"T{t}": t for t in range(n_targets)} | {NTC: n_targets}
-    logits = rng.normal(size=k) + 0.3 * rng.normal(size=(4, k))[batch]
-    logits = logits + 0.25 * depth[:, None] * rng.normal(size=k) + 0.7 * rng.normal(size=(n, k))
-    logits += effects[[place[targets[g]] for g in own]]
-    usage = np.exp(logits) * (rng.random((n, k)) > 0.15)
-    usage[usage.sum(axis=1) == 0] = 1.0
-    # whole shares of 2^-20, so that no tie at the floor hangs on how a processor rounds
-    usage = np.round(usage / usage.sum(axis=1, keepdims=True) * 2**20) / 2**20
-    presence = np.zeros((n, len(guides)))
-    presence[np.arange(n), own] = 1.0
-    names = [f"cell_{i}" for i in range(n)]
-    covariates = pd.DataFrame(
-        {
-            "batch": pd.Categorical([f"B{b}" for b in batch]),
-            "log_depth": depth,
-            "stage": pd.Categorical(np.where(rng.random(n) < 0.5, "early", "late")),
-        },
-        index=names,
-    )
-    adata = AnnData(
-        obs=pd.DataFrame(index=names),
-        obsm={
-            "covar": covariates,
-            "cnmf_usage": usage,
-            "guide_assignment": presence,
-        },
-        uns={
-            "guide2gene": dict(zip(guides, targets, strict=True)),
-            "guide_names": np.array(guides, dtype=object),
-            "program_names": np.array([f"program_{j}" for j in range(k)], dtype=object),
-        },
-    )
-    return _screen(adata)
-
-
-def _screen(adata: AnnData, **keys: Any) -> Any:
-    with warnings.catch_warnings():  # that a floor was raised, for one
-        warnings.simplefilter("ignore", pde.ProgramDEWarning)
-        return pde.screen_from_anndata(adata, condition_key="stage", **keys)
-
-
-SCREENS: dict[str, Callable[[], Any]] = {"many": many_guides, "one": one_guide}
 
 
 def either(source: Any, *names: str) -> Any:
@@ -333,36 +236,15 @@ def calibrated_by_controls(screen: str) -> Arrays:
     result = pde.run_targets(
         data, run_options(pde.OLS(), pde.Bernoulli(), 0), ntc_labels=NTC, control="complement"
     )
-    options = {"ntc_labels": [NTC], "batch_mode": "auto", "seed": 123, "n_jobs": 1}
-    options |= {"crossfit": False, "progress": False}
-    made = pde.calibrate(result, "ntc_empirical", screen=data, options=options)
+    options = {"n_jobs": 1, "progress": False}
+    if takes(pde.calibrate, "screen"):
+        options |= {"ntc_labels": [NTC], "batch_mode": "auto", "seed": 123, "crossfit": False}
+        made = pde.calibrate(result, "ntc_empirical", screen=data, options=options)
+    else:
+        units = pde.control_units(data, NTC, seed=123)
+        made = pde.calibrate(result, "ntc_empirical", controls=units, options=options)
     found = {"p": made.p_value, "fallback": texts_there(made.fallback)}
     return found | tables_of(result, made, "bh")
-
-
-@cache
-def original_inputs() -> tuple[Any, Any]:
-    """Inputs by the original's names, and groups of control guides."""
-    adata = pde.make_sceptre_style_synth(
-        N=900,
-        K=5,
-        n_target_genes=8,
-        guides_per_gene=6,
-        ntc_frac_guides=0.3,
-        moi_mean=4.0,
-        frac_causal_genes=0.25,
-        effect_size=1.0,
-        n_cov_extra=2,
-        seed=0,
-    )
-    inputs = pde.prepare_crt_inputs(adata, usage_key="usage")
-    guides, freq, to_bin, signatures = pde.build_ntc_group_inputs(
-        inputs, NTC, group_size=6, n_bins=5
-    )
-    groups = pde.make_ntc_groups_ensemble(
-        guides, freq, signatures, to_bin, n_ensemble=2, seed0=7, group_size=6
-    )
-    return inputs, groups
 
 
 def by_original_names(statistic: str, resampling: str) -> Arrays:
@@ -460,44 +342,6 @@ def compute(name: str) -> Arrays:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", pde.ProgramDEWarning)
         return CASES[name]()
-
-
-def save(arrays: Arrays) -> None:
-    """Write arrays by name, equal ones once: a file of few large arrays and an index is small."""
-    stacks: dict[str, list[np.ndarray]] = {"float": [], "integer": [], "text": []}
-    length = dict.fromkeys(stacks, 0)
-    seen: dict[tuple[str, bytes], int] = {}
-    index = []
-    for name, value in arrays.items():
-        flat = np.ravel(value)
-        kind = {"f": "float", "U": "text"}.get(flat.dtype.kind, "integer")
-        if kind != "text":
-            flat = flat.astype(np.float64 if kind == "float" else np.int64)
-        key = (kind, flat.tobytes() + str(flat.dtype).encode())
-        if key not in seen:
-            seen[key] = length[kind]
-            stacks[kind].append(flat)
-            length[kind] += flat.size
-        shape = "x".join(str(size) for size in np.shape(value))
-        index.append(f"{name} {kind} {seen[key]} {shape}")
-    packed = {kind: np.concatenate(parts) for kind, parts in stacks.items()}
-    packed["text"] = np.array("\n".join(packed["text"].tolist()))
-    np.savez_compressed(STORE, index=np.array("\n".join(index)), **packed)
-
-
-def load() -> Arrays:
-    """What `save` wrote, by name."""
-    with np.load(STORE) as file:
-        packed = {kind: file[kind] for kind in ("float", "integer")}
-        packed["text"] = np.array(str(file["text"]).split("\n"))
-        index = str(file["index"]).split("\n")
-    arrays = {}
-    for line in index:
-        name, kind, start, sizes = line.split(" ")
-        shape = tuple(int(size) for size in sizes.split("x") if size)
-        n = int(np.prod(shape, dtype=np.int64))
-        arrays[name] = packed[kind][int(start) : int(start) + n].reshape(shape)
-    return arrays
 
 
 def main(names: Sequence[str] = ()) -> None:

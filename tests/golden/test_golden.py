@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tests.golden import make
+from tests.golden.store import load
 
 
 class Exception_(NamedTuple):
@@ -37,7 +38,7 @@ EFFECT = 1e-14
 
 @pytest.fixture(scope="module")
 def stored():
-    return make.load()
+    return load()
 
 
 def is_p(name):

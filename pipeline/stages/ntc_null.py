@@ -1,13 +1,39 @@
-"""Stage ntc_null: groups of non-targeting guides, tested as if they were targets."""
+"""Stage ntc_null: groups of non-targeting guides tested as if they were targets; control units."""
 
 from __future__ import annotations
 
 from pipeline.files import replacing_folder
+from pipeline.stages.crossfit_files import save_crossfit
 from pipeline.stages.entry import Options, stage
-from pipeline.stages.options import comparison, group_options, run_options
+from pipeline.stages.options import comparison, group_options, n_jobs, progress, run_options
 from pipeline.stages.paths import NTC_NULL, SCREEN
 from programde.analysis.targets import run_ntc_groups
+from programde.controls.control_units import ControlUnits, control_units
+from programde.controls.control_units_file import save_control_units
+from programde.controls.crossfit import CrossFit, cross_fit, too_few_guides
+from programde.controls.options import ControlUnitOptions, CrossfitOptions
+from programde.errors import InputError
+from programde.screen.screen import Screen
 from programde.screen.store import load_screen
+
+
+def units_of(screen: Screen, o: Options) -> tuple[ControlUnits | None, str]:
+    """What targets are compared with by calibrate=ntc_empirical; None and why not."""
+    options = ControlUnitOptions(**o.controls.units.as_dict())
+    crossfit = CrossfitOptions(**o.crossfit.as_dict())
+    try:
+        labels = o.data.ntc_labels
+        return control_units(screen, labels, options, crossfit=crossfit, seed=o.seed), ""
+    except InputError as error:  # a screen may serve for all else and not for this
+        return None, str(error)
+
+
+def held_out(units: ControlUnits, o: Options) -> tuple[CrossFit | None, str]:
+    """The cross-fit by the default rules of comparison; None and why not."""
+    if few := too_few_guides(units, o.crossfit.min_guides):
+        return None, few
+    made = cross_fit(units, n_jobs=n_jobs(o), progress=progress())
+    return made, units.why_none_held_out
 
 
 @stage("ntc_null")
@@ -16,8 +42,12 @@ def main(o: Options) -> None:
     controls = run_ntc_groups(
         screen, run_options(o, o.n_resamples), seed=o.seed, **comparison(o), **group_options(o)
     )
+    units, why_not = units_of(screen, o)
+    crossfit, why_no_crossfit = held_out(units, o) if units else (None, why_not)
     with replacing_folder(NTC_NULL) as folder:
         controls.save(folder)
+        save_control_units(folder, units, why_not)
+        save_crossfit(folder / "crossfit", crossfit, why_no_crossfit)
 
 
 if __name__ == "__main__":

@@ -84,3 +84,10 @@ def across_conditions(results: pd.DataFrame, adjust: str = "bh") -> pd.DataFrame
         target_of = results.drop_duplicates("guide").set_index("guide")["target"]
         table.insert(1, "target", table["guide"].map(target_of))
     return table
+
+
+def all_conditions(results: pd.DataFrame, side: str = "both", adjust: str = "bh") -> pd.DataFrame:
+    """`across_conditions` where there are some; its header alone where none, or one-sided ones."""
+    if "condition" in results and side == "both":
+        return across_conditions(results, adjust)
+    return across_conditions(results.iloc[:0].assign(condition=""), adjust)

@@ -17,14 +17,14 @@ from programde.calibration import skew_normal
 from programde.calibration.empirical import empirical_p
 from programde.calibration.moments import moment_skew_normal
 from programde.crt.results import CRTResult
-from programde.errors import OptionError, check_choice
-from programde.screen.screen import Screen
+from programde.errors import InputError, OptionError, check_choice
 from programde.tails.formulas import SIDES
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from programde.controls.empirical_null import EmpiricalNull
+    from programde.controls.control_units import ControlUnits
+    from programde.controls.null_tables import EmpiricalNull
 
 
 @dataclass(frozen=True)
@@ -68,13 +68,13 @@ class Sources:
 
     Attributes
     ----------
-    screen
-        The screen; None where it is not at hand.
+    controls
+        Control units of the screen; None where they are not at hand.
     options
         Options of the calibration itself.
     """
 
-    screen: Screen | None = None
+    controls: ControlUnits | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -139,43 +139,44 @@ UNMATCHED = "compared with all control guides: fewer exist than matching asks fo
 def against_controls(result: CRTResult, side: str, sources: Sources) -> Calibrated:
     """`ntc_empirical`: the targets' least-squares effects against those of non-targeting guides.
 
-    Options: those of `controls.options.EmpiricalNullOptions`, and `seed`, `n_jobs`, `crossfit`,
-    `progress` of `controls.empirical_null.ntc_empirical_null`.
+    Options: those of `controls.options.ComparisonOptions`, and `n_jobs` and `progress`.
     """
-    from programde.controls.empirical_null import ntc_empirical_null
-    from programde.controls.options import EmpiricalNullOptions
+    from programde.controls.empirical_null import compare_targets
+    from programde.controls.options import ComparisonOptions
 
-    if sources.screen is None:
-        raise OptionError("calibrate=ntc_empirical needs the screen")
+    units = sources.controls
+    if units is None:
+        raise OptionError(
+            "calibrate=ntc_empirical needs the control units of the screen: "
+            "controls=control_units(screen, ntc_labels)"
+        )
     if side != "both":
         raise OptionError(f"calibrate=ntc_empirical is two-sided; side={side!r} is not")
     if any(result.condition):
         raise OptionError("calibrate=ntc_empirical does not go by condition; take saddlepoint")
+    foreign = [name for name in result.units if name not in set(units.targets)]
+    if foreign:
+        raise OptionError(
+            f"calibrate=ntc_empirical compares whole targets, and {foreign[0]!r} is none of the "
+            "control units' screen; test unions of guides (unit=union) or take saddlepoint"
+        )
+    if result.programs != units.programs:
+        raise InputError("the control units have other programs than the result")
     options = dict(sources.options)
-    how = {
-        key: options.pop(key)
-        for key in ("seed", "n_jobs", "crossfit", "progress")
-        if key in options
-    }
-    null = ntc_empirical_null(
-        sources.screen,
-        result.units,
-        EmpiricalNullOptions.from_dict(options),
-        **how,
-    )
-    p = null.pvals.reindex(index=result.units, columns=result.programs)
-    info = null.matching_info.reindex(result.units)
-    fallback = info["fallback"].fillna("").replace("all", UNMATCHED)
+    how = {key: options.pop(key) for key in ("n_jobs", "progress") if key in options}
+    null = compare_targets(units, result.units, ComparisonOptions.from_dict(options), **how)
+    info = null.matching_info
+    fallback = info["fallback"].replace("all", UNMATCHED)
 
     def per_test(words: pd.Series) -> np.ndarray:
-        return np.repeat(words.to_numpy(dtype=object)[:, None], p.shape[1], axis=1)
+        return np.repeat(words.to_numpy(dtype=object)[:, None], len(result.programs), axis=1)
 
     return Calibrated(
         "ntc_empirical",
-        p.to_numpy(dtype=np.float64),
+        null.pvals.to_numpy(dtype=np.float64),
         per_test(fallback),
         evidence=null,
-        reason=per_test(info["reason"].fillna("")),
+        reason=per_test(info["reason"]),
     )
 
 
@@ -192,7 +193,7 @@ def calibrate(
     method: str,
     side: str = "both",
     *,
-    screen: Screen | None = None,
+    controls: ControlUnits | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> Calibrated:
     """P-values of a result.
@@ -205,7 +206,7 @@ def calibrate(
         Name of the calibration: of `CALIBRATIONS`.
     side
         ``"both"``, ``"left"`` or ``"right"``.
-    screen, options
+    controls, options
         What the calibration itself asks for; see `Sources`.
 
     Raises
@@ -215,7 +216,7 @@ def calibrate(
     """
     check_choice("calibrate", method, CALIBRATIONS)
     check_choice("side", side, SIDES)
-    return CALIBRATIONS[method](result, side, Sources(screen, dict(options or {})))
+    return CALIBRATIONS[method](result, side, Sources(controls, dict(options or {})))
 
 
 def raw_p(result: CRTResult, side: str = "both") -> np.ndarray:

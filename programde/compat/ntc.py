@@ -1,13 +1,13 @@
-"""P-values of groups of non-targeting control (NTC) guides, tested as if they were genes.
+"""Groups of non-targeting control (NTC) guides, and their p-values as if they were genes.
 
-Groups come from `programde.controls.groups`. A group's draws depend on the seed and on the set of
-its guides: raw and skew-normal p-values with the same seed come from the same draws, and a group
-that recurs in several partitions is computed once.
+How groups are made stands in `programde.controls.groups`. A group's draws depend on the seed and
+on the set of its guides: raw and skew-normal p-values with the same seed come from the same draws,
+and a group that recurs in several partitions is computed once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Unpack
 
 import numpy as np
@@ -19,6 +19,78 @@ from programde.compat.inputs import CRTInputs, guide_set_unit
 from programde.compat.null import Ensemble, distinct_units, replicates
 from programde.compat.running import ComparedSettings, run_options, split_settings
 from programde.compat.shapes import wide
+from programde.controls.groups import GroupInputs, Signature, group_inputs, partition_guides
+
+
+def build_ntc_group_inputs(
+    inputs: CRTInputs,
+    ntc_label: str | Iterable[str] = "NTC",
+    group_size: int = 6,
+    n_bins: int = 20,
+) -> GroupInputs:
+    """Control guides, frequency and bin of each guide, and the signatures of the genes.
+
+    Parameters
+    ----------
+    inputs
+        From `prepare_crt_inputs`.
+    ntc_label, group_size, n_bins
+        See `programde.controls.groups.group_inputs`.
+    """
+    return group_inputs(
+        inputs.G, list(inputs.guide_names), inputs.guide2gene, ntc_label, group_size, n_bins
+    )
+
+
+def make_ntc_groups_ensemble(
+    ntc_guides: Sequence[str],
+    ntc_freq: Mapping[str, float],
+    real_gene_bin_sigs: Sequence[Signature],
+    guide_to_bin: Mapping[str, int],
+    n_ensemble: int,
+    seed0: int,
+    group_size: int = 6,
+    max_groups: int | None = None,
+    drop_remainder: bool = True,
+) -> list[dict[str, list[str]]]:
+    """Several partitions of the control guides into groups that follow genes' signatures.
+
+    Parameters
+    ----------
+    ntc_guides, ntc_freq, real_gene_bin_sigs, guide_to_bin
+        As `build_ntc_group_inputs` returns them.
+    n_ensemble, seed0, group_size, max_groups, drop_remainder
+        Number of partitions, their seed, and the rest as in
+        `programde.controls.groups.partition_guides`.
+    """
+    given = GroupInputs(
+        list(ntc_guides), dict(ntc_freq), dict(guide_to_bin), list(real_gene_bin_sigs)
+    )
+    return partition_guides(given, n_ensemble, seed0, group_size, max_groups, drop_remainder)
+
+
+def make_ntc_groups_matched_by_freq(
+    ntc_guides: Sequence[str],
+    ntc_freq: Mapping[str, float],
+    real_gene_bin_sigs: Sequence[Signature],
+    guide_to_bin: Mapping[str, int],
+    seed: int = 0,
+    group_size: int = 6,
+    max_groups: int | None = None,
+    drop_remainder: bool = True,
+) -> dict[str, list[str]]:
+    """One partition: the first of `make_ntc_groups_ensemble` with `seed0` = `seed`; see there."""
+    return make_ntc_groups_ensemble(
+        ntc_guides,
+        ntc_freq,
+        real_gene_bin_sigs,
+        guide_to_bin,
+        1,
+        seed,
+        group_size,
+        max_groups,
+        drop_remainder,
+    )[0]
 
 
 def crt_pvals_for_ntc_groups_ensemble(

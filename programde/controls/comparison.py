@@ -1,4 +1,4 @@
-"""The outcome of comparing units with NTC guides: the shape both forms of the null share."""
+"""What comparing units with NTC guides gives: the shape that both forms of the null share."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import NamedTuple
 import numpy as np
 
 from programde.calibration.combine import fisher
-from programde.controls.guide_summaries import Stratum, Sums
-from programde.controls.options import EmpiricalNullOptions
+from programde.controls.guide_summaries import Batch, Sums
+from programde.controls.options import ControlUnitOptions
 
 
 @dataclass(frozen=True)
-class UnitTests:
-    """Results of U units in S strata, and over all strata as entry S of the first axis.
+class Comparison:
+    """Results of U units in S batches, and over all batches as entry S of the first axis.
 
     Attributes
     ----------
@@ -23,12 +23,12 @@ class UnitTests:
         Two-sided p-values against the NTC; NaN where not tested.
     p_t : (S + 1, U, K) float64
         Two-sided p-values of the t form, which has no floor; NaN where not offered.
-    gene_p : (S + 1, U) float64
+    unit_p : (S + 1, U) float64
         P-values of a unit's largest effect over programs.
     effect : (S + 1, U, K) float64
-        Least-squares effects of the union indicator; over strata their information-weighted mean.
+        Least-squares effects of the union indicator; over batches their information-weighted mean.
     n_treated : (S + 1, U) int64
-        Treated cells; over strata their sum.
+        Treated cells; over batches their sum.
     n_matched, radius : (S + 1, U) int64
         NTC units compared with, and the Manhattan radius of bins that took; 0 and -1 where none.
     fallback : (S + 1, U) object
@@ -36,7 +36,7 @@ class UnitTests:
     floor : (S + 1, U) float64
         The smallest p-value that was possible.
     tested : (S, U) bool
-        Strata in which the unit takes part.
+        Batches in which the unit takes part.
     ntc_mean : (S, K) float64
         Mean effect of the NTC guides, weighted by information.
     reason : (U,) object
@@ -45,7 +45,7 @@ class UnitTests:
 
     p: np.ndarray
     p_t: np.ndarray
-    gene_p: np.ndarray
+    unit_p: np.ndarray
     effect: np.ndarray
     n_treated: np.ndarray
     n_matched: np.ndarray
@@ -59,56 +59,56 @@ class UnitTests:
     @classmethod
     def start(
         cls,
-        strata: Sequence[Stratum],
+        batches: Sequence[Batch],
         rows: np.ndarray,
         ntc: np.ndarray,
-        options: EmpiricalNullOptions,
-    ) -> UnitTests:
+        options: ControlUnitOptions,
+    ) -> Comparison:
         """Effects, treated cells and testability; p-values to be filled in.
 
         Parameters
         ----------
-        strata
-            Summaries by stratum.
+        batches
+            Summaries by batch, or of all cells.
         rows : (U,) int
-            The units' rows in `Stratum.units`.
+            The units' rows in `Batch.units`.
         ntc : (M,) int
             Columns of the NTC guides.
         options
             `min_treated` and `min_control` decide what is tested.
         """
-        n_s, n_u, n_k = len(strata), len(rows), strata[0].variance.size
+        n_s, n_u, n_k = len(batches), len(rows), batches[0].variance.size
         effect = np.full((n_s + 1, n_u, n_k), np.nan)
         n_treated = np.zeros((n_s + 1, n_u), dtype=np.int64)
         tested = np.zeros((n_s, n_u), dtype=bool)
         ntc_mean = np.full((n_s, n_k), np.nan)
         numerator, denominator = np.zeros((n_u, n_k)), np.zeros((n_u, n_k))
-        for s, stratum in enumerate(strata):
-            n1, d = stratum.units.n1[rows], stratum.units.d[rows]
+        for s, batch in enumerate(batches):
+            n1, d = batch.units.n1[rows], batch.units.d[rows]
             n_treated[s] = n1
-            control = stratum.n_cells - n1
+            control = batch.n_cells - n1
             tested[s] = (
                 (n1 >= max(options.min_treated, 1))
                 & (control >= max(options.min_control, 1))
                 & (d > 0)
             )
             usable = tested[s]
-            effect[s, usable] = stratum.units.score[rows[usable]] / d[usable, None]
-            precision = inverse_variance(stratum)
-            numerator[usable] += stratum.units.score[rows[usable]] * precision
+            effect[s, usable] = batch.units.score[rows[usable]] / d[usable, None]
+            precision = inverse_variance(batch)
+            numerator[usable] += batch.units.score[rows[usable]] * precision
             denominator[usable] += d[usable, None] * precision
-            information = stratum.guides.d[ntc].sum()
+            information = batch.guides.d[ntc].sum()
             if information > 0:
-                ntc_mean[s] = stratum.guides.score[ntc].sum(axis=0) / information
+                ntc_mean[s] = batch.guides.score[ntc].sum(axis=0) / information
         n_treated[n_s] = n_treated[:n_s].sum(axis=0)
         np.divide(numerator, denominator, out=effect[n_s], where=denominator > 0)
         reason = np.full(n_u, "", dtype=object)
         for u in np.flatnonzero(~tested.any(axis=0)).tolist():
-            reason[u] = _reason(strata, int(rows[u]), options)
+            reason[u] = _reason(batches, int(rows[u]), options)
         return cls(
             p=np.full((n_s + 1, n_u, n_k), np.nan),
             p_t=np.full((n_s + 1, n_u, n_k), np.nan),
-            gene_p=np.full((n_s + 1, n_u), np.nan),
+            unit_p=np.full((n_s + 1, n_u), np.nan),
             effect=effect,
             n_treated=n_treated,
             n_matched=np.zeros((n_s + 1, n_u), dtype=np.int64),
@@ -121,7 +121,7 @@ class UnitTests:
         )
 
     def combine_by_fisher(self, discrete: bool) -> None:
-        """Fill the entries over all strata from the strata's p-values, in place.
+        """Fill the entries over all batches from the batches's p-values, in place.
 
         `discrete` takes account of empirical p-values being multiples of their floor.
         """
@@ -129,12 +129,12 @@ class UnitTests:
         step = self.floor[:n_s] if discrete else None
         self.p[n_s] = fisher(self.p[:n_s], step=None if step is None else step[:, :, None])
         self.p_t[n_s] = fisher(self.p_t[:n_s])
-        self.gene_p[n_s] = fisher(self.gene_p[:n_s], step=step)
+        self.unit_p[n_s] = fisher(self.unit_p[:n_s], step=step)
         self.floor[n_s] = fisher(self.floor[:n_s], step=step)
         self.summarise_matching()
 
     def summarise_matching(self) -> None:
-        """Over all strata: the fewest units, the largest radius, any fallback, in place."""
+        """Over all batches: the fewest units, the largest radius, any fallback, in place."""
         n_s = len(self.tested)
         for u in np.flatnonzero(self.tested.any(axis=0)).tolist():
             s = np.flatnonzero(self.tested[:, u])
@@ -142,26 +142,26 @@ class UnitTests:
             self.radius[n_s, u] = self.radius[s, u].max()
             self.fallback[n_s, u] = "all" if (self.fallback[s, u] == "all").any() else ""
 
-    def explain(self) -> UnitTests:
+    def explain(self) -> Comparison:
         """Give a reason to each unit that was to be tested but met no NTC unit; returns itself."""
         alone = self.tested.any(axis=0) & (self.n_matched.max(axis=0) == 0) & (self.reason == "")
         self.reason[alone] = "no NTC unit has enough treated and control cells"
         return self
 
 
-def _reason(strata: Sequence[Stratum], row: int, options: EmpiricalNullOptions) -> str:
-    treated = [int(s.units.n1[row]) for s in strata]
-    where = "" if len(strata) == 1 else " in any batch"
+def _reason(batches: Sequence[Batch], row: int, options: ControlUnitOptions) -> str:
+    treated = [int(s.units.n1[row]) for s in batches]
+    where = "" if len(batches) == 1 else " in any batch"
     if max(treated) < max(options.min_treated, 1):
         return f"fewer than min_treated={options.min_treated} treated cells{where}"
-    if all(s.n_cells - n < options.min_control for s, n in zip(strata, treated, strict=True)):
+    if all(s.n_cells - n < options.min_control for s, n in zip(batches, treated, strict=True)):
         return f"fewer than min_control={options.min_control} control cells{where}"
     return f"too few treated or control cells, or collinear with the covariates{where}"
 
 
-def inverse_variance(stratum: Stratum) -> np.ndarray:
-    """(K,) one over the residual variance, 0 for a program that is constant in the stratum."""
-    variance = stratum.variance
+def inverse_variance(batch: Batch) -> np.ndarray:
+    """(K,) one over the residual variance, 0 for a program that is constant in the batch."""
+    variance = batch.variance
     return np.divide(1.0, variance, out=np.zeros_like(variance), where=variance > 0)
 
 
@@ -180,19 +180,19 @@ class Counts(NamedTuple):
 
 
 def counts_of(sums: Sums) -> Counts:
-    """The counts of guides or units in one stratum."""
+    """The counts of guides or units in one batch."""
     return Counts(sums.n1, sums.d, sums.pbar)
 
 
-def counts_over_strata(strata: Sequence[Stratum], which: str) -> Counts:
-    """Counts of "guides" or "units" over strata: sums, and the mean log odds over all cells."""
-    sums: list[Sums] = [getattr(s, which) for s in strata]
+def counts_over_batches(batches: Sequence[Batch], which: str) -> Counts:
+    """Counts of "guides" or "units" over batches: sums, and the mean log odds over all cells."""
+    sums: list[Sums] = [getattr(s, which) for s in batches]
     n1 = np.sum([s.n1 for s in sums], axis=0)
     d = np.sum([s.d for s in sums], axis=0)
     odds = [s.pbar for s in sums if s.pbar is not None]
     if len(odds) < len(sums):
         return Counts(n1, d, None)
-    return Counts(n1, d, np.average(odds, axis=0, weights=[s.n_cells for s in strata]))
+    return Counts(n1, d, np.average(odds, axis=0, weights=[s.n_cells for s in batches]))
 
 
 def counts_of_sets(guides: Counts, sets: Sequence[np.ndarray]) -> Counts:

@@ -11,68 +11,134 @@ units look calibrated whether or not real targets are.)
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TypedDict
 
 import pandas as pd
 
-from programde.controls.comparison import UnitTests
-from programde.controls.guide_sets import NTCSplit, disjoint_layers
-from programde.controls.options import EmpiricalNullOptions
+from programde.controls.against_controls import compare
+from programde.controls.control_units import ControlUnits, HeldOut
+from programde.controls.groups import group_unit_name
+from programde.controls.guide_sets import disjoint_layers
+from programde.controls.options import ComparisonOptions
 
 
-def crossfit_tables(
-    split: NTCSplit,
-    real: UnitTests,
-    held_out: UnitTests,
-    targets: Sequence[str],
-    held_out_names: Sequence[str],
-    programs: Sequence[str],
-    batches: Sequence[str],
-    options: EmpiricalNullOptions,
-) -> dict[str, Any]:
-    """The cross-fit as plain tables.
+class HeldOutTables(TypedDict, total=False):
+    """P-values in one batch, or over all of them.
+
+    Attributes
+    ----------
+    pvals_real, pvals_holdout
+        Targets x programs, and held-out units x programs.
+    gene_real, gene_holdout
+        P-values of each unit's largest effect over programs.
+    layer_holdout
+        Held-out units of one layer share no guide.
+    pvals_t_real, pvals_t_holdout
+        Of the t form.
+    """
+
+    pvals_real: pd.DataFrame
+    pvals_holdout: pd.DataFrame
+    gene_real: pd.Series
+    gene_holdout: pd.Series
+    layer_holdout: pd.Series
+    pvals_t_real: pd.DataFrame
+    pvals_t_holdout: pd.DataFrame
+
+
+class CrossFitInfo(TypedDict):
+    """How guides were held out."""
+
+    split: str
+    note: str
+    guides_A: list[str]
+    guides_B: list[str]
+    n_guides_A: int
+    n_guides_B: int
+    n_units_holdout: int
+    batch_mode: str
+    combine_method: str
+    finite_population_correction: bool
+
+
+class CrossFit(TypedDict):
+    """The cross-fit as plain tables: over all batches ("meta"), and in each."""
+
+    info: CrossFitInfo
+    meta: HeldOutTables
+    per_batch: dict[str, HeldOutTables]
+
+
+def too_few_guides(units: ControlUnits, min_guides: int) -> str:
+    """Why a cross-fit of so few NTC guides would tell nothing; empty where there are enough."""
+    if units.ntc.size >= min_guides:
+        return ""
+    return f"{units.ntc.size} non-targeting guides, fewer than crossfit.min_guides={min_guides}"
+
+
+def cross_fit(
+    units: ControlUnits,
+    rules: ComparisonOptions | None = None,
+    targets: Sequence[str] | None = None,
+    *,
+    n_jobs: int = 1,
+    progress: bool | None = None,
+) -> CrossFit | None:
+    """Test targets and held-out NTC units against the other NTC guides.
 
     Parameters
     ----------
-    split
-        How the NTC were split.
-    real, held_out
-        Tests of real targets and of held-out NTC units against A.
-    targets, held_out_names, programs
-        Names of the units and programs.
-    batches
-        Labels of the strata; none where all cells were taken as one.
-    options
-        For the record.
+    units
+        From `control_units`.
+    rules
+        See `ComparisonOptions`.
+    targets
+        Default all but the NTC labels.
+    n_jobs, progress
+        Threads, and whether to show a progress bar.
 
     Returns
     -------
-    dict
-        "info": how it was done. "meta": "pvals_real" (targets x programs), "pvals_holdout" (units
-        x programs), "gene_real", "gene_holdout" (Series), "layer_holdout" (Series: held-out units
-        of one layer share no guide), and "pvals_t_real", "pvals_t_holdout" of the t form.
-        "per_batch": the same for each batch.
+    CrossFit or None
+        None where no unit is held out (`ControlUnits.why_none_held_out`).
     """
+    held, rules = units.held_out, rules or ComparisonOptions()
+    if held is None:
+        return None
+    names = [units.targets[i] for i in units.real.tolist()] if targets is None else list(targets)
+    guides = units.columns(held.split.guides_A)
+    n_sets = held.options.n_ntc_units
+    real, out = (
+        compare(units, guides, held.null, rows, rules, n_jobs, progress, n_sets)
+        for rows in (units.rows(names), held.units)
+    )
+    index = pd.Index(names, name="target")
+    out_index = pd.Index([group_unit_name(u) for u in held.split.units_B], name="unit")
+    layers = pd.Series(disjoint_layers(held.split.units_B), out_index, name="layer")
 
-    layers = disjoint_layers(split.units_B)
-
-    def tables(s: int) -> dict[str, Any]:
-        real_index = pd.Index(targets, name="target")
-        out_index = pd.Index(held_out_names, name="unit")
+    def tables(b: int) -> HeldOutTables:
         return {
-            "pvals_real": pd.DataFrame(real.p[s], real_index, list(programs)),
-            "pvals_holdout": pd.DataFrame(held_out.p[s], out_index, list(programs)),
-            "gene_real": pd.Series(real.gene_p[s], real_index, name="p"),
-            "gene_holdout": pd.Series(held_out.gene_p[s], out_index, name="p"),
-            "layer_holdout": pd.Series(layers, out_index, name="layer"),
-            "pvals_t_real": pd.DataFrame(real.p_t[s], real_index, list(programs)),
-            "pvals_t_holdout": pd.DataFrame(held_out.p_t[s], out_index, list(programs)),
+            "pvals_real": pd.DataFrame(real.p[b], index, units.programs),
+            "pvals_holdout": pd.DataFrame(out.p[b], out_index, units.programs),
+            "gene_real": pd.Series(real.unit_p[b], index, name="p"),
+            "gene_holdout": pd.Series(out.unit_p[b], out_index, name="p"),
+            "layer_holdout": layers,
+            "pvals_t_real": pd.DataFrame(real.p_t[b], index, units.programs),
+            "pvals_t_holdout": pd.DataFrame(out.p_t[b], out_index, units.programs),
         }
 
-    shared = split.split == "by pseudo-gene"
-    if not shared:
+    return {
+        "info": _about(units, held, rules),
+        "meta": tables(len(units.batches)),
+        "per_batch": {label: tables(b) for b, label in enumerate(units.batch_labels)},
+    }
+
+
+def _about(units: ControlUnits, held: HeldOut, rules: ComparisonOptions) -> CrossFitInfo:
+    split, exchange = held.split, units.options.finite_population_correction
+    if split.split != "by pseudo-gene":
         note = "the NTC guides of held-out units have no part in the null"
-    elif options.finite_population_correction:
+    elif exchange:
         note = (
             "too few NTC guides to split them: each held-out unit was tested against the NTC "
             "guides that it does not hold"
@@ -82,20 +148,15 @@ def crossfit_tables(
             "too few NTC guides to split them: held-out units share guides with the null, so "
             "they look calibrated whether or not real targets are"
         )
-    info = {
+    return {
         "split": split.split,
         "note": note,
         "guides_A": list(split.guides_A),
         "guides_B": list(split.guides_B),
         "n_guides_A": len(split.guides_A),
         "n_guides_B": len(split.guides_B),
-        "n_units_holdout": len(held_out_names),
-        "batch_mode": options.batch_mode,
-        "combine_method": options.combine_method,
-        "finite_population_correction": options.finite_population_correction,
-    }
-    return {
-        "info": info,
-        "meta": tables(len(real.tested)),
-        "per_batch": {label: tables(s) for s, label in enumerate(batches)},
+        "n_units_holdout": len(split.units_B),
+        "batch_mode": units.options.batch_mode,
+        "combine_method": rules.combine_method,
+        "finite_population_correction": exchange,
     }

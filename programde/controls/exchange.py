@@ -57,17 +57,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from programde.controls.comparison import (
-    UnitTests,
+    Comparison,
     counts_of,
     counts_of_sets,
-    counts_over_strata,
+    counts_over_batches,
     inverse_variance,
     log_sum_exp,
 )
 from programde.controls.guide_sets import distinct_sets
-from programde.controls.guide_summaries import Stratum
+from programde.controls.guide_summaries import Batch
 from programde.controls.matching import Match, match_units, matching_grid
-from programde.controls.options import EmpiricalNullOptions
+from programde.controls.options import ComparisonOptions, ControlUnitOptions
 from programde.controls.t_form import t_form
 from programde.progress import Progress
 from programde.streams import generator
@@ -79,7 +79,7 @@ MIN_SETS = 500
 
 @dataclass(frozen=True)
 class _Pool:
-    """Guides exchanged in one unit's test: NTC first, own last; S strata, P guides."""
+    """Guides exchanged in one unit's test: NTC first, own last; S batches, P guides."""
 
     cells: np.ndarray
     n1: np.ndarray
@@ -94,33 +94,37 @@ class GuideExchange:
 
     Parameters
     ----------
-    strata
+    batches
         Summaries by batch, or of all cells.
     ntc : (M,) int
         Columns of the NTC guides, in an order that does not depend on the screen's.
     targets
         Guide columns of the real targets, which define the matching bins.
     options
-        Matching, minimal numbers, the number of sets.
+        Minimal numbers of cells, the number of sets.
+    rules
+        Matching, combination, what sums up a target.
     seed
         Seed of the sets.
     """
 
     def __init__(
         self,
-        strata: Sequence[Stratum],
+        batches: Sequence[Batch],
         ntc: np.ndarray,
         targets: Sequence[np.ndarray],
-        options: EmpiricalNullOptions,
+        options: ControlUnitOptions,
+        rules: ComparisonOptions,
         seed: int,
     ):
-        self._strata, self._ntc, self._options, self._seed = strata, ntc, options, seed
-        self._precision = np.stack([inverse_variance(s) for s in strata])
-        self._cells = np.array([s.n_cells for s in strata])
+        self._batches, self._ntc, self._seed = batches, ntc, seed
+        self._options, self._rules = options, rules
+        self._precision = np.stack([inverse_variance(s) for s in batches])
+        self._cells = np.array([s.n_cells for s in batches])
         self._sets: dict[tuple[int, int], np.ndarray] = {}
-        guides = [counts_of(s.guides) for s in strata] + [counts_over_strata(strata, "guides")]
+        guides = [counts_of(s.guides) for s in batches] + [counts_over_batches(batches, "guides")]
         self._grids = [
-            matching_grid(*counts_of_sets(counts, targets), options.matching) for counts in guides
+            matching_grid(*counts_of_sets(counts, targets), rules.matching) for counts in guides
         ]
 
     def members(self, n_ntc: int, n_own: int) -> np.ndarray:
@@ -140,7 +144,7 @@ class GuideExchange:
         rows: np.ndarray,
         n_jobs: int = 1,
         show: bool | None = None,
-    ) -> UnitTests:
+    ) -> Comparison:
         """Test units.
 
         Parameters
@@ -148,7 +152,7 @@ class GuideExchange:
         units
             Guide columns of each unit; NTC guides among them are left out of the NTC for it.
         rows : (U,) int
-            The units' rows in `Stratum.units`.
+            The units' rows in `Batch.units`.
         n_jobs
             Threads.
         show
@@ -156,9 +160,9 @@ class GuideExchange:
 
         Returns
         -------
-        UnitTests
+        Comparison
         """
-        tests = UnitTests.start(self._strata, rows, self._ntc, self._options)
+        tests = Comparison.start(self._batches, rows, self._ntc, self._options)
         for size in {(np.setdiff1d(self._ntc, u).size, len(u)) for u in units}:
             if min(size) > 0:
                 self.members(*size)
@@ -170,13 +174,13 @@ class GuideExchange:
                 lambda u: self._test(u, units[u], int(rows[u]), tests), range(len(units))
             ):
                 bar.advance()
-        if len(self._strata) > 1 and self._options.combine_method == "fisher":
+        if len(self._batches) > 1 and self._rules.combine_method == "fisher":
             tests.combine_by_fisher(discrete=True)
         return tests.explain()
 
     def _pool(self, own: np.ndarray, ntc: np.ndarray, used: np.ndarray) -> _Pool:
         columns = np.concatenate([ntc, own])
-        guides = [self._strata[s].guides for s in used.tolist()]
+        guides = [self._batches[s].guides for s in used.tolist()]
         odds = [g.pbar[columns] for g in guides if g.pbar is not None]
         return _Pool(
             cells=self._cells[used],
@@ -187,7 +191,7 @@ class GuideExchange:
             n_ntc=ntc.size,
         )
 
-    def _test(self, u: int, own: np.ndarray, row: int, tests: UnitTests) -> None:
+    def _test(self, u: int, own: np.ndarray, row: int, tests: Comparison) -> None:
         """Test one unit and write into its places in `tests`."""
         from programde.controls.exchange_kernel import count_exchanges
 
@@ -197,14 +201,14 @@ class GuideExchange:
             tests.tested[:, u] = False
             tests.reason[u] = tests.reason[u] or "no NTC guide is left to compare with"
             return
-        options, n_s = self._options, len(self._strata)
+        options, n_s = self._options, len(self._batches)
         pool = self._pool(own, ntc, used)
         is_own = slice(pool.n_ntc, None)
         members = self.members(ntc.size, own.size)
         precision = self._precision[used]
-        overlap = np.array([self._strata[s].units.overlap[row] for s in used.tolist()])
+        overlap = np.array([self._batches[s].units.overlap[row] for s in used.tolist()])
 
-        # per stratum s: sets' cells, information and the spread of their centred score
+        # per batch s: sets' cells, information and the spread of their centred score
         n1, d = pool.n1[:, members].sum(axis=2), pool.d[:, members].sum(axis=2)
         total = pool.d.sum(axis=1)
         spread = d * (1.0 - d / total[:, None])
@@ -244,7 +248,7 @@ class GuideExchange:
             own_spread,
             scale,
             scale_all,
-            options.gene_statistic == "max_effect",
+            self._rules.target_statistic == "max_effect",
         )
         for i, s in enumerate(places):
             tests.n_matched[s, u] = n_sets[i]
@@ -254,14 +258,14 @@ class GuideExchange:
             tests.floor[s, u] = 1.0 / (n_sets[i] + 1)
             tests.p[s, u] = np.where(known, (1.0 + reached[i]) / (n_sets[i] + 1), np.nan)
             if known.any():
-                tests.gene_p[s, u] = (1.0 + reached_any[i]) / (n_sets[i] + 1)
+                tests.unit_p[s, u] = (1.0 + reached_any[i]) / (n_sets[i] + 1)
         tests.p_t[[*used, n_s], u] = t_form(pool.score, pool.d, pool.n_ntc, overlap, precision)
 
     def _match(
         self, i: int, s: int, pool: _Pool, members: np.ndarray, eligible: np.ndarray
     ) -> Match:
-        """Sets comparable with the own guides in stratum s (the i-th used), or over all strata."""
-        over_all = s == len(self._strata)
+        """Sets comparable with the own guides in batch s (the i-th used), or over all batches."""
+        over_all = s == len(self._batches)
         which = slice(None) if over_all else slice(i, i + 1)
         n1, d = pool.n1[which].sum(axis=0), pool.d[which].sum(axis=0)
         odds = own_odds = None
@@ -273,20 +277,20 @@ class GuideExchange:
         bins = grid.place(n1[members].sum(axis=1), d[members].sum(axis=1), odds)
         wanted = grid.place(n1[own].sum()[None], d[own].sum()[None], own_odds)[0]
         allowed = np.asarray(eligible.any(axis=0) if over_all else eligible[i])
-        minimum = self._options.matching.min_ntc_per_bin or MIN_SETS
+        minimum = self._rules.matching.min_ntc_per_bin or MIN_SETS
         return match_units(bins, wanted, allowed, minimum)
 
     def _scales(
         self, centred: np.ndarray, spread: np.ndarray, precision: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Mean squared standardised score of the pooled guides, (S, K) and over strata (K,)."""
+        """Mean squared standardised score of the pooled guides, (S, K) and over batches (K,)."""
         variance = spread[:, :, None] * precision[:, None]
         score = centred * precision[:, None]
         known = [(score[i], variance[i]) for i in range(len(score))]
         known.append((score.sum(axis=0), variance.sum(axis=0)))
         scales = []
         for e, v in known:
-            if self._options.gene_statistic == "max_effect":
+            if self._rules.target_statistic == "max_effect":
                 scales.append((v > 0).any(axis=0).astype(np.float64))
                 continue
             seen = v > 0

@@ -29,18 +29,18 @@ def count_exchanges(  # pragma: no cover - compiled
     scale_all,
     by_effect,
 ):
-    """How many sets reach what the unit's own guides reach, per stratum and over all strata.
+    """How many sets reach what the unit's own guides reach, per batch and over all batches.
 
     Parameters
     ----------
     members : (R, m) int64
         Guides of each set, as rows of `scores`.
     used : (S, R) bool
-        Whether the set takes part in the stratum; the own set takes part in all S strata.
+        Whether the set takes part in the batch; the own set takes part in all S batches.
     matched : (S, R) bool
-        Sets compared with in the stratum; those not `used` are passed over.
+        Sets compared with in the batch; those not `used` are passed over.
     matched_all : (R,) bool
-        Sets compared with over all strata.
+        Sets compared with over all batches.
     scores : (S, P, K) float64
         Scores of the pooled guides about the pool's mean effect.
     spread : (S, R) float64
@@ -57,26 +57,26 @@ def count_exchanges(  # pragma: no cover - compiled
     Returns
     -------
     n_sets : (S + 1,) int64
-        Number of sets compared with; the last entry is over all strata.
+        Number of sets compared with; the last entry is over all batches.
     reached : (S + 1, K) int64
         Sets with |T| >= the unit's own |T|.
     reached_any : (S + 1,) int64
         Sets whose largest scaled |T| over programs reaches the unit's own.
     """
-    n_strata, _, n_programs = scores.shape
+    n_batches, _, n_programs = scores.shape
     n_draws, size = members.shape
-    n_sets = np.zeros(n_strata + 1, np.int64)
-    reached = np.zeros((n_strata + 1, n_programs), np.int64)
-    reached_any = np.zeros(n_strata + 1, np.int64)
+    n_sets = np.zeros(n_batches + 1, np.int64)
+    reached = np.zeros((n_batches + 1, n_programs), np.int64)
+    reached_any = np.zeros(n_batches + 1, np.int64)
     # thresholds: T^2 of the own set, less a tie's width; a set reaches it if e^2 >= T^2 * variance
-    threshold = np.zeros((n_strata + 1, n_programs))
-    threshold_any = np.zeros(n_strata + 1)
+    threshold = np.zeros((n_batches + 1, n_programs))
+    threshold_any = np.zeros(n_batches + 1)
     total = np.zeros(n_programs)
     variance = np.zeros(n_programs)
     sums = np.empty(n_programs)
-    for s in range(n_strata + 1):
+    for s in range(n_batches + 1):
         for k in range(n_programs):
-            if s < n_strata:
+            if s < n_batches:
                 e = own_score[s, k] * precision[s, k]
                 v = own_spread[s] * precision[s, k]
                 total[k] += e
@@ -93,7 +93,7 @@ def count_exchanges(  # pragma: no cover - compiled
         total[:] = 0.0
         variance[:] = 0.0
         any_used = False
-        for s in range(n_strata):
+        for s in range(n_batches):
             if not used[s, r] or not spread[s, r] > 0.0:
                 continue
             any_used = True
@@ -118,15 +118,15 @@ def count_exchanges(  # pragma: no cover - compiled
                 total[k] += sums[k] * precision[s, k]
                 variance[k] += v * precision[s, k]
         if any_used and matched_all[r]:
-            n_sets[n_strata] += 1
+            n_sets[n_batches] += 1
             largest = -1.0
             for k in range(n_programs):
                 if variance[k] > 0.0:
                     square = total[k] * total[k] / variance[k]
-                    reached[n_strata, k] += square >= threshold[n_strata, k]
+                    reached[n_batches, k] += square >= threshold[n_batches, k]
                     if scale_all[k] > 0.0:
                         if by_effect:
                             square /= variance[k]
                         largest = max(largest, square / scale_all[k])
-            reached_any[n_strata] += largest >= threshold_any[n_strata]
+            reached_any[n_batches] += largest >= threshold_any[n_batches]
     return n_sets, reached, reached_any

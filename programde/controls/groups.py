@@ -21,7 +21,7 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -32,6 +32,27 @@ from programde.screen.screen import Screen, Unit
 from programde.streams import generator
 
 Signature = tuple[int, ...]
+
+
+class GroupInputs(NamedTuple):
+    """What the grouping needs.
+
+    Attributes
+    ----------
+    ntc_guides
+        Names of the NTC guides that are seen, in column order.
+    frequency
+        Guide name -> fraction of cells that hold it.
+    bins
+        Guide name -> frequency bin.
+    signatures
+        One signature of `group_size` bins per real target, in order of first appearance.
+    """
+
+    ntc_guides: list[str]
+    frequency: dict[str, float]
+    bins: dict[str, int]
+    signatures: list[Signature]
 
 
 def group_unit_name(guides: Iterable[str]) -> str:
@@ -139,7 +160,7 @@ def group_inputs(
     ntc_label: str | Iterable[str],
     group_size: int = 6,
     n_bins: int = 20,
-) -> tuple[list[str], dict[str, float], dict[str, int], list[Signature]]:
+) -> GroupInputs:
     """What the grouping needs, from plain arrays.
 
     Parameters
@@ -156,17 +177,6 @@ def group_inputs(
         Number of guides per group.
     n_bins
         Number of quantile bins of guide frequency, over all guides seen in at least one cell.
-
-    Returns
-    -------
-    ntc_guides
-        Names of the NTC guides, in column order.
-    guide_freq
-        Guide name -> fraction of cells that hold it.
-    guide_to_bin
-        Guide name -> frequency bin.
-    real_gene_bin_sigs
-        One signature of `group_size` bins per real target, in order of first appearance.
 
     Raises
     ------
@@ -201,16 +211,7 @@ def group_inputs(
         raise InputError(f"no {what} is seen in any cell, so NTC groups cannot be matched to it")
     guide_freq = {g: float(f) for g, f in zip(guide_names, frequency, strict=True)}
     signatures = [resized_signature(b, group_size) for b in of_target.values()]
-    return ntc_guides, guide_freq, guide_to_bin, signatures
-
-
-def build_ntc_group_inputs(
-    inputs: Any, ntc_label: str | Iterable[str] = "NTC", group_size: int = 6, n_bins: int = 20
-) -> tuple[list[str], dict[str, float], dict[str, int], list[Signature]]:
-    """`group_inputs` of a `CRTInputs` (fields G, guide_names, guide2gene); see there."""
-    return group_inputs(
-        inputs.G, list(inputs.guide_names), inputs.guide2gene, ntc_label, group_size, n_bins
-    )
+    return GroupInputs(ntc_guides, guide_freq, guide_to_bin, signatures)
 
 
 def _sizes(n_guides: int, group_size: int, max_groups: int | None, drop_remainder: bool) -> list:
@@ -256,14 +257,11 @@ def _partition(
     return {group_unit_name(group): sorted(group) for group in groups}
 
 
-def make_ntc_groups_ensemble(
-    ntc_guides: Sequence[str],
-    ntc_freq: Mapping[str, float],
-    real_gene_bin_sigs: Sequence[Signature],
-    guide_to_bin: Mapping[str, int],
-    n_ensemble: int,
-    seed0: int,
-    group_size: int = 6,
+def partition_guides(
+    given: GroupInputs,
+    n_partitions: int,
+    seed: int,
+    group_size: int,
     max_groups: int | None = None,
     drop_remainder: bool = True,
 ) -> list[dict[str, list[str]]]:
@@ -271,12 +269,12 @@ def make_ntc_groups_ensemble(
 
     Parameters
     ----------
-    ntc_guides, ntc_freq, real_gene_bin_sigs, guide_to_bin
-        As `build_ntc_group_inputs` returns them. Guides of frequency 0 are left out.
-    n_ensemble
+    given
+        From `group_inputs`. Guides of frequency 0 are left out.
+    n_partitions
         Number of partitions.
-    seed0
-        Seed; partition r depends on (seed0, r) alone.
+    seed
+        Seed; partition r depends on (seed, r) alone.
     group_size
         Number of guides per group.
     max_groups
@@ -297,44 +295,20 @@ def make_ntc_groups_ensemble(
     OptionError
         A size or number below 1.
     """
-    if n_ensemble < 1:
-        raise OptionError(f"n_ensemble={n_ensemble} must be at least 1")
-    if not real_gene_bin_sigs:
-        raise InputError("real_gene_bin_sigs is empty: no real target to match NTC groups to")
-    guides = sorted({str(g) for g in ntc_guides if ntc_freq.get(g, 0) > 0})
-    missing = [g for g in guides if g not in guide_to_bin]
+    if n_partitions < 1:
+        raise OptionError(f"n_partitions={n_partitions} must be at least 1")
+    if not given.signatures:
+        raise InputError("there is no signature: no real target to match NTC groups to")
+    guides = sorted({str(g) for g in given.ntc_guides if given.frequency.get(g, 0) > 0})
+    missing = [g for g in guides if g not in given.bins]
     if missing:
-        raise InputError(f"guide_to_bin lacks {len(missing)} NTC guides, the first {missing[0]!r}")
+        raise InputError(f"{len(missing)} NTC guides have no bin, the first {missing[0]!r}")
     sizes = _sizes(len(guides), group_size, max_groups, drop_remainder)
-    bins = np.array([guide_to_bin[g] for g in guides], dtype=np.float64)
+    bins = np.array([given.bins[g] for g in guides], dtype=np.float64)
     return [
-        _partition(guides, bins, real_gene_bin_sigs, sizes, generator(seed0, "ntc_groups", str(r)))
-        for r in range(n_ensemble)
+        _partition(guides, bins, given.signatures, sizes, generator(seed, "ntc_groups", str(r)))
+        for r in range(n_partitions)
     ]
-
-
-def make_ntc_groups_matched_by_freq(
-    ntc_guides: Sequence[str],
-    ntc_freq: Mapping[str, float],
-    real_gene_bin_sigs: Sequence[Signature],
-    guide_to_bin: Mapping[str, int],
-    seed: int = 0,
-    group_size: int = 6,
-    max_groups: int | None = None,
-    drop_remainder: bool = True,
-) -> dict[str, list[str]]:
-    """One partition: the first of `make_ntc_groups_ensemble` with `seed0` = `seed`; see there."""
-    return make_ntc_groups_ensemble(
-        ntc_guides,
-        ntc_freq,
-        real_gene_bin_sigs,
-        guide_to_bin,
-        1,
-        seed,
-        group_size,
-        max_groups,
-        drop_remainder,
-    )[0]
 
 
 def default_group_size(screen: Screen, ntc_labels: str | Iterable[str], min_groups: int = 2) -> int:
@@ -361,14 +335,12 @@ def group_ntc_guides(
     max_groups: int | None = None,
     drop_remainder: bool = True,
 ) -> list[dict[str, list[str]]]:
-    """`make_ntc_groups_ensemble` for a `Screen`; `group_size` None: `default_group_size`."""
+    """`partition_guides` for a `Screen`; `group_size` None: `default_group_size`."""
     size = default_group_size(screen, ntc_labels) if group_size is None else group_size
-    ntc_guides, freq, to_bin, signatures = group_inputs(
+    given = group_inputs(
         screen.guides, screen.guide_names, screen.guide_to_target, ntc_labels, size, n_bins
     )
-    return make_ntc_groups_ensemble(
-        ntc_guides, freq, signatures, to_bin, n_partitions, seed, size, max_groups, drop_remainder
-    )
+    return partition_guides(given, n_partitions, seed, size, max_groups, drop_remainder)
 
 
 def group_units(screen: Screen, partitions: Iterable[Mapping[str, Sequence[str]]]) -> list[Unit]:

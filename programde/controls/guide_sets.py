@@ -65,7 +65,7 @@ def distinct_sets(
     return found[:n_sets]
 
 
-def sample_ntc_pseudogenes_with_replacement(
+def pseudogene_sets(
     ntc_guides: Sequence[str], guides_per_unit: int = 6, n_ntc_units: int = 5000, seed: int = 0
 ) -> list[tuple[str, ...]]:
     """Pseudo-genes: sets of NTC guides; a guide may be in several sets, and once in each.

@@ -39,8 +39,8 @@ class Sums:
         Information, in cells.
     score : (J, K) float64
         Sums of outcome residuals over the treated cells.
-    projection : (J, p) float64
-        Q'x.
+    projection : (J, p) float64 or None
+        Q'x; not kept where units have been summed up already.
     overlap : (J,) float64
         For units: z'M_C z over the sum of their guides' d, at least 1; for guides: 1.
     pbar : (J,) float64 or None
@@ -50,13 +50,13 @@ class Sums:
     n1: np.ndarray
     d: np.ndarray
     score: np.ndarray
-    projection: np.ndarray
+    projection: np.ndarray | None
     overlap: np.ndarray
     pbar: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
-class Stratum:
+class Batch:
     """A batch, or all cells.
 
     Attributes
@@ -138,6 +138,8 @@ def union_sums(
         One row per unit.
     """
     parts: list[Sums] = []
+    if guide_sums.projection is None:
+        raise ValueError("guide_sums needs its projection")
     size = np.array([guide_sums.n1[s].sum() for s in sets])
     block = np.cumsum(size) // _ENTRIES if len(sets) else np.empty(0)
     for which in np.unique(block):
@@ -209,14 +211,14 @@ def mean_log_odds(
     return answer
 
 
-def summarise_stratum(
+def summarise_batch(
     screen: Screen,
     cells: np.ndarray | None,
     label: str,
     sets: Sequence[np.ndarray],
     pbar_of: str = "",
     model: PropensityModel | None = None,
-) -> Stratum | None:
+) -> Batch | None:
     """Summaries of all guides and of the given units in some cells of a screen.
 
     Parameters
@@ -227,7 +229,7 @@ def summarise_stratum(
         The cells, ascending; None for all. Covariates that are constant or aliased in them are
         dropped by rank.
     label
-        Name of the stratum.
+        Name of the batch.
     sets
         Guide columns of each unit.
     pbar_of
@@ -237,7 +239,7 @@ def summarise_stratum(
 
     Returns
     -------
-    Stratum or None
+    Batch or None
         None where the cells do not outnumber the covariates by at least two.
     """
     population = population_of(screen, cells)
@@ -256,30 +258,4 @@ def summarise_stratum(
         else:
             treated = [np.unique(np.concatenate([held[j] for j in s])) for s in sets]
             of_units = replace(of_units, pbar=mean_log_odds(population, treated, model))
-    return Stratum(label, population.n_cells, variance, of_guides, of_units)
-
-
-def compute_ols_denom(C: np.ndarray, obs_idx: np.ndarray, A: np.ndarray | None = None) -> float:
-    """d = x'M_C x = n1 - x'C (C'C)^-1 C'x of the indicator x of some cells.
-
-    Parameters
-    ----------
-    C : (N, p)
-        Covariates, of full column rank if `A` is not given (else `A` decides).
-    obs_idx : (n1,) int
-        Treated cells, each once.
-    A : (p, p), optional
-        (C'C)^-1.
-
-    Returns
-    -------
-    float
-        Cells' worth of information in x that the covariates leave.
-    """
-    C = np.asarray(C, dtype=np.float64)
-    total = C[np.asarray(obs_idx, dtype=np.int64)].sum(axis=0)
-    if A is None:
-        R: np.ndarray = np.asarray(np.linalg.qr(C, mode="r"))
-        part = np.linalg.solve(R.T, total)
-        return float(len(obs_idx) - part @ part)
-    return float(len(obs_idx) - total @ np.asarray(A, dtype=np.float64) @ total)
+    return Batch(label, population.n_cells, variance, of_guides, of_units)

@@ -31,16 +31,14 @@ class MatchingOptions:
         Neighbouring bins are added until so many NTC units are found: the p-value's floor is one
         over this number. None: 50 for plain pseudo-genes, 500 for exchanged guides, whose
         standardised statistic needs less matching.
-    use_pbar
-        Match on the mean log odds of the propensity too; takes a propensity fit per guide.
     n_pbar_bins
-        Number of its bins.
+        Number of bins of the mean log odds of the propensity, where that is matched on too
+        (`ControlUnitOptions.use_pbar`).
     """
 
     n_n1_bins: int = option(10, minimum=1, maximum=MANY)
     n_d_bins: int = option(10, minimum=1, maximum=MANY)
     min_ntc_per_bin: int | None = option(None, minimum=1)
-    use_pbar: bool = False
     n_pbar_bins: int = option(8, minimum=1, maximum=MANY)
 
     def __post_init__(self) -> None:
@@ -48,7 +46,7 @@ class MatchingOptions:
 
     @classmethod
     def from_dict(cls, given: Mapping[str, Any] | None) -> MatchingOptions:
-        """From the dictionary `matching` of `null_kwargs`; names are checked."""
+        """From names and values; a misspelt name is an OptionError that offers the nearest."""
         given = dict(given or {})
         check_keywords("matching", given, asdict(cls()))
         return cls(**given)
@@ -99,15 +97,13 @@ def _inner_edges(values: np.ndarray, n_bins: int) -> np.ndarray:
 def matching_grid(
     n1: np.ndarray, d: np.ndarray, pbar: np.ndarray | None, options: MatchingOptions
 ) -> MatchingGrid:
-    """Quantile bins of the real targets' n1, log d and (if `options.use_pbar`) pbar, each (G,)."""
+    """Quantile bins of the real targets' n1, log d and (where it is given) pbar, each (G,)."""
     seen = np.asarray(n1) > 0
     edges = [
         _inner_edges(np.asarray(n1, dtype=np.float64)[seen], options.n_n1_bins),
         _inner_edges(_log(d)[seen], options.n_d_bins),
     ]
-    if options.use_pbar:
-        if pbar is None:
-            raise OptionError("matching on pbar needs the targets' mean log odds")
+    if pbar is not None:
         edges.append(_inner_edges(np.asarray(pbar)[seen], options.n_pbar_bins))
     return MatchingGrid(tuple(edges))
 

@@ -4,12 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 import pandas as pd
 
-from programde.controls.comparison import UnitTests
+from programde.controls.comparison import Comparison
+from programde.controls.crossfit import CrossFit
+from programde.controls.options import ComparisonOptions, ControlUnitOptions
+
+
+class NullInfo(TypedDict):
+    """How targets were compared: NTC guides, unit size, batches, options, notes, cells."""
+
+    ntc_guides: list[str]
+    ntc_labels: list[str]
+    guides_per_unit: int | None
+    batches: list[str]
+    options: ControlUnitOptions
+    rules: ComparisonOptions
+    notes: list[str]
+    n_cells: dict[str, int]
+
+
+class _Tables(TypedDict):
+    pvals: pd.DataFrame
+    pvals_t: pd.DataFrame
+    effects: pd.DataFrame
+    gene_pvals: pd.Series
+    n_treated: pd.Series
+    matching_info: pd.DataFrame
+
+
+class BatchTables(_Tables):
+    """The tables of `EmpiricalNull` in one batch, and the mean effect of its NTC guides."""
+
+    ntc_mean: pd.Series
 
 
 @dataclass(frozen=True)
@@ -33,12 +63,11 @@ class EmpiricalNull:
         Per target: n_matched, radius, fallback ("" or "all"), floor (the smallest p-value
         possible), n_treated, n_batches in which it was tested, reason (why not at all).
     per_batch
-        Batch -> {"pvals", "pvals_t", "effects", "gene_pvals", "n_treated", "matching_info",
-        "ntc_mean"}; empty in pooled mode.
+        The same tables by batch; empty in pooled mode.
     info
-        How it was done: NTC guides, unit size, batches used and left out, options, notes.
+        How it was done.
     crossfit
-        See `crossfit_tables`; None where it was not asked for.
+        See `programde.controls.crossfit`; None where it was not asked for.
     """
 
     pvals: pd.DataFrame
@@ -47,23 +76,23 @@ class EmpiricalNull:
     gene_pvals: pd.Series
     n_treated: pd.Series
     matching_info: pd.DataFrame
-    per_batch: dict[str, dict[str, Any]]
-    info: dict[str, Any]
-    crossfit: dict[str, Any] | None = None
+    per_batch: dict[str, BatchTables]
+    info: NullInfo
+    crossfit: CrossFit | None = None
 
 
 def as_tables(
-    tests: UnitTests,
+    tests: Comparison,
     names: Sequence[str],
     programs: Sequence[str],
     batches: Sequence[str],
-    info: dict[str, Any],
-    crossfit: dict[str, Any] | None,
+    info: NullInfo,
+    crossfit: CrossFit | None,
 ) -> EmpiricalNull:
     """Tests as tables with names; see `EmpiricalNull`."""
     index, columns = pd.Index(names, name="target"), list(programs)
 
-    def tables(s: int) -> dict[str, Any]:
+    def tables(s: int) -> _Tables:
         tested = tests.tested[s] if s < len(tests.tested) else tests.tested.sum(axis=0)
         matching = pd.DataFrame(
             {
@@ -81,12 +110,12 @@ def as_tables(
             "pvals": pd.DataFrame(tests.p[s], index, columns),
             "pvals_t": pd.DataFrame(tests.p_t[s], index, columns),
             "effects": pd.DataFrame(tests.effect[s], index, columns),
-            "gene_pvals": pd.Series(tests.gene_p[s], index, name="p"),
+            "gene_pvals": pd.Series(tests.unit_p[s], index, name="p"),
             "n_treated": pd.Series(tests.n_treated[s], index, name="n_treated"),
             "matching_info": matching,
         }
 
-    per_batch = {
+    per_batch: dict[str, BatchTables] = {
         label: {**tables(s), "ntc_mean": pd.Series(tests.ntc_mean[s], columns)}
         for s, label in enumerate(batches)
     }

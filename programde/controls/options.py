@@ -1,4 +1,9 @@
-"""Options of the NTC empirical null, checked before any work."""
+"""Options of control groups, control units, the comparison with them and the cross-fit.
+
+Control units are made from the cells of a screen (`ControlUnitOptions`, `CrossfitOptions`); what
+targets then make of them are rules that act on tables (`ComparisonOptions`), and can be changed
+without going back to the cells.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from programde.controls.groups import as_labels
 from programde.controls.matching import MatchingOptions
 from programde.errors import check_keywords
 from programde.option_fields import MANY, check_options, option
 
 BATCH_MODES = ("meta", "pooled", "auto")
 COMBINE_METHODS = ("stouffer", "fisher")
-GENE_STATISTICS = ("max_z", "max_effect")
+TARGET_STATISTICS = ("max_z", "max_effect")
 
 
 @dataclass(frozen=True)
@@ -44,89 +48,96 @@ class GroupOptions:
 
 
 @dataclass(frozen=True)
-class CrossfitOptions:
-    """Non-targeting guides held out and tested against the others.
+class ControlUnitOptions:
+    """What is summarised of a screen, for targets to be compared with its NTC guides.
 
     Attributes
     ----------
-    min_guides
-        With fewer non-targeting guides it is left out.
-    n_ntc_units, n_holdout_units
-        Control units that make the null, and held-out ones.
+    guides_per_unit
+        Guides per NTC unit; None: as many as the median real target has, at most half of the NTC
+        guides. With `finite_population_correction` each target is compared with sets of as many
+        guides as it has itself, and this is the size of the held-out NTC units.
+    n_ntc_units
+        Number of NTC units that a target is compared with; all possible ones where fewer exist.
+    batch_mode
+        "meta": within each batch, then combined. "pooled": once on all cells. "auto": meta where
+        the screen has batches, else pooled.
+    min_treated, min_control
+        A unit, real or NTC, takes part in a batch only with so many treated and control cells.
+    finite_population_correction
+        True: the guides of a target are exchanged with NTC guides, which accounts for NTC units
+        sharing guides (see `programde.controls.exchange`). False: the plain comparison with
+        pseudo-genes, which finds too much where NTC guides are few.
+    use_pbar
+        Match on the mean log odds of the propensity too; takes a propensity fit per guide.
     """
 
-    min_guides: int = option(20, minimum=4)
-    n_ntc_units: int = option(1000, minimum=1, maximum=MANY)
-    n_holdout_units: int = option(100, minimum=1, maximum=MANY)
+    guides_per_unit: int | None = option(None, minimum=1)
+    n_ntc_units: int = option(5000, minimum=1, maximum=MANY)
+    batch_mode: str = option("auto", choices=BATCH_MODES)
+    min_treated: int = option(10, minimum=0)
+    min_control: int = option(10, minimum=0)
+    finite_population_correction: bool = True
+    use_pbar: bool = False
 
     def __post_init__(self) -> None:
         check_options(self)
 
 
 @dataclass(frozen=True)
-class EmpiricalNullOptions:
-    """What `null_kwargs` may hold.
+class ComparisonOptions:
+    """How targets are compared with NTC units, given the summaries of both.
 
     Attributes
     ----------
-    ntc_labels
-        Targets that mark NTC guides; one label or several.
-    guides_per_unit
-        Guides per NTC unit (pseudo-gene); None: as many as the median real target has, at most
-        half of the NTC guides. With `finite_population_correction` each target is compared with
-        sets of as many guides as it has itself, and this is the size of the held-out NTC units.
-    n_ntc_units
-        Number of NTC units; all possible ones where fewer exist.
-    batch_mode
-        "meta": within each batch, then combined. "pooled": once on all cells. "auto": meta where
-        the screen has batches, else pooled.
     combine_method
         "stouffer" (signed, weighted by information; recommended) or "fisher" (two-sided p-values;
         blind to direction).
-    matching
-        See `MatchingOptions`.
-    min_treated, min_control
-        A unit, real or NTC, takes part in a batch only with so many treated and control cells.
-    batch_key
-        Covariate column that holds the batch; None: the screen's own batch labels.
-    finite_population_correction
-        True: the guides of a target are exchanged with NTC guides, which accounts for NTC units
-        sharing guides (see `programde.controls.exchange`). False: the plain comparison with
-        pseudo-genes, which finds too much where NTC guides are few.
-    gene_statistic
+    target_statistic
         What sums up a target's programs: "max_z", the largest effect in units of the NTC spread
         of its program, or "max_effect", the largest effect as it is.
-    qq_crossfit_seed, qq_crossfit_frac_A
-        Seed and share of the NTC guides that define the null in the cross-fit.
-    n_holdout_units
-        Number of held-out NTC units in the cross-fit.
+    matching
+        See `MatchingOptions`.
     """
 
-    ntc_labels: tuple[str, ...] = ("NTC", "non-targeting", "safe-targeting", "SAFE")
-    guides_per_unit: int | None = option(None, minimum=1)
-    n_ntc_units: int = option(5000, minimum=1, maximum=MANY)
-    batch_mode: str = option("meta", choices=BATCH_MODES)
     combine_method: str = option("stouffer", choices=COMBINE_METHODS)
+    target_statistic: str = option("max_z", choices=TARGET_STATISTICS)
     matching: MatchingOptions = field(default_factory=MatchingOptions)
-    min_treated: int = option(10, minimum=0)
-    min_control: int = option(10, minimum=0)
-    batch_key: str | None = None
-    finite_population_correction: bool = True
-    gene_statistic: str = option("max_z", choices=GENE_STATISTICS)
-    qq_crossfit_seed: int = 0
-    qq_crossfit_frac_A: float = option(0.5, above=0, below=1)
-    n_holdout_units: int = option(300, minimum=1, maximum=MANY)
 
     def __post_init__(self) -> None:
         check_options(self)
 
     @classmethod
-    def from_dict(cls, given: Mapping[str, Any] | None) -> EmpiricalNullOptions:
-        """From `null_kwargs`; a misspelt name raises an OptionError that offers the nearest."""
+    def from_dict(cls, given: Mapping[str, Any] | None) -> ComparisonOptions:
+        """From names and values, "matching" a dictionary; a misspelt name is an OptionError."""
         given = dict(given or {})
-        check_keywords("null_kwargs", given, [f.name for f in fields(cls)])
-        if "ntc_labels" in given:
-            given["ntc_labels"] = tuple(as_labels(given["ntc_labels"]))
+        check_keywords("calibrate=ntc_empirical", given, [f.name for f in fields(cls)])
         if not isinstance(given.get("matching"), MatchingOptions):
             given["matching"] = MatchingOptions.from_dict(given.get("matching"))
         return cls(**given)
+
+
+@dataclass(frozen=True)
+class CrossfitOptions:
+    """How NTC guides are held out and tested against the others.
+
+    Attributes
+    ----------
+    min_guides
+        With fewer NTC guides none is held out, unless a comparison with them gives the p-values.
+    n_ntc_units
+        Number of NTC units that each unit is compared with.
+    n_holdout_units
+        Number of held-out NTC units.
+    seed, frac_A
+        Seed of the split, and share of the NTC guides that define the null.
+    """
+
+    min_guides: int = option(20, minimum=4)
+    n_ntc_units: int = option(1000, minimum=1, maximum=MANY)
+    n_holdout_units: int = option(100, minimum=1, maximum=MANY)
+    seed: int = option(0, minimum=0)
+    frac_A: float = option(0.5, above=0, below=1)
+
+    def __post_init__(self) -> None:
+        check_options(self, "crossfit.")

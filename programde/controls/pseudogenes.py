@@ -14,16 +14,16 @@ from collections.abc import Sequence
 import numpy as np
 
 from programde.calibration.combine import stouffer
-from programde.controls.comparison import Counts, UnitTests, counts_of, inverse_variance
-from programde.controls.guide_summaries import Stratum
+from programde.controls.comparison import Comparison, Counts, counts_of, inverse_variance
+from programde.controls.guide_summaries import Batch
 from programde.controls.matching import match_units, matching_grid
-from programde.controls.options import EmpiricalNullOptions
+from programde.controls.options import ComparisonOptions, ControlUnitOptions
 
 #: Pseudo-genes wanted per target where the options leave it open.
 MIN_UNITS = 50
 
 
-def empirical_pvals_vs_ntc(
+def p_against_units(
     effects: np.ndarray, ntc_effects: np.ndarray, matched: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Two-sided empirical p-values against NTC units, and their floors.
@@ -66,51 +66,54 @@ def empirical_pvals_vs_ntc(
 
 
 def compare_with_pseudogenes(
-    strata: Sequence[Stratum],
+    batches: Sequence[Batch],
     rows: np.ndarray,
     ntc: np.ndarray,
     ntc_rows: np.ndarray,
     target_rows: np.ndarray,
-    options: EmpiricalNullOptions,
-) -> UnitTests:
-    """Test units against pseudo-genes, stratum by stratum, and combine.
+    options: ControlUnitOptions,
+    rules: ComparisonOptions,
+) -> Comparison:
+    """Test units against pseudo-genes, batch by batch, and combine.
 
     Parameters
     ----------
-    strata
+    batches
         Summaries by batch, or of all cells.
     rows, ntc_rows, target_rows
-        Rows of `Stratum.units`: the units tested, the pseudo-genes, and the real targets, whose
+        Rows of `Batch.units`: the units tested, the pseudo-genes, and the real targets, whose
         quantiles make the matching bins.
     ntc : (M,) int
         Columns of the NTC guides.
     options
-        Matching, minimal numbers (they hold for pseudo-genes too), combination.
+        Minimal numbers of cells; they hold for pseudo-genes too.
+    rules
+        Matching, combination, what sums up a target.
 
     Returns
     -------
-    UnitTests
+    Comparison
         Without the t form.
     """
-    tests = UnitTests.start(strata, rows, ntc, options)
-    n_s, minimum = len(strata), options.matching.min_ntc_per_bin or MIN_UNITS
-    weight = np.zeros((n_s, len(rows), strata[0].variance.size))
-    for s, stratum in enumerate(strata):
-        units = stratum.units
+    tests = Comparison.start(batches, rows, ntc, options)
+    n_s, minimum = len(batches), rules.matching.min_ntc_per_bin or MIN_UNITS
+    weight = np.zeros((n_s, len(rows), batches[0].variance.size))
+    for s, batch in enumerate(batches):
+        units = batch.units
         n1, d = units.n1[ntc_rows], units.d[ntc_rows]
         eligible = (
             (n1 >= max(options.min_treated, 1))
-            & (stratum.n_cells - n1 >= options.min_control)
+            & (batch.n_cells - n1 >= options.min_control)
             & (d > 0)
         )
-        null = np.full((len(ntc_rows), stratum.variance.size), np.nan)
+        null = np.full((len(ntc_rows), batch.variance.size), np.nan)
         null[eligible] = units.score[ntc_rows[eligible]] / d[eligible, None]
-        known = stratum.variance > 0
+        known = batch.variance > 0
         null[:, ~known] = np.nan
         counts = counts_of(units)
-        grid = matching_grid(*_rows(counts, target_rows), options.matching)
+        grid = matching_grid(*_rows(counts, target_rows), rules.matching)
         bins, wanted = (grid.place(*_rows(counts, which)) for which in (ntc_rows, rows))
-        scale = _spread(null[eligible], options.gene_statistic)
+        scale = _spread(null[eligible], rules.target_statistic)
         for u in np.flatnonzero(tests.tested[s]).tolist():
             match = match_units(bins, wanted[u], eligible, minimum)
             used = match.matched
@@ -119,17 +122,17 @@ def compare_with_pseudogenes(
             if not used.any():
                 continue
             effect = tests.effect[s, u]
-            p, floor = empirical_pvals_vs_ntc(effect[None], null[used])
+            p, floor = p_against_units(effect[None], null[used])
             tests.p[s, u], tests.floor[s, u] = p[0], floor[0]
             if known.any():
                 largest, own = (
                     np.nanmax(np.abs(x[:, known]) / scale[known], axis=1)
                     for x in (null[used], effect[None])
                 )
-                tests.gene_p[s, u] = empirical_pvals_vs_ntc(own[:, None], largest[:, None])[0][0, 0]
-        weight[s] = np.sqrt(units.d[rows][:, None] * inverse_variance(stratum))
+                tests.unit_p[s, u] = p_against_units(own[:, None], largest[:, None])[0][0, 0]
+        weight[s] = np.sqrt(units.d[rows][:, None] * inverse_variance(batch))
     tests.combine_by_fisher(discrete=False)
-    if n_s > 1 and options.combine_method == "stouffer":
+    if n_s > 1 and rules.combine_method == "stouffer":
         tests.p[n_s] = stouffer(tests.p[:n_s], tests.effect[:n_s], weight)[0]
         floors = np.broadcast_to(tests.floor[:n_s, :, None], weight.shape)
         tests.floor[n_s] = stouffer(floors, np.ones_like(floors), weight)[0].min(axis=1)
@@ -141,9 +144,9 @@ def _rows(counts: Counts, rows: np.ndarray) -> Counts:
     return Counts(counts.n1[rows], counts.d[rows], pbar)
 
 
-def _spread(null: np.ndarray, gene_statistic: str) -> np.ndarray:
+def _spread(null: np.ndarray, target_statistic: str) -> np.ndarray:
     """(K,) what effects are divided by before the largest over programs is taken."""
-    if gene_statistic == "max_effect" or len(null) < 2:
+    if target_statistic == "max_effect" or len(null) < 2:
         return np.ones(null.shape[1])
     spread = null.std(axis=0)
     return np.where(spread > 0, spread, np.inf)

@@ -22,7 +22,7 @@ from scipy import stats
 def t_form(
     score: np.ndarray, d: np.ndarray, n_ntc: int, overlap: np.ndarray, precision: np.ndarray
 ) -> np.ndarray:
-    """Two-sided p-values of the t form, in each stratum and over all of them.
+    """Two-sided p-values of the t form, in each batch and over all of them.
 
     Parameters
     ----------
@@ -40,8 +40,8 @@ def t_form(
     Returns
     -------
     (S + 1, K) float64
-        NaN where fewer than two NTC guides have information. Over strata, scores are taken about
-        each stratum's NTC mean and added with inverse-variance weights, guide by guide.
+        NaN where fewer than two NTC guides have information. Over batches, scores are taken about
+        each batch's NTC mean and added with inverse-variance weights, guide by guide.
     """
     total = d[:, :n_ntc].sum(axis=1)
     inverse = np.divide(1.0, total, out=np.zeros_like(total), where=total > 0)

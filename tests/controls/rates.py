@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from programde.controls.empirical_null import run_ntc_empirical_null
+from programde.compat.empirical import run_ntc_empirical_null
 from tests.controls.simulate import null_screen
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from programde.controls.empirical_null import run_ntc_empirical_null
+from programde.compat.empirical import run_ntc_empirical_null
 from programde.errors import InputError
 from tests.controls.simulate import null_screen
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from programde.controls.empirical_null import run_ntc_empirical_null
+from programde.compat.empirical import run_ntc_empirical_null
 from programde.errors import InputError, OptionError, ProgramDEWarning
 from tests.controls.simulate import null_screen
 
@@ -197,7 +197,7 @@ def test_matching_on_pbar(screen, correction):
 def test_options_and_inputs_are_checked(screen):
     with pytest.raises(OptionError, match=r"no option 'guides_per_units'.*'guides_per_unit'"):
         run(screen, guides_per_units=3)
-    with pytest.raises(OptionError, match=r"combine_method='stoufer'.*'stouffer'"):
+    with pytest.raises(OptionError, match=r"combine_method=stoufer.*'stouffer'"):
         run(screen, combine_method="stoufer")
     with pytest.raises(OptionError, match="qq_crossfit_frac_A"):
         run(screen, qq_crossfit_frac_A=1.0)

@@ -9,9 +9,9 @@ from scipy import stats
 from programde.calibration.combine import fisher
 from programde.controls.exchange import GuideExchange
 from programde.controls.exchange_kernel import TIE, count_exchanges
-from programde.controls.guide_summaries import Stratum, Sums
+from programde.controls.guide_summaries import Batch, Sums
 from programde.controls.matching import MatchingOptions
-from programde.controls.options import EmpiricalNullOptions
+from programde.controls.options import ComparisonOptions, ControlUnitOptions
 
 LOOSE = MatchingOptions(n_n1_bins=1, n_d_bins=1)
 
@@ -40,19 +40,19 @@ def twin(members, used, matched, matched_all, e, spread, precision, own, own_spr
 
 def test_kernel_equals_its_twin():
     rng = np.random.default_rng(0)
-    n_strata, n_guides, n_programs, n_sets = 3, 10, 4, 60
+    n_batches, n_guides, n_programs, n_sets = 3, 10, 4, 60
     members = np.array([rng.permutation(n_guides)[:3] for _ in range(n_sets)])
     args = (
         members,
-        rng.random((n_strata, n_sets)) < 0.8,
-        rng.random((n_strata, n_sets)) < 0.6,
+        rng.random((n_batches, n_sets)) < 0.8,
+        rng.random((n_batches, n_sets)) < 0.6,
         rng.random(n_sets) < 0.7,
-        rng.normal(size=(n_strata, n_guides, n_programs)),
-        rng.uniform(0.5, 2, size=(n_strata, n_sets)),
-        rng.uniform(0.5, 2, size=(n_strata, n_programs)),
-        rng.normal(size=(n_strata, n_programs)),
-        rng.uniform(0.5, 2, size=n_strata),
-        rng.uniform(0.5, 2, size=(n_strata, n_programs)),
+        rng.normal(size=(n_batches, n_guides, n_programs)),
+        rng.uniform(0.5, 2, size=(n_batches, n_sets)),
+        rng.uniform(0.5, 2, size=(n_batches, n_programs)),
+        rng.normal(size=(n_batches, n_programs)),
+        rng.uniform(0.5, 2, size=n_batches),
+        rng.uniform(0.5, 2, size=(n_batches, n_programs)),
         rng.uniform(0.5, 2, size=n_programs),
     )
     n, reached, largest = count_exchanges(*args, False)
@@ -62,11 +62,11 @@ def test_kernel_equals_its_twin():
     assert largest.tolist() == expected[2]
 
 
-def toy_strata(own_columns, n_strata=1, n_guides=6, n_programs=5, seed=0, uneven=True):
+def toy_batches(own_columns, n_batches=1, n_guides=6, n_programs=5, seed=0, uneven=True):
     """Strata with given guides; the unit tested is the union of `own_columns`."""
     rng = np.random.default_rng(seed)
-    strata = []
-    for s in range(n_strata):
+    batches = []
+    for s in range(n_batches):
         d = rng.uniform(20, 60, size=n_guides) if uneven else np.full(n_guides, 30.0)
         score = rng.normal(size=(n_guides, n_programs)) * np.sqrt(d)[:, None]
         guides = Sums(d + 1, d, score, np.zeros((n_guides, 1)), np.ones(n_guides))
@@ -75,26 +75,27 @@ def toy_strata(own_columns, n_strata=1, n_guides=6, n_programs=5, seed=0, uneven
             np.zeros((1, 1)),
             np.ones(1),
         )
-        strata.append(Stratum(f"b{s}", 10_000, np.full(n_programs, 1.0 + s), guides, unit))
-    return strata
+        batches.append(Batch(f"b{s}", 10_000, np.full(n_programs, 1.0 + s), guides, unit))
+    return batches
 
 
-def run(strata, own, options=None, ntc=None):
-    guides = np.arange(strata[0].guides.n1.size)
+def run(batches, own, rules=None, ntc=None, **options):
+    guides = np.arange(batches[0].guides.n1.size)
     ntc = np.setdiff1d(guides, own) if ntc is None else ntc
-    options = options or EmpiricalNullOptions(matching=LOOSE)
-    return GuideExchange(strata, ntc, [own], options, seed=0).test([own], np.array([0]))
+    rules = rules or ComparisonOptions(matching=LOOSE)
+    test = GuideExchange(batches, ntc, [own], ControlUnitOptions(**options), rules, seed=0)
+    return test.test([own], np.array([0]))
 
 
-@pytest.mark.parametrize("n_strata", [1, 2])
-def test_p_values_equal_the_definition(n_strata):
+@pytest.mark.parametrize("n_batches", [1, 2])
+def test_p_values_equal_the_definition(n_batches):
     own = np.array([1, 4])
-    strata = toy_strata(own, n_strata)
-    tests = run(strata, own)
+    batches = toy_batches(own, n_batches)
+    tests = run(batches, own)
     scores = {}
     for chosen in combinations(range(6), 2):
         e = v = 0.0
-        for s in strata:
+        for s in batches:
             g = s.guides
             centre = g.score.sum(axis=0) / g.d.sum()
             d = g.d[list(chosen)].sum()
@@ -105,19 +106,19 @@ def test_p_values_equal_the_definition(n_strata):
     assert np.allclose(tests.p[-1, 0], ranks)
     assert tests.n_matched[-1, 0] == len(scores) - 1
     assert tests.floor[-1, 0] == 1 / len(scores)
-    if n_strata == 1:
+    if n_batches == 1:
         assert np.allclose(tests.p[0, 0], ranks)
 
 
 @pytest.mark.parametrize("statistic", ["max_z", "max_effect"])
 def test_the_level_is_exact_over_all_labellings(statistic):
     # each choice of "the target's guides" is as likely under the null: p must be uniform on 1/15s
-    options = EmpiricalNullOptions(matching=LOOSE, gene_statistic=statistic)
+    rules = ComparisonOptions(matching=LOOSE, target_statistic=statistic)
     p, gene_p = [], []
     for own in combinations(range(6), 2):
-        tests = run(toy_strata(np.array(own), 2), np.array(own), options)
+        tests = run(toy_batches(np.array(own), 2), np.array(own), rules)
         p.append(tests.p[:, 0])
-        gene_p.append(tests.gene_p[:, 0])
+        gene_p.append(tests.unit_p[:, 0])
     grid = np.arange(1, 16) / 15
     p, gene_p = np.sort(p, axis=0), np.sort(gene_p, axis=0)
     assert np.allclose(p, grid[:, None, None])
@@ -126,32 +127,30 @@ def test_the_level_is_exact_over_all_labellings(statistic):
 
 def test_gene_statistic_weighs_programs_by_their_spread():
     own = np.array([1, 4])
-    noisy = toy_strata(own, uneven=False)
+    noisy = toy_batches(own, uneven=False)
     noisy[0].guides.score[:, 0] *= 1000.0  # one program in which all guides scatter widely
     noisy[0].guides.score[own, 3] += 400.0  # and one in which only the target's do
     noisy[0].units.score[0] = noisy[0].guides.score[own].sum(axis=0)
     z, effect = (
-        run(noisy, own, EmpiricalNullOptions(matching=LOOSE, gene_statistic=s))
+        run(noisy, own, ComparisonOptions(matching=LOOSE, target_statistic=s))
         for s in ("max_z", "max_effect")
     )
     assert z.p[0, 0, 3] == 1 / 15
-    assert z.gene_p[0, 0] == 1 / 15
-    assert effect.gene_p[0, 0] == effect.p[0, 0, 0]  # decided by the noisy program alone
+    assert z.unit_p[0, 0] == 1 / 15
+    assert effect.unit_p[0, 0] == effect.p[0, 0, 0]  # decided by the noisy program alone
 
 
 def test_matching_restricts_the_sets():
     own = np.array([0, 1])
-    strata = toy_strata(own, uneven=False)
-    g = strata[0].guides
+    batches = toy_batches(own, uneven=False)
+    g = batches[0].guides
     g.n1[:] = [30, 30, 30, 30, 300, 300]
     g.d[:] = g.n1
-    options = EmpiricalNullOptions(
-        matching=MatchingOptions(n_n1_bins=2, n_d_bins=2, min_ntc_per_bin=1)
-    )
+    rules = ComparisonOptions(matching=MatchingOptions(n_n1_bins=2, n_d_bins=2, min_ntc_per_bin=1))
     targets = [own, np.array([4, 5])]
-    tests = GuideExchange(strata, np.array([2, 3, 4, 5]), targets, options, 0).test(
-        [own], np.array([0])
-    )
+    ntc = np.array([2, 3, 4, 5])
+    test = GuideExchange(batches, ntc, targets, ControlUnitOptions(), rules, 0)
+    tests = test.test([own], np.array([0]))
     # only the sets of guides 0 to 3 are in the bin of the own guides; five, without the own set
     assert tests.n_matched[0, 0] == 5
     assert tests.radius[0, 0] == 0
@@ -159,10 +158,9 @@ def test_matching_restricts_the_sets():
 
 def test_min_treated_holds_for_sets_too():
     own = np.array([0, 1])
-    strata = toy_strata(own, 2, uneven=False)
-    strata[1].guides.n1[2:] = 1  # NTC guides hardly seen in the second batch
-    options = EmpiricalNullOptions(matching=LOOSE, min_treated=10)
-    tests = run(strata, own, options)
+    batches = toy_batches(own, 2, uneven=False)
+    batches[1].guides.n1[2:] = 1  # NTC guides hardly seen in the second batch
+    tests = run(batches, own, min_treated=10)
     assert tests.n_matched[0, 0] == 14
     assert tests.n_matched[1, 0] == 8  # only sets with one of the own guides have 10 cells there
     assert tests.n_matched[2, 0] == 14
@@ -170,32 +168,32 @@ def test_min_treated_holds_for_sets_too():
 
 def test_a_unit_of_ntc_guides_is_compared_with_the_others():
     own = np.array([1, 4])
-    strata = toy_strata(own)
-    apart = run(strata, own)
-    inside = run(strata, own, ntc=np.arange(6))
+    batches = toy_batches(own)
+    apart = run(batches, own)
+    inside = run(batches, own, ntc=np.arange(6))
     assert np.array_equal(apart.p, inside.p)
-    none_left = run(strata, own, ntc=own)
+    none_left = run(batches, own, ntc=own)
     assert np.isnan(none_left.p).all()
     assert none_left.reason[0] == "no NTC guide is left to compare with"
 
 
 def test_fisher_combines_the_strata():
     own = np.array([1, 4])
-    options = EmpiricalNullOptions(matching=LOOSE, combine_method="fisher")
-    tests = run(toy_strata(own, 3), own, options)
+    rules = ComparisonOptions(matching=LOOSE, combine_method="fisher")
+    tests = run(toy_batches(own, 3), own, rules)
     for k in range(5):
         assert tests.p[3, 0, k] == pytest.approx(fisher(tests.p[:3, 0, k], step=1 / 15))
         expected = stats.combine_pvalues(tests.p_t[:3, 0, k], "fisher").pvalue
         assert tests.p_t[3, 0, k] == pytest.approx(expected)
-    assert tests.gene_p[3, 0] == pytest.approx(fisher(tests.gene_p[:3, 0], step=1 / 15))
+    assert tests.unit_p[3, 0] == pytest.approx(fisher(tests.unit_p[:3, 0], step=1 / 15))
     assert tests.floor[3, 0] == pytest.approx(fisher(np.full(3, 1 / 15), step=1 / 15))
 
 
 def test_a_constant_program_is_not_tested():
     own = np.array([1, 4])
-    strata = toy_strata(own, 2)
-    strata[0].variance[2] = 0.0
-    tests = run(strata, own)
+    batches = toy_batches(own, 2)
+    batches[0].variance[2] = 0.0
+    tests = run(batches, own)
     assert np.isnan(tests.p[0, 0, 2])
     assert np.isfinite(tests.p[1:, 0]).all()
     assert np.isfinite(np.delete(tests.p[0, 0], 2)).all()
@@ -203,9 +201,9 @@ def test_a_constant_program_is_not_tested():
 
 def test_overlap_makes_the_test_weaker():
     own = np.array([1, 4])
-    strata = toy_strata(own, seed=3)
-    before = run(strata, own)
-    strata[0].units.overlap[:] = 2.0
-    after = run(strata, own)
+    batches = toy_batches(own, seed=3)
+    before = run(batches, own)
+    batches[0].units.overlap[:] = 2.0
+    after = run(batches, own)
     assert (after.p >= before.p).all()
     assert (after.p_t > before.p_t).all()

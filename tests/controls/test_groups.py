@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from programde.compat.ntc import make_ntc_groups_matched_by_freq
 from programde.controls import groups as g
 from programde.errors import InputError, OptionError, ProgramDEWarning
 from programde.screen.screen import Screen
@@ -47,10 +48,12 @@ def toy_screen(inputs):
 LABELS = ["NTC", "safe", "absent"]
 
 
+def given(inputs, labels=LABELS, size=6):
+    return g.group_inputs(inputs.G, inputs.guide_names, inputs.guide2gene, labels, size, 20)
+
+
 def ensemble(inputs, n=4, seed=1, size=6, **kwargs):
-    built = g.build_ntc_group_inputs(inputs, LABELS, size, 20)
-    ntc, freq, to_bin, signatures = built
-    return g.make_ntc_groups_ensemble(ntc, freq, signatures, to_bin, n, seed, size, **kwargs)
+    return g.partition_guides(given(inputs, LABELS, size), n, seed, size, **kwargs)
 
 
 def test_frequency_is_presence_whatever_is_stored():
@@ -80,7 +83,7 @@ def test_signatures_have_one_bin_per_place():
     assert g.resized_signature([3, 1, 2], 3) == (1, 2, 3)
     assert g.resized_signature([3, 1], 4) == (1, 1, 3, 3)
     assert g.resized_signature(range(9), 3) == (1, 4, 7)
-    ntc, freq, to_bin, signatures = g.build_ntc_group_inputs(toy_inputs(per_target=4), LABELS, 6)
+    ntc, freq, to_bin, signatures = given(toy_inputs(per_target=4))
     assert len(ntc) == 30
     assert len(signatures) == 10
     assert {len(s) for s in signatures} == {6}
@@ -102,19 +105,18 @@ def test_partitions_depend_on_seed_and_number_alone():
     assert ensemble(inputs, n=2) == four[:2]
     assert ensemble(inputs, n=4, seed=2) != four
     assert len({tuple(sorted(p)) for p in four}) == 4
-    built = g.build_ntc_group_inputs(inputs, LABELS)
-    assert g.make_ntc_groups_matched_by_freq(built[0], built[1], built[3], built[2], 1) == four[0]
-    assert (
-        g.make_ntc_groups_matched_by_freq(built[0][::-1], *[built[i] for i in (1, 3, 2)], 1)
-        == (four[0])
-    )
+    built = given(inputs)
+    turned = built._replace(ntc_guides=built.ntc_guides[::-1])
+    assert g.partition_guides(turned, 1, 1, 6) == four[:1]
+    matched = make_ntc_groups_matched_by_freq(built[0], built[1], built[3], built[2], 1)
+    assert matched == four[0]
 
 
 def test_groups_follow_signatures_exactly_where_guides_allow():
     guides = [f"n{i}" for i in range(8)]
     to_bin = dict(zip(guides, [0, 0, 0, 0, 5, 5, 5, 5], strict=True))
-    freq = dict.fromkeys(guides, 0.1)
-    for partition in g.make_ntc_groups_ensemble(guides, freq, [(0, 0), (5, 5)], to_bin, 5, 0, 2):
+    made = g.GroupInputs(guides, dict.fromkeys(guides, 0.1), to_bin, [(0, 0), (5, 5)])
+    for partition in g.partition_guides(made, 5, 0, 2):
         bins = sorted(tuple(to_bin[m] for m in members) for members in partition.values())
         assert bins == [(0, 0), (0, 0), (5, 5), (5, 5)]
 
@@ -122,9 +124,8 @@ def test_groups_follow_signatures_exactly_where_guides_allow():
 def test_max_groups_keeps_the_best_matched_guides():
     guides = [f"n{i}" for i in range(12)]
     to_bin = dict(zip(guides, [0] * 6 + [9] * 6, strict=True))
-    made = g.make_ntc_groups_ensemble(
-        guides, dict.fromkeys(guides, 0.1), [(9, 9, 9)], to_bin, 3, 0, 3, max_groups=2
-    )
+    built = g.GroupInputs(guides, dict.fromkeys(guides, 0.1), to_bin, [(9, 9, 9)])
+    made = g.partition_guides(built, 3, 0, 3, max_groups=2)
     assert all({to_bin[m] for group in p.values() for m in group} == {9} for p in made)
 
 
@@ -147,7 +148,7 @@ def test_impossible_sizes(key, value):
 
 def test_labels_that_match_nothing_are_listed():
     with pytest.raises(InputError, match=r"labels that exist: NTC, safe, t0"):
-        g.build_ntc_group_inputs(toy_inputs(), "control")
+        given(toy_inputs(), "control")
 
 
 def test_unseen_guides_are_left_out_and_named():
@@ -156,7 +157,7 @@ def test_unseen_guides_are_left_out_and_named():
     matrix[:, inputs.guide_names.index("ntc3")] = 0
     inputs.G = matrix.tocsc()
     with pytest.warns(ProgramDEWarning, match="1 NTC guides are in no cell.*ntc3"):
-        ntc, freq, to_bin, _ = g.build_ntc_group_inputs(inputs, LABELS)
+        ntc, freq, to_bin, _ = given(inputs)
     assert "ntc3" not in ntc
     assert freq["ntc3"] == 0
     assert "ntc3" not in to_bin

@@ -11,7 +11,7 @@ from scipy import stats
 from programde.controls.guide_sets import (
     disjoint_layers,
     distinct_sets,
-    sample_ntc_pseudogenes_with_replacement,
+    pseudogene_sets,
     split_ntc_units,
 )
 from programde.errors import InputError, OptionError
@@ -40,20 +40,20 @@ def test_items_are_equally_likely(items, size):
 
 
 def test_pseudogenes_depend_on_seed_and_names():
-    units = sample_ntc_pseudogenes_with_replacement(NAMES, 6, 200, seed=1)
-    assert units == sample_ntc_pseudogenes_with_replacement(NAMES[::-1], 6, 200, seed=1)
-    assert units != sample_ntc_pseudogenes_with_replacement(NAMES, 6, 200, seed=2)
+    units = pseudogene_sets(NAMES, 6, 200, seed=1)
+    assert units == pseudogene_sets(NAMES[::-1], 6, 200, seed=1)
+    assert units != pseudogene_sets(NAMES, 6, 200, seed=2)
     assert len(units) == len(set(units)) == 200
     assert all(len(set(u)) == 6 for u in units)
     assert len({g for u in units for g in u}) == 30
-    assert len(sample_ntc_pseudogenes_with_replacement(NAMES[:5], 3, 200)) == 10
+    assert len(pseudogene_sets(NAMES[:5], 3, 200)) == 10
 
 
 def test_too_few_guides():
     with pytest.raises(InputError, match="guides_per_unit=6 needs as many NTC guides, there are 4"):
-        sample_ntc_pseudogenes_with_replacement(NAMES[:4], 6)
+        pseudogene_sets(NAMES[:4], 6)
     with pytest.raises(OptionError, match="guides_per_unit=0"):
-        sample_ntc_pseudogenes_with_replacement(NAMES[:4], 0)
+        pseudogene_sets(NAMES[:4], 0)
 
 
 def test_split_by_guide_shares_none():

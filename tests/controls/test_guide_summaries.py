@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from programde.compat.empirical import compute_ols_denom
 from programde.controls.guide_summaries import (
-    compute_ols_denom,
     indicator_sums,
     mean_log_odds,
     residual_outcome,
-    summarise_stratum,
+    summarise_batch,
 )
 from programde.crt.population import population_of
 from programde.crt.propensity import fit_propensity_logistic
@@ -39,16 +39,14 @@ def least_squares(screen, columns):
 
 def test_effect_of_a_union_is_the_least_squares_coefficient():
     screen = crowded_screen()
-    stratum = summarise_stratum(screen, None, "all", SETS)
+    batch = summarise_batch(screen, None, "all", SETS)
     C = screen.covariates
     for u, columns in enumerate(SETS):
         beta, x = least_squares(screen, columns)
-        assert np.allclose(
-            stratum.units.score[u] / stratum.units.d[u], beta, rtol=1e-10, atol=1e-12
-        )
-        assert stratum.units.n1[u] == x.sum()
+        assert np.allclose(batch.units.score[u] / batch.units.d[u], beta, rtol=1e-10, atol=1e-12)
+        assert batch.units.n1[u] == x.sum()
         d = x @ x - x @ C @ np.linalg.solve(C.T @ C, C.T @ x)
-        assert stratum.units.d[u] == pytest.approx(d, rel=1e-12)
+        assert batch.units.d[u] == pytest.approx(d, rel=1e-12)
         cells = np.flatnonzero(x)
         assert compute_ols_denom(C, cells) == pytest.approx(d, rel=1e-12)
         assert compute_ols_denom(C, cells, np.linalg.inv(C.T @ C)) == pytest.approx(d, rel=1e-10)
@@ -56,32 +54,32 @@ def test_effect_of_a_union_is_the_least_squares_coefficient():
 
 def test_guides_are_summed_up_like_units_of_one():
     screen = crowded_screen()
-    stratum = summarise_stratum(screen, None, "all", [np.array([j]) for j in range(6)])
-    assert np.allclose(stratum.guides.score, stratum.units.score)
-    assert np.allclose(stratum.guides.d, stratum.units.d)
-    assert np.allclose(stratum.units.overlap, 1.0)
+    batch = summarise_batch(screen, None, "all", [np.array([j]) for j in range(6)])
+    assert np.allclose(batch.guides.score, batch.units.score)
+    assert np.allclose(batch.guides.d, batch.units.d)
+    assert np.allclose(batch.units.overlap, 1.0)
 
 
 def test_overlap_is_the_variance_of_guides_that_come_together():
-    apart = summarise_stratum(crowded_screen(), None, "all", SETS).units.overlap
+    apart = summarise_batch(crowded_screen(), None, "all", SETS).units.overlap
     assert 1.0 <= apart[0] < 1.3
     screen = crowded_screen(together=True)
-    stratum = summarise_stratum(screen, None, "all", SETS)
-    assert stratum.units.overlap[0] == pytest.approx(2.0)
+    batch = summarise_batch(screen, None, "all", SETS)
+    assert batch.units.overlap[0] == pytest.approx(2.0)
     z = screen.guides[:, [0, 1]].toarray().sum(axis=1)
     C = screen.covariates
     information = z @ z - z @ C @ np.linalg.solve(C.T @ C, C.T @ z)
-    ratio = information / stratum.guides.d[:2].sum()
-    assert stratum.units.overlap[0] == pytest.approx(ratio)
+    ratio = information / batch.guides.d[:2].sum()
+    assert batch.units.overlap[0] == pytest.approx(ratio)
 
 
 def test_units_in_blocks_equal_units_at_once(monkeypatch):
     from programde.controls import guide_summaries as summaries
 
     screen = crowded_screen()
-    whole = summarise_stratum(screen, None, "all", SETS).units
+    whole = summarise_batch(screen, None, "all", SETS).units
     monkeypatch.setattr(summaries, "_ENTRIES", 60)
-    parts = summarise_stratum(screen, None, "all", SETS).units
+    parts = summarise_batch(screen, None, "all", SETS).units
     for name in ("n1", "d", "score", "projection", "overlap"):
         assert np.array_equal(getattr(whole, name), getattr(parts, name))
 
@@ -102,8 +100,8 @@ def test_a_column_constant_in_a_batch_is_dropped_by_rank():
         screen.batch,
     )
     sets = [np.array(c) for c in screen.target_columns().values()]
-    with_it = summarise_stratum(wide, cells, "b0", sets)
-    without = summarise_stratum(screen, cells, "b0", sets)
+    with_it = summarise_batch(wide, cells, "b0", sets)
+    without = summarise_batch(screen, cells, "b0", sets)
     assert np.allclose(with_it.units.d, without.units.d, rtol=1e-10)
     assert np.allclose(with_it.units.score, without.units.score, rtol=1e-8, atol=1e-10)
     x = (screen.guides[cells][:, sets[1]].toarray().sum(axis=1) > 0).astype(float)
@@ -114,15 +112,15 @@ def test_a_column_constant_in_a_batch_is_dropped_by_rank():
 
 def test_too_few_cells_give_nothing():
     screen = null_screen(6, 2, n_targets=3, n_programs=4)
-    assert summarise_stratum(screen, np.arange(3), "tiny", []) is None
+    assert summarise_batch(screen, np.arange(3), "tiny", []) is None
 
 
 def test_a_constant_program_has_no_variance():
     screen = crowded_screen()
     screen.clr[:, 1] = 0.5
-    stratum = summarise_stratum(screen, None, "all", SETS)
-    assert stratum.variance[1] == 0
-    assert (stratum.variance[[0, 2]] > 0).all()
+    batch = summarise_batch(screen, None, "all", SETS)
+    assert batch.variance[1] == 0
+    assert (batch.variance[[0, 2]] > 0).all()
     population = population_of(screen)
     residual, variance = residual_outcome(population)
     assert np.allclose(variance[[0, 2]], (residual**2).sum(axis=0)[[0, 2]] / (400 - 2))
@@ -147,4 +145,4 @@ def test_mean_log_odds_of_the_fitted_propensity():
 def test_no_units():
     sums = indicator_sums(np.ones((5, 1)) / 5**0.5, np.zeros((5, 2)), sparse.csc_matrix((5, 3)))
     assert sums.d.tolist() == [0, 0, 0]
-    assert summarise_stratum(crowded_screen(), None, "all", []).units.n1.size == 0
+    assert summarise_batch(crowded_screen(), None, "all", []).units.n1.size == 0

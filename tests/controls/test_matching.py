@@ -18,7 +18,7 @@ def test_places_are_quantile_bins_of_the_targets():
 
 def test_pbar_is_a_third_axis():
     values = np.arange(1.0, 11.0)
-    options = MatchingOptions(use_pbar=True, n_pbar_bins=5)
+    options = MatchingOptions(n_pbar_bins=5)
     grid = matching_grid(values, values, -values, options)
     assert grid.place(values, values, -values)[:, 2].tolist() == [4, 4, 3, 3, 2, 2, 1, 1, 0, 0]
     with pytest.raises(OptionError, match="pbar"):

@@ -8,7 +8,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from programde.controls.empirical_null import run_ntc_empirical_null
+from programde.compat.empirical import run_ntc_empirical_null
 from tests.controls.rates import rate, results
 from tests.controls.simulate import null_screen
 

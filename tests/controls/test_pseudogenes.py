@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from programde.calibration.combine import stouffer
-from programde.controls.empirical_null import run_ntc_empirical_null
-from programde.controls.guide_sets import sample_ntc_pseudogenes_with_replacement
-from programde.controls.pseudogenes import empirical_pvals_vs_ntc
+from programde.compat.empirical import run_ntc_empirical_null
+from programde.controls.guide_sets import pseudogene_sets
+from programde.controls.pseudogenes import p_against_units
 from tests.controls.simulate import null_screen
 
 PLAIN = {"finite_population_correction": False, "guides_per_unit": 2, "n_ntc_units": 40}
@@ -18,19 +18,19 @@ def test_p_values_equal_the_definition():
     effects, ntc = rng.normal(size=(4, 3)), rng.normal(size=(30, 3))
     matched = rng.random((4, 30)) < 0.5
     matched[3] = False
-    p, floor = empirical_pvals_vs_ntc(effects, ntc, matched)
+    p, floor = p_against_units(effects, ntc, matched)
     for g in range(3):
         used = np.abs(ntc[matched[g]])
         assert np.allclose(p[g], (1 + (used >= np.abs(effects[g])).sum(axis=0)) / (len(used) + 1))
         assert floor[g] == 1 / (len(used) + 1)
     assert np.isnan(p[3]).all()
     assert np.isnan(floor[3])
-    assert np.allclose(empirical_pvals_vs_ntc(effects, ntc)[1], 1 / 31)
+    assert np.allclose(p_against_units(effects, ntc)[1], 1 / 31)
 
 
 def test_ties_count_and_nan_does_not():
     ntc = np.array([[1.0], [-1.0], [0.5], [np.nan]])
-    p, _ = empirical_pvals_vs_ntc(np.array([[1.0], [np.nan], [0.7]]), ntc)
+    p, _ = p_against_units(np.array([[1.0], [np.nan], [0.7]]), ntc)
     assert p[0, 0] == 3 / 4
     assert np.isnan(p[1, 0])
     assert p[2, 0] == 3 / 4
@@ -49,7 +49,7 @@ def test_the_whole_way_on_one_stratum(statistic):
     options = PLAIN | {"batch_mode": "pooled", "gene_statistic": statistic, "matching": ONE_BIN}
     found = run_ntc_empirical_null(screen, null_kwargs=options, base_seed=5)
     ntc = [g for g in screen.guide_names if g.startswith("ntc")]
-    units = sample_ntc_pseudogenes_with_replacement(ntc, 2, 40, seed=5)
+    units = pseudogene_sets(ntc, 2, 40, seed=5)
     everyone = np.arange(screen.n_cells)
     null = np.array([union_effect(screen, u, everyone) for u in units])
     spread = np.ones(3) if statistic == "max_effect" else null.std(axis=0)

@@ -14,7 +14,7 @@ MEMORY = Path(".dvc/tmp/fingerprints.json")
 
 
 def fingerprint(path: Path) -> str:
-    """BLAKE2b (128 bits) of a file's bytes.
+    """BLAKE2b (128 bits) of a file's bytes; of a zarr store's files and their names.
 
     A file whose size, inode and times are those remembered is not read again.
 
@@ -29,18 +29,26 @@ def fingerprint(path: Path) -> str:
         if isinstance(remembered, dict) and remembered.get("state") == state:
             return str(remembered["hash"])
         digest = hashlib.blake2b(digest_size=16)
-        with path.open("rb") as stream:
-            while block := stream.read(1 << 22):
-                digest.update(block)
+        for file in _files(path):
+            if file != path:
+                digest.update(f"{file.relative_to(path)}\0{file.stat().st_size}\0".encode())
+            with file.open("rb") as stream:
+                while block := stream.read(1 << 22):
+                    digest.update(block)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from None
     _remember(str(path), {"state": state, "hash": digest.hexdigest()})
     return digest.hexdigest()
 
 
-def _state(file: Path) -> list[int]:
-    info = file.stat()
-    return [info.st_size, info.st_mtime_ns, info.st_ctime_ns, info.st_ino]
+def _files(path: Path) -> list[Path]:
+    """The file itself, or all files of a folder, sorted."""
+    return sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+
+
+def _state(path: Path) -> list[int]:
+    infos = [file.stat() for file in _files(path)]
+    return [n for i in infos for n in (i.st_size, i.st_mtime_ns, i.st_ctime_ns, i.st_ino)]
 
 
 def _remembered() -> dict[str, dict]:

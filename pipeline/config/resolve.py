@@ -20,6 +20,7 @@ from pipeline.config.checking import typed
 from pipeline.config.fingerprint import fingerprint
 from pipeline.config.schema import BESIDE, KINDS
 from programde.errors import InputError, OptionError
+from programde.io.containers import is_zarr
 from programde.option_fields import Spec
 
 #: The one path that is a folder, cNMF's.
@@ -62,7 +63,7 @@ def resolve(config: DictConfig) -> dict[str, Any]:
     for key, where in inputs.items():
         if not Path(where).exists():
             raise InputError(f"data.{key}={where} does not exist; give an existing file")
-        if Path(where).is_dir() and key != FOLDER:
+        if Path(where).is_dir() and key != FOLDER and not is_zarr(where):
             raise InputError(f"data.{key}={where} is a folder; give a file")
     prints = {key: fingerprint(_read_there(key, where, data)) for key, where in inputs.items()}
     if prints:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,7 @@ import pandas as pd
 from pipeline.files import replacing_folder, write_json, write_table
 from pipeline.stages.entry import Options, note, stage
 from pipeline.stages.paths import INPUT_REPORT, SCREEN, TRUTH
+from programde.errors import ProgramDEWarning
 from programde.io import READERS
 from programde.screen.composition import Floor
 from programde.screen.guides import check_ntc_labels, compute_guide_burden
@@ -50,12 +52,14 @@ def with_burden(screen: Screen, ntc_labels: list[str]) -> Screen:
         table = pd.DataFrame(index=screen.cell_names)
     if BURDEN in table:
         return screen
-    burden = compute_guide_burden(
-        screen.guides,
-        guide_names=screen.guide_names,
-        guide2gene=screen.guide_to_target,
-        ntc_labels=ntc_labels,
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ProgramDEWarning)  # all of it was told before
+        burden = compute_guide_burden(
+            screen.guides,
+            guide_names=screen.guide_names,
+            guide2gene=screen.guide_to_target,
+            ntc_labels=ntc_labels,
+        )
     return replace(screen, covariate_table=table.assign(**{BURDEN: np.asarray(burden)}))
 
 

@@ -9,8 +9,12 @@ from dataclasses import dataclass
 
 from programde.io.join import ON_MISSING
 from programde.option_fields import MANY, check_options, option
+from programde.screen.build import MOI
+from programde.screen.guide_targets import MULTI_TARGET
 
 NTC_LABELS = ("non-targeting", "safe-targeting", "NTC")
+#: Of tables with a type of each guide, which gives control guides their label.
+NTC_TYPES = ("non-targeting", "safe-targeting", "negative control", "NTC")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +26,7 @@ class SourceOptions:
     condition_key
         Column by whose levels the analysis may be repeated.
     ntc_labels
-        Targets that are controls.
+        Targets that are controls; a label may be a pattern, ``NTC_*``.
     """
 
     condition_key: str | None = None
@@ -60,12 +64,37 @@ class SyntheticOptions(SourceOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class FileOptions(SourceOptions):
-    """What all sources that are files have in common; see `screen.build.build_screen`."""
+    """What all sources that are files have in common; see `screen.build.build_screen`.
+
+    Attributes
+    ----------
+    covar_columns, log1p_columns
+        Columns that are covariates, the second as log(1 + x).
+    batch_key
+        Column of the covariates that holds the batch; None: no batch.
+    on_empty
+        Cells whose usages are all 0: ``"error"`` or ``"drop"``.
+    guide_threshold
+        A guide is present from this value on; None: wherever the value is not 0.
+    guide_absent_below
+        Values from here up to the threshold are neither present nor absent.
+    multi_target_guides
+        Guides of several targets: ``"error"``, ``"both"`` or ``"whole"``.
+    moi
+        ``"high"`` or ``"low"``; None: what the source states, if anything.
+    spectra
+        Table of programs and genes; None: the spectra of the source.
+    """
 
     covar_columns: tuple[str, ...] | None = None
     log1p_columns: tuple[str, ...] | None = None
     batch_key: str | None = "batch"
     on_empty: str = option("error", choices=ON_MISSING)
+    guide_threshold: float | None = option(None, above=0)
+    guide_absent_below: float | None = option(None, above=0)
+    multi_target_guides: str = option("error", choices=MULTI_TARGET)
+    moi: str | None = option(None, choices=MOI)
+    spectra: str | None = option(None, path=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,19 +115,24 @@ class H5adOptions(KeyedOptions):
     path: str = option(path=True)
     usage_key: str = "cnmf_usage"
     program_names_key: str = "program_names"
+    spectra_key: str | None = "cnmf_spectra"
 
 
 @dataclass(frozen=True, kw_only=True)
 class H5muOptions(KeyedOptions):
     """`io.mudata.read_h5mu`."""
 
+    ntc_labels: tuple[str, ...] = NTC_TYPES
     path: str = option(path=True)
+    guides_path: str | None = option(None, path=True)
     usage_modality: str = "cNMF"
     usage_key: str | None = None
     guide_modality: str | None = None
     guide_layer: str | None = None
     target_column: str = "intended_target_name"
-    type_column: str = "type"
+    type_column: str | None = "type"
+    targeting_column: str | None = "targeting"
+    spectra_key: str | None = None
     covar_modality: str | None = None
     on_missing: str = option("error", choices=ON_MISSING)
 
@@ -119,17 +153,18 @@ class CnmfOptions(KeyedOptions):
 class GuideTablesOptions(FileOptions):
     """`io.guide_tables.read_guide_tables`."""
 
+    ntc_labels: tuple[str, ...] = NTC_TYPES
     usage: str = option(path=True)
     assignments: str = option(path=True)
     guide_metadata: str = option(path=True)
     covariates: str | None = option(None, path=True)
-    threshold: float = 1.0
     cell_column: str = "cell"
     guide_column: str = "guide"
     value_column: str | None = "value"
     guide_id_column: str = "guide_id"
     target_column: str = "intended_target_name"
     type_column: str | None = "type"
+    targeting_column: str | None = "targeting"
     on_missing: str = option("error", choices=ON_MISSING)
 
 

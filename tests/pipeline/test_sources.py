@@ -87,7 +87,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
             "data=guide_tables",
             f"data.usage={folder}/usage.tsv",
             *[f"data.{key}={path}" for key, path in tables.items()],
-            "data.threshold=2",
+            "data.guide_threshold=2",
         ],
     }
 

@@ -190,17 +190,6 @@ class BernoulliSums:
         )  # fmt: skip
         return Roots.from_columns(out)
 
-    def log_rest(self, which, roots):
-        """log of (e^K / P(no cell)) at the roots: how many cells a tilted draw holds."""
-        sd = np.sqrt(self.cumulants[which, 1])
-        moved = 0.0
-        if self._any_flipped:
-            always = (self._flip < 0.0).astype(np.float64)
-            moved = self.Wt[which] @ always - self.tau[which] * (self.v @ always)
-        upper = self.threshold[which] >= self.cumulants[which, 0]
-        s = np.where(upper, 1.0, -1.0) * (self.threshold[which] - moved) / sd
-        return roots.root * s - roots.exponent - log_no_cell(self._p)
-
     def _standardised(self, k, sign):
         """(summands, threshold, rounding) of test k on the scale of its standard deviation."""
         a = np.empty(self._p.size)

@@ -40,10 +40,9 @@ _SCREEN_SKEWNESS, _SCREEN_KURTOSIS = 0.5, 0.6
 _SCREEN_COUNT = 4.0
 #: The Lugannani-Rice tail is trusted where its second-order term changes it by less than this ...
 _SECOND_ORDER = 0.01
-#: ... no few summands dominate: sum q a^4 / (sum q a^2)^2 of the tilted law is below this ...
+#: ... no few summands dominate: sum q a^4 / (sum q a^2)^2 of the tilted law is below this (so that
+#: sum q > 25 by Cauchy and Schwarz, and no tilted draw is ever empty: e^-25) ...
 _DOMINANCE = 0.04
-#: ... the probability that a tilted draw is empty is below e^-this ...
-_NOT_EMPTY = 15.0
 #: ... and the threshold is not next to the mean, where 1/u - 1/w has no digits.
 _NEAR_MEAN = 0.05
 #: With fewer uncertain cells than this, both tails of a test are inverted ...
@@ -69,9 +68,6 @@ class NullSums(Protocol):
 
     def roots(self, which: np.ndarray) -> Roots:
         """Saddlepoints of the tests `which` (J,), each on the side where its statistic lies."""
-
-    def log_rest(self, which: np.ndarray, roots: Roots) -> np.ndarray:
-        """How improbable an empty draw is under the law tilted to each root, in logarithms."""
 
     def invert(self, which: np.ndarray, sign: np.ndarray, start: np.ndarray) -> Inverted:
         """Tails of the tests `which` (J,) on the sides sign (J,), +1 upper or -1 lower; start (J,)
@@ -169,7 +165,6 @@ def _solved(
             & (second < _SECOND_ORDER)
             & (roots.fourth < _DOMINANCE * roots.k2**2)
             & (np.sqrt(2.0 * np.maximum(roots.exponent, 0.0)) > _NEAR_MEAN)
-            & (sums.log_rest(rest, roots) > _NOT_EMPTY)
         )
     _put(log_upper, log_lower, rest[trusted], upper[trusted], log_p[trusted])
     branch[rest[trusted]] = SADDLEPOINT

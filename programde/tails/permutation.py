@@ -297,10 +297,6 @@ class StratifiedSums:
         )  # fmt: skip
         return Roots.from_columns(out)
 
-    def log_rest(self, which, roots):
-        """No draw is ever empty."""
-        return np.full(which.size, np.inf)
-
     def _standardised(self, k, sign):
         """(summands, threshold, rounding) of test k on the scale of its standard deviation."""
         a = np.empty(self._cells.size)

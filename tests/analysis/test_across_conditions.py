@@ -45,6 +45,16 @@ def test_opposite_shifts_cancel_and_gaps_take_no_part():
     assert list(out.n_conditions) == [2, 1, 0]
 
 
+def test_direction_is_that_from_the_mean_of_the_null():
+    # an effect of 1 where the null expects 3 is a shift downwards, and one of -1 where it expects
+    # -3 a shift upwards; without a null mean (no draws) the null is about 0
+    rows = table(np.array([[0.01, 0.01, 0.01]]), np.array([[1.0, -1.0, 1.0]]), [40, 40, 40])
+    out = across_conditions(rows.assign(null_mean=[3.0, -3.0, np.nan]))
+    assert (out.n_up.item(), out.n_down.item()) == (2, 1)
+    z = stats.norm.isf(0.005)
+    assert out.z.item() == pytest.approx((-z + z + z) / np.sqrt(3), rel=1e-12)
+
+
 def test_level_under_the_null():
     # 20,000 combinations of three: the share below .05 has standard error .0015; four of them
     # fail to hold once in 16,000 seeds

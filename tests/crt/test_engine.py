@@ -8,7 +8,7 @@ from scipy.stats import binomtest
 
 from programde.calibration.empirical import empirical_p
 from programde.crt import engine
-from programde.crt.control_group import ControlGroup
+from programde.crt.control_group import ControlGroup, choose_control
 from programde.crt.engine import PreparedPopulation, RunOptions, run_tasks
 from programde.crt.max_statistic import max_statistic_p
 from programde.crt.plan import plan
@@ -29,7 +29,7 @@ BOTH = pytest.mark.parametrize(
 
 
 def options(statistic=None, sampler=None, **changes):
-    defaults = {"n_resamples": 199, "seed": 1, "progress": False}
+    defaults = {"n_resamples": 199, "seed": 1, "progress": False, "min_treated": 1, "min_control": 1}
     return RunOptions(statistic or OLS(), sampler or Bernoulli(), **{**defaults, **changes})
 
 
@@ -217,6 +217,31 @@ def test_units_that_cannot_be_tested_say_why():
     assert run(screen, options()).status[2] == ""
     ranks = run(screen, options(UTest()))
     assert ranks.status[2:] == ["", ""]
+
+
+@pytest.mark.parametrize("kind", ["nt_cells", "complement"])
+def test_rows_hold_the_cells_of_their_own_unit(kind):
+    # against control cells every unit has a population of its own, in which it is the first
+    screen = screen_of(n=300, n_targets=4, n_ntc=5, n_batches=3, one_guide=True)
+    units = [u for u in screen.target_units() if u.name != "NTC"]
+    level = np.arange(300) % 3 == 0
+    control = choose_control(screen, kind, ["NTC"])
+    for cells in (None, level):
+        tasks = plan(screen, units, control, cells=cells, drop_empty_batches=True)
+        few = options(n_resamples=0, min_treated=8 if cells is None else 1)
+        result = run_tasks(tasks, [u.name for u in units], screen.program_names, few)
+        kept = np.ones(300, dtype=bool) if cells is None else cells
+        treated = [int(kept[screen.treated_cells(u)].sum()) for u in units]
+        assert len(set(treated)) > 1
+        np.testing.assert_array_equal(result.n_treated, treated)
+        if kind == "nt_cells":
+            controls = int((control.nt_only & kept).sum())
+            np.testing.assert_array_equal(result.n_control, [controls] * 4)
+        else:
+            np.testing.assert_array_equal(result.n_control, kept.sum() - np.array(treated))
+        np.testing.assert_array_equal(
+            [status == "" for status in result.status], np.isfinite(result.effect).all(axis=1)
+        )
 
 
 def test_populations_without_cells_are_no_error():

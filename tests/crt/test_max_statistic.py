@@ -62,6 +62,20 @@ def test_rank_of_the_observed_is_exact_at_small_b():
     np.testing.assert_allclose(np.sort(p), np.arange(1, 11) / 10)
 
 
+def test_draws_equal_to_the_observed_one_count_in_full():
+    # few cells: many draws are the observed assignment again, up to the rounding of their sums
+    rng = np.random.default_rng(7)
+    atoms = rng.normal(size=(6, 4))
+    which = rng.integers(6, size=120)
+    noise = 1.0 + 1e-13 * rng.normal(size=(120, 4))
+    for seen in range(6):
+        draws, observed = atoms[which] * noise, atoms[seen]
+        ties = np.count_nonzero(which == seen)
+        p = max_statistic_p(draws, observed)
+        assert p == pytest.approx(by_hand(atoms[which], observed))
+        assert p >= (1 + ties) / 121
+
+
 def test_null_rate_with_dependent_heavy_tailed_programs():
     # exact by exchangeability, so P(p <= 0.05) = 0.05 at B = 99; false-alarm rate 1e-3
     rng = np.random.default_rng(6)

@@ -242,3 +242,41 @@ def test_beyond_the_support_is_said_and_is_the_most_extreme_draw():
     pairs = np.array([W[i, 0] + W[j, 0] for i, j in itertools.combinations(range(33), 2)])
     found = stratified_tails(W, np.zeros(1), np.ones(33), np.array([3.1]), order, starts, totals)
     assert found.p_value("right")[0] == pytest.approx((pairs >= 3.1 - 1e-9).mean(), rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("top", "largest", "probability"),
+    [
+        # seven cells tied at the top, five drawn: any five of them
+        ([3.0] * 7, 15.0, 21 / 5_461_512),
+        # three above, of which all are drawn, and two of the four tied below them
+        ([5.0] * 3 + [3.0] * 4, 21.0, 6 / 5_461_512),
+        # no ties: one draw
+        ([9.0, 8.0, 7.0, 6.0, 5.0], 35.0, 1 / 5_461_512),
+    ],
+)
+def test_end_of_a_stratum_counts_the_draws_that_reach_it(top, largest, probability):
+    # sixty cells, five drawn (5,461,512 draws: too many to be listed)
+    rest = np.linspace(-1.0, 0.5, 60 - len(top))
+    W = np.random.default_rng(3).permutation(np.concatenate([top, rest]))[:, None]
+    at = (np.arange(60), np.array([0, 60]), np.array([5]))
+    for side, sign in (("right", 1.0), ("left", -1.0)):
+        reached, beyond = (
+            stratified_tails(sign * W, np.zeros(1), np.ones(60), np.array([sign * t]), *at)
+            for t in (largest, largest + 4.0)
+        )
+        assert reached.p_value(side)[0] == pytest.approx(probability, rel=0.02)
+        assert BRANCHES[beyond.branch[0]] == "end"
+        assert beyond.p_value(side)[0] == pytest.approx(probability)
+
+
+def test_end_where_every_cell_lowers_the_sum_is_the_best_single_one():
+    # the draw of no cell has no statistic; the nearest one to reach the threshold holds one cell
+    W = -np.linspace(1.0, 3.0, 30)[::-1, None]
+    p = np.linspace(0.005, 0.02, 30)
+    for side, sign in (("right", 1.0), ("left", -1.0)):
+        found = bernoulli_tails(sign * W, np.zeros(1), np.ones(30), np.array([sign * 0.5]), p)
+        assert BRANCHES[found.branch[0]] == "end"
+        best = int(np.argmax(W[:, 0]))
+        alone = np.prod(1 - p) * p[best] / (1 - p[best])
+        assert found.p_value(side)[0] == pytest.approx(alone, rel=1e-9)

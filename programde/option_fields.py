@@ -18,7 +18,7 @@ import dataclasses
 import math
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -94,7 +94,7 @@ class Spec:
         return plain
 
     def _check_list(self, value: Any, key: str) -> tuple[Any, ...]:
-        if not isinstance(value, Sequence) or isinstance(value, str | bytes):
+        if not isinstance(value, Iterable) or isinstance(value, str | bytes | Mapping):
             raise self._refused(value, key)
         plain = tuple(_plain(one, self.items) for one in value)
         if any(one is REQUIRED for one in plain) or (self.length and len(plain) != self.length):

@@ -7,11 +7,8 @@ from typing import Any
 
 from pipeline.stages.entry import Options
 from programde.crt.engine import RunOptions
-from programde.crt.control_group import ControlGroup, guides_per_cell
 from programde.crt.samplers import make_sampler
 from programde.crt.statistics import make_statistic
-from programde.errors import OptionError
-from programde.screen.screen import Screen
 
 
 def run_options(o: Options, n_resamples: int, **instead: Any) -> RunOptions:
@@ -31,42 +28,19 @@ def run_options(o: Options, n_resamples: int, **instead: Any) -> RunOptions:
 
 def comparison(o: Options) -> dict[str, Any]:
     """Who is compared with whom: `analysis` and the control labels."""
-    return {
-        "ntc_labels": o.data.ntc_labels,
-        "control": o.analysis.control,
-        "by_condition": o.analysis.by_condition,
-        "drop_empty_batches": o.analysis.drop_empty_batches,
-    }
+    keys = ("control", "by_condition", "drop_empty_batches", "exclude_guides")
+    return {"ntc_labels": o.data.ntc_labels} | {key: getattr(o.analysis, key) for key in keys}
 
 
-def check_burden(screen: Screen, control: ControlGroup, o: Options) -> None:
-    """Strata of burden must be able to hold treated cells and control cells both.
-
-    Cells that hold only controls have no burden of other guides, and treated cells have: strata of
-    it leave nothing to permute, and every p-value is 1.
-
-    Raises
-    ------
-    OptionError
-        The burden tells treated cells from control cells.
-    """
-    key = o.sampler.burden_key if "burden_key" in o.sampler else None
-    table = screen.covariate_table
-    if key is None or control.nt_only is None or table is None or key not in table:
-        return
-    burden = table[key].to_numpy(dtype=float)
-    treated = (guides_per_cell(screen) > 0) & ~control.nt_only
-    if treated.any() and burden[treated].min() > burden[control.nt_only].max():
-        raise OptionError(
-            f"sampler.burden_key={key} is above {burden[control.nt_only].max():.3g} in every "
-            f"treated cell and in none with controls only, so that no stratum holds both: use "
-            f"sampler=stratified or analysis.control=complement"
-        )
+def which_targets(o: Options) -> dict[str, Any]:
+    """Which targets are tested, in which cells: more of `analysis`."""
+    keys = ("cells_with_other_targets", "exclude_targets", "targets")
+    return {key: getattr(o.analysis, key) for key in keys}
 
 
 def group_options(o: Options) -> dict[str, Any]:
-    """How non-targeting guides are grouped: `controls`."""
-    return dict(o.controls.as_dict())
+    """How non-targeting guides are grouped: `controls`, but for its `units`."""
+    return {key: value for key, value in o.controls.as_dict().items() if key != "units"}
 
 
 def n_jobs(o: Options) -> int:

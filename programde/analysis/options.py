@@ -26,6 +26,10 @@ class Comparison:
         Repeat the analysis in the cells of each level of the screen's condition.
     drop_empty_batches
         Leave batches without a treated cell out of a unit's test.
+    targets
+        Targets to test, in this order; None for all but the controls.
+    exclude_targets, exclude_guides
+        Targets and guides that are left out, of the units and of the control cells.
     """
 
     control: str = option("auto", choices=CONTROLS)
@@ -33,6 +37,9 @@ class Comparison:
     unit: str = option("union", choices=UNITS)
     by_condition: bool = False
     drop_empty_batches: bool = True
+    targets: tuple[str, ...] | None = None
+    exclude_targets: tuple[str, ...] = ()
+    exclude_guides: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_options(self)

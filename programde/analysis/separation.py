@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from programde.crt.control_group import ControlGroup
+from programde.crt.control_group import ControlGroup, guides_per_cell
 from programde.crt.results import CERTAIN, TreatmentProbability
-from programde.errors import some
+from programde.errors import OptionError, some
 from programde.screen.screen import Screen, Unit
 
 #: A note is made where more than this share of the treated cells is concerned.
@@ -187,3 +187,35 @@ def _note(row: Any) -> str:
             f"{row.certain_cells:,} cells are treated with a probability above {CERTAIN:g}"
         )
     return "; ".join(parts)
+
+
+def check_burden(screen: Screen, control: ControlGroup, sampler: Any) -> None:
+    """Strata of guide burden must be able to hold treated cells and control cells both.
+
+    Cells that hold only controls have no burden of other guides, and treated cells have: strata of
+    it leave nothing to permute, and every p-value is 1.
+
+    Parameters
+    ----------
+    screen, control
+        The screen and its control group.
+    sampler
+        The sampler; one without a `burden_key` has no such strata.
+
+    Raises
+    ------
+    OptionError
+        The burden tells treated cells from control cells.
+    """
+    key = getattr(sampler, "burden_key", None)
+    table = screen.covariate_table
+    if key is None or control.cells is None or table is None or key not in table:
+        return
+    burden = pd.to_numeric(table[key], errors="coerce").to_numpy(dtype=float)
+    treated = (guides_per_cell(screen) > 0) & ~control.cells
+    if treated.any() and burden[treated].min() > burden[control.cells].max():
+        raise OptionError(
+            f"burden_key={key} is above {burden[control.cells].max():.3g} in every treated cell "
+            "and in no control cell, so that no stratum holds both: use a sampler without strata "
+            "of burden (sampler=stratified), or control=complement"
+        )

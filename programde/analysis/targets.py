@@ -11,7 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
+from programde.analysis.options import UNITS, Comparison
+from programde.analysis.separation import check_burden
 from programde.controls.groups import default_group_size, group_ntc_guides, group_units
+from programde.controls.options import GroupOptions
 from programde.crt.control_group import ControlGroup, choose_control, left_out_cells
 from programde.crt.engine import Deferred, RunOptions, Task, run_tasks
 from programde.crt.memory_need import fitting_threads, memory_need
@@ -19,7 +22,6 @@ from programde.crt.plan import plan
 from programde.crt.results import UNREADABLE, CRTResult
 from programde.errors import (
     InputError,
-    OptionError,
     ProgramDEWarning,
     check_choice,
     nearest,
@@ -29,8 +31,6 @@ from programde.errors import (
 from programde.screen.guides import check_ntc_labels
 from programde.screen.screen import Screen, Unit
 from programde.threads import worker_count
-
-UNITS = ("union", "guide")
 
 
 def units_to_test(
@@ -114,10 +114,10 @@ def run_targets(
     options: RunOptions,
     *,
     ntc_labels: str | Sequence[str] = (),
-    control: str = "complement",
+    control: str = "auto",
     targets: Sequence[str] | None = None,
     unit: str = "union",
-    drop_empty_batches: bool = False,
+    drop_empty_batches: bool = True,
     by_condition: bool = False,
     cells_with_other_targets: str = "drop",
     exclude_targets: Sequence[str] = (),
@@ -151,13 +151,24 @@ def run_targets(
     exclude_targets, exclude_guides
         See `units_to_test`; a control guide that is excluded makes no control cell.
     """
+    how = Comparison(
+        control=control,
+        cells_with_other_targets=cells_with_other_targets,
+        unit=unit,
+        by_condition=by_condition,
+        drop_empty_batches=drop_empty_batches,
+        targets=targets,  # type: ignore[arg-type]
+        exclude_targets=exclude_targets,  # type: ignore[arg-type]
+        exclude_guides=exclude_guides,  # type: ignore[arg-type]
+    )
     labels = check_ntc_labels(screen.guide_to_target, ntc_labels) if ntc_labels else []
     units = units_to_test(
-        screen, labels, targets, unit,
-        exclude_targets=exclude_targets, exclude_guides=exclude_guides,
+        screen, labels, how.targets, unit,
+        exclude_targets=how.exclude_targets, exclude_guides=how.exclude_guides,
     )  # fmt: skip
-    screen = without_controls(screen, labels, exclude_guides)
+    screen = without_controls(screen, labels, how.exclude_guides)
     group = choose_control(screen, control, labels, cells_with_other_targets)
+    check_burden(screen, group, options.sampler)
     left_out_cells(screen, units, group)
     if group.warning:
         tell(group.warning)
@@ -297,9 +308,9 @@ def ntc_units(
     ntc_labels: str | Sequence[str],
     *,
     group_size: int | None = None,
-    min_groups: int = 2,
+    min_groups: int = 20,
     n_partitions: int = 10,
-    n_bins: int = 20,
+    n_bins: int = 10,
     seed: int = 0,
 ) -> tuple[list[Unit], list[dict[str, str]], int]:
     """Distinct groups of non-targeting guides, the partitions by unit name, and the group size.
@@ -309,9 +320,7 @@ def ntc_units(
     from programde.controls.groups import group_unit_name
 
     labels = check_ntc_labels(screen.guide_to_target, ntc_labels)
-    for key, value in (("n_partitions", n_partitions), ("min_groups", min_groups)):
-        if value < 1:
-            raise OptionError(f"{key}={value} must be at least 1")
+    GroupOptions(group_size, min_groups, n_partitions, n_bins)  # checks them
     size = default_group_size(screen, labels, min_groups) if group_size is None else group_size
     n_partitions = 1 if size == 1 else n_partitions
     partitions = group_ntc_guides(screen, labels, size, n_partitions, n_bins, seed)
@@ -324,13 +333,13 @@ def run_ntc_groups(
     options: RunOptions,
     *,
     ntc_labels: str | Sequence[str],
-    control: str = "complement",
+    control: str = "auto",
     group_size: int | None = None,
-    min_groups: int = 2,
+    min_groups: int = 20,
     n_partitions: int = 10,
-    n_bins: int = 20,
+    n_bins: int = 10,
     seed: int = 0,
-    drop_empty_batches: bool = False,
+    drop_empty_batches: bool = True,
     by_condition: bool = False,
     exclude_guides: Sequence[str] = (),
 ) -> NTCNull:
@@ -352,6 +361,7 @@ def run_ntc_groups(
     exclude_guides
         Guides that are in no group, and whose cells are no control cells.
     """
+    Comparison(control=control, by_condition=by_condition, drop_empty_batches=drop_empty_batches)
     labels = check_ntc_labels(screen.guide_to_target, ntc_labels)
     screen = without_controls(screen, labels, exclude_guides)
     units, partitions, size = ntc_units(

@@ -197,6 +197,8 @@ def run_options(inputs: CRTInputs, B: int, seed: int, settings: Mapping[str, Any
         n_resamples=max(0, whole_number("B", B)),
         seed=whole_number("seed", seed),
         propensity=None if model is fit_propensity_logistic else model,
+        min_treated=1,
+        min_control=1,
         tails=False,
         n_jobs=_threads(settings.get("n_jobs", 1), settings.get("backend", "threading")),
         progress=settings.get("progress"),

@@ -40,8 +40,8 @@ class RunOptions:
     n_resamples: int = option(1023, minimum=0)
     seed: int = 123
     propensity: PropensityModel | None = None
-    min_treated: int = option(1, minimum=1)
-    min_control: int = option(1, minimum=1)
+    min_treated: int = option(10, minimum=1)
+    min_control: int = option(10, minimum=1)
     n_jobs: int | None = 1
     progress: bool | None = None
     tails: bool = True

@@ -24,9 +24,8 @@ from tests.crt.small import screen_of
 
 
 def options(**changes):
-    return RunOptions(
-        OLS(), Bernoulli(), **{"n_resamples": 49, "seed": 5, "progress": False, **changes}
-    )
+    defaults = {"n_resamples": 49, "seed": 5, "progress": False, "min_treated": 1, "min_control": 1}
+    return RunOptions(OLS(), Bernoulli(), **{**defaults, **changes})
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +55,10 @@ def part_of(screen, keep):
 
 def test_a_row_per_level_and_unit(screen):
     assert condition_levels(screen) == ["early", "late"]
-    result = run_targets(screen, options(), ntc_labels="NTC", by_condition=True)
+    result = run_targets(
+        screen, options(), ntc_labels="NTC", control="complement", by_condition=True,
+        drop_empty_batches=False,
+    )  # fmt: skip
     assert result.units == ["T0", "T1", "T2"] * 2
     assert result.condition == ["early"] * 3 + ["late"] * 3
     assert result.status == ["no treated cells"] + [""] * 5
@@ -93,7 +95,7 @@ def test_batches_without_treated_cells_are_left_out_level_by_level(control):
         assert result.n_control[row] == alone.n_control[0]
         np.testing.assert_allclose(result.effect[row], alone.effect[0], rtol=1e-9)
         np.testing.assert_allclose(result.effect_se[row], alone.effect_se[0], rtol=1e-9)
-    whole = run_targets(screen, options(), by_condition=True, **how)
+    whole = run_targets(screen, options(), by_condition=True, drop_empty_batches=False, **how)
     assert (whole.n_control - result.n_control).tolist() == [
         whole.n_control[0] - result.n_control[0], 0, 0, 0, 0, 0
     ]  # fmt: skip

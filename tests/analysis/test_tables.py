@@ -37,7 +37,7 @@ COLUMNS = [
 
 
 def options(statistic=None, **changes):
-    defaults = {"n_resamples": 99, "seed": 5, "progress": False}
+    defaults = {"n_resamples": 99, "seed": 5, "progress": False, "min_treated": 1, "min_control": 1}
     return RunOptions(statistic or OLS(), Bernoulli(), **{**defaults, **changes})
 
 

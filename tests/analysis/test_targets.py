@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -19,8 +19,8 @@ from programde.analysis.targets import (
 )
 from programde.calibration.empirical import empirical_p
 from programde.controls.groups import group_unit_name
-from programde.crt.null_summary import NullSummary
 from programde.crt.control_group import nt_only_cells
+from programde.crt.null_summary import NullSummary
 from programde.crt.samplers import Bernoulli, StratifiedPermutation
 from programde.crt.statistics import OLS, UTest
 from programde.errors import InputError, OptionError, ProgramDEWarning
@@ -28,7 +28,7 @@ from tests.crt.small import screen_of
 
 
 def options(statistic=None, sampler=None, **changes):
-    defaults = {"n_resamples": 49, "seed": 5, "progress": False}
+    defaults = {"n_resamples": 49, "seed": 5, "progress": False, "min_treated": 1, "min_control": 1}
     return RunOptions(statistic or OLS(), sampler or Bernoulli(), **{**defaults, **changes})
 
 
@@ -61,13 +61,14 @@ def test_units_are_targets_or_single_guides(screen):
 
 
 def test_targets_are_tested_without_the_controls(screen):
-    result = run_targets(screen, options(), ntc_labels="NTC")
+    how = {"ntc_labels": "NTC", "control": "complement"}
+    result = run_targets(screen, options(), **how)
     assert result.units == ["T0", "T1", "T2", "T3"]
     assert result.programs == screen.program_names
     for row, unit in enumerate(screen.target_units(result.units)):
         n1 = screen.treated_cells(unit).size
         assert (result.n_treated[row], result.n_control[row]) == (n1, 500 - n1)
-    some = run_targets(screen, options(), ntc_labels="NTC", targets=["T2", "T0"])
+    some = run_targets(screen, options(), targets=["T2", "T0"], **how)
     assert some.units == ["T2", "T0"]
     np.testing.assert_array_equal(some.null.n_abs_ge, result.null.n_abs_ge[[2, 0]])
     with pytest.raises(InputError, match="ntc"):
@@ -142,7 +143,10 @@ def test_the_hash_seed_of_python_does_not_matter():
 
 
 def test_control_groups_are_partitions_and_each_is_tested_once(screen):
-    null = run_ntc_groups(screen, options(), ntc_labels="NTC", group_size=3, n_partitions=8, seed=2)
+    null = run_ntc_groups(
+        screen, options(), ntc_labels="NTC", control="complement", group_size=3, n_partitions=8,
+        seed=2,
+    )  # fmt: skip
     assert null.group_size == 3
     assert len(null.partitions) == 8
     names = {name for part in null.partitions for name in part.values()}
@@ -170,7 +174,7 @@ def test_control_groups_against_the_remaining_control_cells(screen):
 
 
 def test_default_group_size_and_wrong_sizes(screen):
-    assert ntc_units(screen, "NTC", n_partitions=1)[2] == 2  # as a target's two guides
+    assert ntc_units(screen, "NTC", min_groups=2)[2] == 2  # as a target's two guides
     with pytest.raises(OptionError, match="n_partitions=0"):
         ntc_units(screen, "NTC", n_partitions=0)
     # where few guides are left single ones are the groups, and all partitions are the same
@@ -193,7 +197,7 @@ def test_a_groups_draws_do_not_depend_on_the_other_groups(screen):
 
 
 def test_groups_written_and_read(screen, tmp_path):
-    null = run_ntc_groups(screen, options(UTest()), ntc_labels="NTC", n_partitions=3)
+    null = run_ntc_groups(screen, options(UTest()), ntc_labels="NTC", min_groups=2, n_partitions=3)
     null.save(tmp_path)
     again = NTCNull.load(tmp_path)
     assert again.partitions == null.partitions
@@ -215,8 +219,9 @@ def test_batches_without_treated_cells_can_be_left_out(screen):
     presence = screen.guides.toarray()
     presence[screen.batch == "B0", 0:2] = 0
     gap = type(screen)(**{**screen.__dict__, "guides": type(screen.guides)(presence)})
-    whole = run_targets(gap, options(), ntc_labels="NTC")
-    within = run_targets(gap, options(), ntc_labels="NTC", drop_empty_batches=True)
+    how = {"ntc_labels": "NTC", "control": "complement"}
+    whole = run_targets(gap, options(), drop_empty_batches=False, **how)
+    within = run_targets(gap, options(), **how)
     n_b1 = (screen.batch == "B1").sum()
     assert whole.n_treated[0] + whole.n_control[0] == 500
     assert within.n_treated[0] + within.n_control[0] == n_b1
@@ -225,4 +230,44 @@ def test_batches_without_treated_cells_can_be_left_out(screen):
 
 def test_the_wrong_control_group_is_told(screen):
     with pytest.warns(ProgramDEWarning, match="compare with cells of non-targeting guides"):
-        run_targets(screen, options(n_resamples=9), ntc_labels=["NTC"])
+        run_targets(screen, options(n_resamples=9), ntc_labels=["NTC"], control="complement")
+
+
+def test_strata_of_burden_that_hold_no_control_cell(screen):
+    """Control cells carry no burden of other guides: nothing could be permuted."""
+    burden = np.log1p(screen.guides[:, :8].sum(axis=1)).A1
+    table = screen.covariate_table.assign(burden=burden)
+    told = replace(screen, covariate_table=table)
+    sampler = StratifiedPermutation(burden_key="burden")
+    with pytest.raises(OptionError, match="burden_key=burden is above 0 in every treated cell"):
+        run_targets(told, options(sampler=sampler), ntc_labels="NTC", control="nt_cells")
+    how = {"ntc_labels": "NTC", "control": "complement"}
+    assert run_targets(told, options(sampler=sampler), **how).tested.all()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ({"control": "nt_cell"}, "control=nt_cell is not known; did you mean 'nt_cells'"),
+        ({"by_condition": 1}, "by_condition=1 is not allowed: must be true or false"),
+        ({"drop_empty_batches": None}, "drop_empty_batches=None is not allowed"),
+        ({"targets": "T1"}, "targets=T1 is not allowed: must be a list"),
+        ({"exclude_guides": [3]}, r"exclude_guides=\[3\] is not allowed"),
+        ({"unit": "gene"}, "unit=gene is not known"),
+    ],
+)
+def test_words_are_checked(screen, words, said):
+    with pytest.raises(OptionError, match=said):
+        run_targets(screen, options(), ntc_labels="NTC", **words)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"n_resamples": 2.5}, {"n_resamples": -1}, {"n_resamples": True}, {"seed": None},
+        {"n_jobs": "2"}, {"n_jobs": 0}, {"min_treated": 0}, {"tails": "yes"}, {"progress": 1},
+    ],
+)  # fmt: skip
+def test_run_options_are_checked_when_made(changes):
+    with pytest.raises(OptionError, match=f"{next(iter(changes))}="):
+        options(**changes)

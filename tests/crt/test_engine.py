@@ -29,7 +29,13 @@ BOTH = pytest.mark.parametrize(
 
 
 def options(statistic=None, sampler=None, **changes):
-    defaults = {"n_resamples": 199, "seed": 1, "progress": False, "min_treated": 1, "min_control": 1}
+    defaults = {
+        "n_resamples": 199,
+        "seed": 1,
+        "progress": False,
+        "min_treated": 1,
+        "min_control": 1,
+    }
     return RunOptions(statistic or OLS(), sampler or Bernoulli(), **{**defaults, **changes})
 
 

@@ -42,7 +42,7 @@ class RunOptions:
     propensity: PropensityModel | None = None
     min_treated: int = option(10, minimum=1)
     min_control: int = option(10, minimum=1)
-    n_jobs: int | None = 1
+    n_jobs: int = 1
     progress: bool | None = None
     tails: bool = True
 

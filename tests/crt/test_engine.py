@@ -29,8 +29,10 @@ BOTH = pytest.mark.parametrize(
 
 
 def options(statistic=None, sampler=None, **changes):
-    defaults = {
-        "n_resamples": 199,
+    defaults = {"n_resamples": 199, "seed": 1, "progress": False, "min_treated": 1}
+    return RunOptions(
+        statistic or OLS(), sampler or Bernoulli(), **{"min_control": 1, **defaults, **changes}
+    )
         "seed": 1,
         "progress": False,
         "min_treated": 1,

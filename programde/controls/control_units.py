@@ -13,12 +13,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from programde.controls.groups import as_labels, default_group_size, ntc_columns
+from programde.controls.groups import default_group_size, ntc_columns
 from programde.controls.guide_sets import NTCSplit, pseudogene_sets, split_ntc_units
 from programde.controls.guide_summaries import Batch, Sums, summarise_batch
 from programde.controls.options import ControlUnitOptions, CrossfitOptions
 from programde.crt.propensity import PropensityModel
 from programde.errors import InputError, nearest, some, tell
+from programde.screen.control_labels import resolved
 from programde.screen.covariates import batch_labels
 from programde.screen.screen import Screen
 
@@ -128,6 +129,7 @@ def control_units(
     *,
     crossfit: CrossfitOptions | None = None,
     seed: int = 123,
+    exclude_guides: Iterable[str] = (),
     batch_key: str | None = None,
     propensity: PropensityModel | None = None,
 ) -> ControlUnits:
@@ -145,6 +147,8 @@ def control_units(
         How NTC guides are held out; None: they are not.
     seed
         Seed of the sets of guides.
+    exclude_guides
+        Guides that are in no unit, of targets or of controls.
     batch_key
         Covariate column that holds the batch; None: the screen's own batch labels.
     propensity
@@ -156,8 +160,12 @@ def control_units(
         No guide with an NTC label, fewer NTC guides than a pseudo-gene needs, meta mode without
         batch labels, no batch with enough cells.
     """
-    options = _settled(screen, as_labels(ntc_labels), options or ControlUnitOptions(), batch_key)
-    labels, names = as_labels(ntc_labels), list(screen.guide_names)
+    if out := set(exclude_guides):
+        kept = {g: t for g, t in screen.guide_to_target.items() if g not in out}
+        screen = replace(screen, guide_to_target=kept)
+    labels = resolved(list(screen.target_columns()), ntc_labels)
+    options = _settled(screen, labels, options or ControlUnitOptions(), batch_key)
+    names = list(screen.guide_names)
     ntc = sorted(names[c] for c in ntc_columns(names, screen.guide_to_target, labels))
     size = options.guides_per_unit or 1
     columns_of = screen.target_columns()

@@ -28,6 +28,7 @@ from scipy import sparse
 from scipy.optimize import linear_sum_assignment
 
 from programde.errors import InputError, OptionError, ProgramDEWarning
+from programde.screen.control_labels import resolved
 from programde.screen.screen import Screen, Unit
 from programde.streams import generator
 
@@ -70,11 +71,6 @@ def group_unit_name(guides: Iterable[str]) -> str:
     return f"ntc:{digest.hexdigest()}"
 
 
-def as_labels(ntc_label: str | Iterable[str]) -> list[str]:
-    """NTC labels as a list, whether one was given or several."""
-    return [ntc_label] if isinstance(ntc_label, str) else [str(label) for label in ntc_label]
-
-
 def ntc_columns(
     guide_names: Sequence[str], guide_to_target: Mapping[str, str], ntc_label: str | Iterable[str]
 ) -> list[int]:
@@ -87,14 +83,14 @@ def ntc_columns(
     guide_to_target
         Target of each guide.
     ntc_label
-        One label or several; labels of a list that no guide has are ignored.
+        One label or several, also patterns (``NTC_*``); labels that no guide has are ignored.
 
     Raises
     ------
     InputError
         Where no guide has any of the labels; the message lists the labels that exist.
     """
-    labels = set(as_labels(ntc_label))
+    labels = set(resolved(list(dict.fromkeys(guide_to_target.values())), ntc_label))
     columns = [c for c, g in enumerate(guide_names) if guide_to_target.get(g) in labels]
     if not columns:
         targets = sorted({str(guide_to_target[g]) for g in guide_names if g in guide_to_target})
@@ -318,7 +314,7 @@ def default_group_size(screen: Screen, ntc_labels: str | Iterable[str], min_grou
     is (spread between guides + sampling error of one) / guides, so their ratio is that of one
     guide. Few groups on the other hand tell next to nothing.
     """
-    labels = set(as_labels(ntc_labels))
+    labels = set(resolved(list(screen.target_columns()), ntc_labels))
     n_ntc = len(ntc_columns(screen.guide_names, screen.guide_to_target, labels))
     sizes = [len(c) for target, c in screen.target_columns().items() if target not in labels]
     median = int(np.median(sizes)) if sizes else 1

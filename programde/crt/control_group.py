@@ -28,6 +28,7 @@ import numpy as np
 from scipy import sparse
 
 from programde.errors import InputError, check_choice
+from programde.screen.control_labels import resolved
 from programde.screen.screen import Screen, Unit
 
 CONTROLS = ("complement", "nt_cells", "unperturbed_cells", "auto")
@@ -134,7 +135,7 @@ def choose_control(
     """
     check_choice("control", control, CONTROLS)
     check_choice("cells_with_other_targets", cells_with_other_targets, OTHER_TARGETS)
-    labels = tuple(ntc_labels)
+    labels = tuple(resolved(list(screen.target_columns()), ntc_labels))
     targets = targets_per_cell(screen, labels)
     perturbed = targets[targets > 0]
     typical = float(np.median(perturbed)) if perturbed.size else 0.0

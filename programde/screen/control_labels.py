@@ -8,7 +8,7 @@ controls, and lost to them. So labels that look like controls and are not listed
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 
 from programde.errors import InputError, nearest, some, tell
@@ -82,7 +82,7 @@ def check_ntc_labels(
     return found
 
 
-def asked_labels(labels: str | bytes | Sequence[str] | None) -> list[str]:
+def asked_labels(labels: str | bytes | Iterable[str] | None) -> list[str]:
     """Labels as a list of text without repeats."""
     given = [labels] if isinstance(labels, str | bytes) else labels
     return list(dict.fromkeys(text(label) for label in (() if given is None else given)))
@@ -98,6 +98,12 @@ def matching(targets: Sequence[str], labels: Sequence[str]) -> list[str]:
         elif any(sign in label for sign in PATTERN_SIGNS):
             found.update(dict.fromkeys(t for t in targets if fnmatchcase(t, label)))
     return list(found)
+
+
+def resolved(targets: Sequence[str], labels: str | bytes | Iterable[str] | None) -> list[str]:
+    """Labels with patterns resolved; as they were given where none of them occurs."""
+    asked = asked_labels(labels)
+    return matching(targets, asked) or asked
 
 
 def warn_unlisted(

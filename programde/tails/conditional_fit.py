@@ -1,0 +1,117 @@
+"""The fit of one unit's indicator on the covariates alone, without a ridge: its tests' base."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+
+from .arrow_kernels import factor, solve_arrow
+from .conditional_kernels import N_FOUND, PASSES, fit, one_pass
+from .covariate_strata import CovariateStrata
+
+#: Newton's method ends at this decrement: what is left is taken along exactly to second order.
+_TOLERANCE = 1e-3
+_MAX_PASSES = 30
+
+
+class UnitFit:
+    """Maximum likelihood of x on C among the cells whose treatment C'x leaves open.
+
+    Parameters
+    ----------
+    strata : CovariateStrata
+    treated : (n1,) int
+        Treated cells, in the population's order.
+    theta : (p,) float64, optional
+        Coefficients to start from.
+
+    Attributes
+    ----------
+    treated : (n1',) int
+        Those treated cells that take part.
+    empty : bool
+        No cell's treatment is open.
+    exists : bool
+        The fit was found; what follows belongs to it alone.
+    p : (n,) float64
+        Fitted probabilities in the strata's order; 0 where a cell takes no part.
+    live : (B,) bool
+        Strata that take part.
+    target, rest : (B, k) and (g,)
+        C'x, and C'(x - p).
+    factors
+        Of C'WC, as `conditional_kernels.one_pass` leaves them, and the columns skipped.
+    log_det, f : float
+        Log determinant of C'WC, and the least f with p as the base.
+    """
+
+    def __init__(
+        self, strata: CovariateStrata, treated: np.ndarray, theta: np.ndarray | None = None
+    ):
+        p0, places, inside = _taking_part(strata, strata.place[treated])
+        self.treated = treated[inside]
+        n_open = int(np.count_nonzero(p0))
+        self.empty = places.size == 0 or places.size == n_open
+        self.exists = False
+        if self.empty:
+            return
+        p0 *= places.size / n_open
+        self.live = np.array([bool(p0[lo:hi].any()) for lo, hi in pairwise(strata.first)])
+        self.target = strata.sums(places)
+        B, k, g = strata.shape
+        a, b = np.zeros((B, k)), np.zeros(g + 1)
+        if theta is not None:
+            share = places.size / n_open
+            intercept = np.log(share) - np.log1p(-share)
+            local, shared = strata.coefficients(np.asarray(theta, dtype=np.float64))
+            a = local - intercept * strata.ones[0]
+            b[:g] = shared - intercept * strata.ones[1]
+        self.factors = Ll, V, skip_l, Lg, skip_g = (
+            np.zeros((B, k, k)), np.zeros((B, k, g + 1)), np.zeros((B, k), dtype=bool),
+            np.zeros((g + 1, g + 1)), np.zeros(g, dtype=bool),
+        )  # fmt: skip
+        # s takes no part in this fit: any n numbers serve in its place
+        shape = (strata.row_of, strata.n_local, strata.first, self.live, strata.columns[0], False)
+        out = np.zeros(N_FOUND)
+        fit(
+            strata.columns, *shape, p0, self.target[0], np.append(self.target[1], 0.0),
+            strata.reach[0], np.append(strata.reach[1], 0.0), _TOLERANCE, _MAX_PASSES,
+            a, b, *self.factors, out,
+        )  # fmt: skip
+        self.passes = int(out[PASSES])
+        if not self.passes > 0:
+            return
+        self.p = np.zeros(p0.size)
+        sums_l, sums_g, left = np.zeros((B, k)), np.zeros(g + 1), np.zeros((g + 1, g + 1))
+        _, log_det = one_pass(
+            strata.columns, *shape, p0, a, b, self.p, sums_l, sums_g, Ll, V, skip_l, left, False
+        )
+        self.log_det = log_det + factor(left, Lg, g, skip_g, False)
+        self.count_variance = float(self.p @ (1.0 - self.p))
+        self.rest = (self.target[0] - sums_l, self.target[1] - sums_g[:g])
+        self.f = -0.5 * self._decrement(strata)
+        self.exists = bool(np.isfinite(self.log_det) and np.isfinite(self.f))
+
+    def _decrement(self, strata: CovariateStrata) -> float:
+        local, shared = self.rest[0].copy(), self.rest[1].copy()
+        return float(
+            solve_arrow(strata.n_local, self.live, *self.factors, shared.size, local, shared)
+        )
+
+
+def _taking_part(strata: CovariateStrata, places: np.ndarray):
+    """1 for the cells (n,) whose treatment C'x leaves open, 0 for others; the places of the treated
+    among them, and which of all treated cells these are."""
+    sizes = strata.indicator_sizes
+    inside = np.ones(places.size, dtype=bool)
+    open_cells = np.ones(strata.order.size)
+    drawn = strata.indicators[:, places].sum(axis=1)
+    while True:
+        fixed = np.flatnonzero((sizes > 0) & ((drawn == 0) | (drawn == sizes)))
+        if fixed.size == 0:
+            return open_cells, places[inside], inside
+        open_cells[strata.indicators[fixed].any(axis=0)] = 0.0
+        inside = open_cells[places] > 0.0
+        sizes = (strata.indicators & (open_cells > 0.0)).sum(axis=1)
+        drawn = strata.indicators[:, places[inside]].sum(axis=1)

@@ -1,0 +1,315 @@
+"""Compiled sums and fits for the conditional law: logistic models with block-arrow Hessians.
+
+Cells lie stratum after stratum. A model has coefficients a_b of the columns that are zero outside
+stratum b (*local*: its intercept, its slopes), b of the columns that all strata share (*global*)
+and, last, lambda of the outcome s. With a base p0 (n,), the tilt d_i = c_i'(a, b) + lambda s_i and
+
+    t_i = p0 e^d / (1 - p0 + p0 e^d),
+    f(a, b, lambda) = sum_i log(1 - p0 + p0 e^d) - (a, b)'C'x - lambda S'x   (convex),
+
+one pass over the cells gives f, its gradient and its Hessian. No two strata share a local column,
+so the local blocks are eliminated stratum by stratum (`arrow_kernels`), and what is left to solve
+has the size of the global columns.
+
+A cell with p0 = 0 takes no part: so cells are left out whose treatment is fixed by C'x.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from programde.compiled import njit
+
+from .arrow_kernels import factor, solve_arrow
+from .bernoulli_kernels import FAST, exponential, logarithm
+
+_TILE = 512
+#: No step moves a linear predictor by more than this.
+_FARTHEST = 12.0
+#: Results of a fit: f at the root, log det of the Hessian at the last pass, Newton decrement,
+#: passes (negative: no root was reached), and the last coefficient's move since that pass.
+F, LOG_DET, DECREMENT, PASSES, MOVED = range(5)
+N_FOUND = 5
+
+
+@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
+def _products(X, rows, s, lo, t, q, G, H, u, w):
+    """Add to G (m + 1,) the sums of t c, to H (m + 1, m + 1), lower, those of q c c' over cells
+    lo .. lo + q.size, the last row being that of s; two rows by two columns share a visit.
+    m = rows.size."""
+    m = rows.size
+    n = q.size
+    hi = lo + n
+    ss = s[lo:hi]
+    for j in range(0, m + 1, 2):
+        pair = j + 1 <= m
+        c0 = X[rows[j], lo:hi] if j < m else ss
+        if not pair:
+            h = g0 = 0.0
+            for k in range(n):
+                u[k] = q[k] * c0[k]
+                h += u[k] * c0[k]
+                g0 += t[k] * c0[k]
+            H[j, j] += h
+            G[j] += g0
+            for i in range(0, j, 2):
+                d0 = X[rows[i], lo:hi]
+                d1 = X[rows[i + 1], lo:hi]
+                h0 = h1 = 0.0
+                for k in range(n):
+                    h0 += u[k] * d0[k]
+                    h1 += u[k] * d1[k]
+                H[j, i] += h0
+                H[j, i + 1] += h1
+            continue
+        c1 = X[rows[j + 1], lo:hi] if j + 1 < m else ss
+        h00 = h10 = h11 = g0 = g1 = 0.0
+        for k in range(n):
+            x0 = q[k] * c0[k]
+            x1 = q[k] * c1[k]
+            u[k] = x0
+            w[k] = x1
+            h00 += x0 * c0[k]
+            h10 += x1 * c0[k]
+            h11 += x1 * c1[k]
+            g0 += t[k] * c0[k]
+            g1 += t[k] * c1[k]
+        G[j] += g0
+        G[j + 1] += g1
+        H[j, j] += h00
+        H[j + 1, j] += h10
+        H[j + 1, j + 1] += h11
+        for i in range(0, j, 2):
+            d0 = X[rows[i], lo:hi]
+            d1 = X[rows[i + 1], lo:hi]
+            h00 = h01 = h10 = h11 = 0.0
+            for k in range(n):
+                y0 = d0[k]
+                y1 = d1[k]
+                h00 += u[k] * y0
+                h01 += u[k] * y1
+                h10 += w[k] * y0
+                h11 += w[k] * y1
+            H[j, i] += h00
+            H[j, i + 1] += h01
+            H[j + 1, i] += h10
+            H[j + 1, i + 1] += h11
+
+
+@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
+def _tilted(X, rows, s, lo, p0, coefficients, t, q, u):
+    """Fill t and q = t (1 - t) of cells lo .. lo + t.size; returns the sum of log(1 - p0 + p0 e^d).
+
+    coefficients (m + 1,): of the rows, and of s; u scratch.
+    """
+    m = rows.size
+    n = t.size
+    hi = lo + n
+    last = coefficients[m]
+    if last != 0.0:
+        ss = s[lo:hi]
+        for k in range(n):
+            t[k] = last * ss[k]
+    else:
+        for k in range(n):
+            t[k] = 0.0
+    for j in range(0, m - 1, 2):
+        b0 = coefficients[j]
+        b1 = coefficients[j + 1]
+        c0 = X[rows[j], lo:hi]
+        c1 = X[rows[j + 1], lo:hi]
+        for k in range(n):
+            t[k] += b0 * c0[k] + b1 * c1[k]
+    if m % 2:
+        b0 = coefficients[m - 1]
+        c0 = X[rows[m - 1], lo:hi]
+        for k in range(n):
+            t[k] += b0 * c0[k]
+    total = 0.0
+    for k in range(n):
+        p = p0[lo + k]
+        e = p * exponential(t[k])
+        rest = 1.0 - p
+        u[k] = rest + e
+        inverse = 1.0 / u[k]
+        t[k] = e * inverse
+        q[k] = t[k] * rest * inverse
+    # one logarithm for the product of four: they are far from the ends of their range
+    part = n // 4
+    for k in range(part):
+        total += logarithm((u[k] * u[k + part]) * (u[k + 2 * part] * u[k + 3 * part]))
+    for k in range(4 * part, n):
+        total += logarithm(u[k])
+    return total
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def one_pass(
+    X, rows, n_local, first, live, s, use_s, p0, a, b, store, Gl, Gg, Ll, V, skip_l, Hg, decide
+):
+    """f without its linear part, its gradient (Gl (B, k), Gg (g + 1,)) and the parts of its
+    Hessian: Ll, V, and what the elimination of the local columns leaves, Hg (g + 1, g + 1).
+
+    X (k + g, n); rows (k + g,) its places; store (n,) receives t where it has that size.
+    Returns (sum of logarithms, log det of the local blocks; NaN where one is singular).
+    """
+    n_global = b.size - 1
+    k_max = a.shape[1]
+    extra = 1 if use_s else 0
+    total = 0.0
+    log_det = 0.0
+    Gg[:] = 0.0
+    Hg[:] = 0.0
+    keep = store.size > 0
+    t = np.empty(_TILE)
+    q = np.empty(_TILE)
+    u = np.empty(_TILE)
+    w = np.empty(_TILE)
+    for g in range(n_local.size):
+        if not live[g]:
+            continue
+        k = n_local[g]
+        m = k + n_global
+        own = np.empty(m, dtype=np.int64)
+        coefficients = np.empty(m + 1)
+        for j in range(k):
+            own[j] = j
+            coefficients[j] = a[g, j]
+        for j in range(n_global):
+            own[k + j] = k_max + j
+            coefficients[k + j] = b[j]
+        coefficients[m] = b[n_global] if use_s else 0.0
+        G = np.zeros(m + 1)
+        H = np.zeros((m + 1, m + 1))
+        for lo in range(first[g], first[g + 1], _TILE):
+            n = min(_TILE, first[g + 1] - lo)
+            total += _tilted(X, own, s, lo, p0, coefficients, t[:n], q[:n], u)
+            _products(X, own, s, lo, t[:n], q[:n], G, H, u, w)
+            if keep:
+                store[lo : lo + n] = t[:n]
+        d = factor(H, Ll[g], k, skip_l[g], decide)
+        if not np.isfinite(d):
+            return total, np.nan
+        log_det += d
+        for j in range(k):
+            Gl[g, j] = G[j]
+        for i in range(n_global + extra):
+            Gg[i] += G[k + i]
+            for j in range(k):
+                h = 0.0
+                if not skip_l[g, j]:
+                    h = H[k + i, j]
+                    for l in range(j):
+                        h -= Ll[g, j, l] * V[g, l, i]
+                    h /= Ll[g, j, j]
+                V[g, j, i] = h
+            for j in range(i + 1):
+                h = H[k + i, k + j]
+                for l in range(k):
+                    h -= V[g, l, i] * V[g, l, j]
+                Hg[i, j] += h
+    return total, log_det
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def fit(
+    X, rows, n_local, first, live, s, use_s, p0, target_l, target_g, reach_l, reach_g,
+    tolerance, max_passes, a, b, Ll, V, skip_l, Lg, skip_g, out,
+):  # fmt: skip
+    """Minimise f from (a, b) by Newton's method with a bounded step and backtracking.
+
+    target_l (B, k), target_g (g + 1,): C'x and, last, S'x. reach: the largest |c| of each column.
+    Ends where the decrement g'H^-1 g is below the tolerance, f being moved to the root to second
+    order and (a, b) by the last step. out (N_FOUND,) as F, LOG_DET,
+    DECREMENT, PASSES, MOVED.
+    """
+    n_global = b.size - 1
+    m = n_global + (1 if use_s else 0)
+    Gl = np.zeros(a.shape)
+    Gg = np.zeros(n_global + 1)
+    Hg = np.zeros((n_global + 1, n_global + 1))
+    step_l = np.zeros(a.shape)
+    step_g = np.zeros(n_global + 1)
+    trial_a = a.copy()
+    trial_b = b.copy()
+    nothing = np.empty(0)
+    passes = 0
+    f = np.inf
+    size = 1.0
+    decrement = 0.0
+    skip = np.zeros(n_global + 1, dtype=np.bool_)
+    while True:
+        decide = not use_s
+        value, log_det = one_pass(
+            X, rows, n_local, first, live, s, use_s, p0, trial_a, trial_b, nothing,
+            Gl, Gg, Ll, V, skip_l, Hg, decide,
+        )  # fmt: skip
+        passes += 1
+        for g in range(n_local.size):
+            if live[g]:
+                for j in range(n_local[g]):
+                    value -= trial_a[g, j] * target_l[g, j]
+        for j in range(m):
+            value -= trial_b[j] * target_g[j]
+        if (
+            passes == 1
+            or value <= f - 1e-4 * size * decrement
+            or size * decrement < 1e-9 * (1.0 + abs(value))
+        ):
+            a[:] = trial_a
+            b[:m] = trial_b[:m]
+            f = value
+            for j in range(n_global):
+                skip[j] = skip_g[j]
+            skip[n_global] = False
+            if np.isfinite(log_det):
+                log_det += factor(Hg, Lg, m, skip, decide)
+            if not (np.isfinite(log_det) and np.isfinite(f)):
+                out[PASSES] = -passes
+                return
+            for j in range(n_global):
+                skip_g[j] = skip[j]
+            change = 0.0
+            largest = 0.0
+            for g in range(n_local.size):
+                if live[g]:
+                    for j in range(n_local[g]):
+                        step_l[g, j] = Gl[g, j] - target_l[g, j]
+            for j in range(m):
+                step_g[j] = Gg[j] - target_g[j]
+            decrement = solve_arrow(
+                n_local, live, Ll, V, skip_l, Lg, skip, m, step_l, step_g
+            )  # fmt: skip
+            for g in range(n_local.size):
+                if live[g]:
+                    own = 0.0
+                    for j in range(n_local[g]):
+                        own += abs(step_l[g, j]) * reach_l[g, j]
+                    largest = max(largest, own)
+            for j in range(m):
+                change += abs(step_g[j]) * reach_g[j]
+            change += largest
+            if decrement < tolerance:
+                for g in range(n_local.size):
+                    for j in range(n_local[g]):
+                        a[g, j] -= step_l[g, j]
+                for j in range(m):
+                    b[j] -= step_g[j]
+                out[F] = f - 0.5 * decrement
+                out[LOG_DET] = log_det
+                out[DECREMENT] = decrement
+                out[PASSES] = passes
+                out[MOVED] = -step_g[m - 1] if use_s else 0.0
+                return
+            size = 1.0 if change < _FARTHEST else _FARTHEST / change
+        else:
+            size *= 0.4
+        if passes >= max_passes or not decrement >= 0.0:
+            out[PASSES] = -passes
+            out[DECREMENT] = decrement
+            return
+        for g in range(n_local.size):
+            for j in range(n_local[g]):
+                trial_a[g, j] = a[g, j] - size * step_l[g, j]
+        for j in range(m):
+            trial_b[j] = b[j] - size * step_g[j]

@@ -20,7 +20,9 @@ NTC = "non-targeting"
 
 
 def how(B=99):
-    return RunOptions(OLS(), Bernoulli(), n_resamples=B, seed=123, progress=False)
+    return RunOptions(
+        OLS(), Bernoulli(), n_resamples=B, seed=123, min_treated=1, min_control=1, progress=False
+    )
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +41,8 @@ def test_equals_the_pipelines_comparison(one_guide, control, calibration):
     out = pde.run_all_genes_union_crt(
         one_guide, B=99, n_jobs=2, control=control, calibration=calibration, return_raw_pvals=True
     )
-    expected = run_targets(one_guide.screen, how(), ntc_labels=NTC, control="nt_cells")
+    as_there = {"control": "nt_cells", "drop_empty_batches": False}
+    expected = run_targets(one_guide.screen, how(), ntc_labels=NTC, **as_there)
     assert list(out["pvals_df"].index) == expected.units  # without the controls
     assert out["control"].kind == "nt_cells"
     np.testing.assert_array_equal(out["betas_df"], expected.effect)
@@ -59,8 +62,9 @@ def test_equals_the_pipelines_comparison(one_guide, control, calibration):
 
 def test_groups_of_controls_against_the_remaining_control_cells(one_guide):
     null = run_ntc_groups(
-        one_guide.screen, how(), ntc_labels=NTC, control="nt_cells", group_size=6, n_partitions=2
-    )
+        one_guide.screen, how(), ntc_labels=NTC, control="nt_cells", drop_empty_batches=False,
+        group_size=6, n_partitions=2,
+    )  # fmt: skip
     p = empirical_p(null.result.null)
     tables = pde.crt_pvals_for_ntc_groups_ensemble(
         one_guide, [null.guides], B=99, seed0=123, control="nt_cells"

@@ -234,8 +234,9 @@ def calibrated_by_controls(screen: str) -> Arrays:
     """`ntc_empirical` as a calibration of a result, and its tables."""
     data = SCREENS[screen]()
     result = pde.run_targets(
-        data, run_options(pde.OLS(), pde.Bernoulli(), 0), ntc_labels=NTC, control="complement"
-    )
+        data, run_options(pde.OLS(), pde.Bernoulli(), 0), ntc_labels=NTC, control="complement",
+        drop_empty_batches=False,
+    )  # fmt: skip
     options = {"n_jobs": 1, "progress": False}
     if takes(pde.calibrate, "screen"):
         options |= {"ntc_labels": [NTC], "batch_mode": "auto", "seed": 123, "crossfit": False}

@@ -303,7 +303,7 @@ def test_raw_p_values_equal_those_from_the_explicit_draws(inputs):
             "burden_key='load' is not a covariate",
         ),
         ({"test_stat": "ttest"}, "test_stat='ttest' is not known"),
-        ({"test_stat": "utest", "test_stat_kwargs": {"use": "raw"}}, "use='raw'"),
+        ({"test_stat": "utest", "test_stat_kwargs": {"use": "raw"}}, "use=raw is not known"),
         ({"backend": "dask"}, "backend='dask' is not known"),
         ({"null_method": "ntc"}, "null_method='ntc' is not known"),
         ({"null_kwargs": {"ntc_labels": "NTC"}}, "belong to null_method='ntc_empirical'"),

@@ -196,6 +196,53 @@ def condition_levels(screen: Screen) -> list[str]:
     return [str(level) for level in np.unique(screen.condition.astype(str))]
 
 
+def fit_to_memory(
+    screen: Screen,
+    units: Sequence[Unit],
+    control: ControlGroup | None,
+    options: RunOptions,
+    n_rows: int,
+) -> RunOptions:
+    """The options with as many threads as fit into memory.
+
+    Parameters
+    ----------
+    screen, units, options
+        What is to be tested, and how.
+    control
+        The control group, where it gives units populations of their own; None where it does not.
+    n_rows
+        Rows of the result.
+
+    Raises
+    ------
+    OptionError
+        Not even one thread fits; gives the figures.
+    """
+    own = None
+    if control is not None and control.cells is not None:
+        treated = np.median([screen.treated_cells(unit).size for unit in units]) if units else 0
+        own = int(control.cells.sum()) + int(treated)
+    need = memory_need(
+        # the screen itself is in memory already
+        screen.n_cells if own is None else 0,
+        screen.n_programs,
+        screen.covariates.shape[1],
+        n_rows,
+        options.n_resamples,
+        own_cells=own,
+    )
+    asked = worker_count(options.n_jobs)
+    fitting = fitting_threads(need, asked)
+    if fitting < asked:
+        warnings.warn(
+            f"n_jobs reduced from {asked} to {fitting}, which is what fits into memory",
+            ProgramDEWarning,
+            stacklevel=5,
+        )
+    return replace(options, n_jobs=fitting)
+
+
 def _run(
     screen: Screen,
     units: Sequence[Unit],
@@ -209,28 +256,8 @@ def _run(
 ) -> CRTResult:
     """Test units in all cells, or once per level of the condition."""
     levels = condition_levels(screen) if by_condition else [""]
-    own = None
-    if control.cells is not None and not are_controls:
-        own = int(control.cells.sum()) + int(
-            np.median([screen.treated_cells(u).size for u in units])
-        )
-    need = memory_need(
-        # the screen itself is in memory already
-        screen.n_cells if own is None else 0,
-        screen.n_programs,
-        screen.covariates.shape[1],
-        len(units) * len(levels),
-        options.n_resamples,
-        own_cells=own,
-    )
-    asked = worker_count(options.n_jobs)
-    options = replace(options, n_jobs=fitting_threads(need, asked))
-    if options.n_jobs < asked:
-        warnings.warn(
-            f"n_jobs reduced from {asked} to {options.n_jobs}, which is what fits into memory",
-            ProgramDEWarning,
-            stacklevel=4,
-        )
+    own = None if are_controls else control
+    options = fit_to_memory(screen, units, own, options, len(units) * len(levels))
 
     def tasks() -> Iterator[Task | Deferred]:
         for number, level in enumerate(levels):

@@ -9,6 +9,7 @@ from typing import Any, TypedDict
 
 import numpy as np
 
+from programde.analysis.targets import fit_to_memory
 from programde.compat.inputs import CRTInputs
 from programde.crt.control_group import ControlGroup, choose_control, targets_per_cell
 from programde.crt.engine import PreparedPopulation, RunOptions, Watcher, run_tasks
@@ -279,6 +280,9 @@ def run_units(
     """Test units against their controls, row i being unit i."""
     names = [unit.name for unit in units]
     own = against.are_controls(inputs, units)
+    options = fit_to_memory(
+        inputs.screen, units, None if own else against.group, options, len(units)
+    )
     tasks = plan(inputs.screen, units, against.group, are_controls=own)
     return run_tasks(tasks, names, inputs.program_names, options, watch, label)
 
@@ -299,6 +303,7 @@ def visit_null_draws(
     def watch(row: int, population: PreparedPopulation, law: Law, effect: np.ndarray) -> None:
         use(row, population.null_statistics(law, units[row].name, options.n_resamples), effect)
 
+    options = fit_to_memory(inputs.screen, units, against.group, options, len(units))
     none = replace(options, n_resamples=0, tails=False)
     return run_units(inputs, units, none, watch, label, against)
 

@@ -97,8 +97,8 @@ def fitting_threads(need: MemoryNeed, n_threads: int, free: float | None = None)
         return n_threads
     if need.total(1) > free:
         raise OptionError(
-            f"the run needs about {need.total(1) / 1e9:.1f} GB with one thread and "
-            f"{free / 1e9:.1f} GB are free; take fewer programs, cells or n_resamples, "
+            f"the run needs about {need.total(1) / 1e9:,.1f} GB with one thread and "
+            f"{free / 1e9:,.1f} GB are free; take fewer programs, cells or n_resamples, "
             "or a larger machine"
         )
     return max(1, int((free - need.fixed) // need.per_thread))

@@ -7,7 +7,7 @@ from pipeline.stages.crossfit_files import save_crossfit
 from pipeline.stages.entry import Options, stage
 from pipeline.stages.options import comparison, group_options, n_jobs, progress, run_options
 from pipeline.stages.paths import NTC_NULL, SCREEN
-from programde.analysis.targets import run_ntc_groups
+from programde.analysis.ntc_groups import run_ntc_groups
 from programde.controls.control_units import ControlUnits, control_units
 from programde.controls.control_units_file import save_control_units
 from programde.controls.crossfit import CrossFit, cross_fit, too_few_guides
@@ -22,8 +22,15 @@ def units_of(screen: Screen, o: Options) -> tuple[ControlUnits | None, str]:
     options = ControlUnitOptions(**o.controls.units.as_dict())
     crossfit = CrossfitOptions(**o.crossfit.as_dict())
     try:
-        labels = o.data.ntc_labels
-        return control_units(screen, labels, options, crossfit=crossfit, seed=o.seed), ""
+        made = control_units(
+            screen,
+            o.data.ntc_labels,
+            options,
+            crossfit=crossfit,
+            seed=o.seed,
+            exclude_guides=o.analysis.exclude_guides,
+        )
+        return made, ""
     except InputError as error:  # a screen may serve for all else and not for this
         return None, str(error)
 

@@ -1,5 +1,6 @@
 """Guide exchange: the kernel against its twin, exactness by enumeration, the t form."""
 
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -164,6 +165,47 @@ def test_min_treated_holds_for_sets_too():
     assert tests.n_matched[0, 0] == 14
     assert tests.n_matched[1, 0] == 8  # only sets with one of the own guides have 10 cells there
     assert tests.n_matched[2, 0] == 14
+
+
+def test_min_control_holds_for_sets_too():
+    own = np.array([0, 1])
+    batches = toy_batches(own, 2, uneven=False)
+    batches[1].guides.n1[2] = 300  # one NTC guide in most cells of the second batch
+    batches[1] = replace(batches[1], n_cells=400)
+    tests = run(batches, own, min_control=100)
+    assert tests.n_matched[:, 0].tolist() == [14, 9, 14]  # sets without that guide, in the second
+    assert run(batches, own, min_control=69).n_matched[:, 0].tolist() == [14, 14, 14]
+
+
+def test_the_log_odds_of_a_set_over_batches_weigh_batches_by_their_cells():
+    # matching on pbar alone, the nearest bin alone: sets whose log odds lie in the own bin
+    rng = np.random.default_rng(5)
+    own, n_guides = np.array([0, 1]), 8
+    batches = []
+    for batch, cells in zip(
+        toy_batches(own, 2, n_guides, uneven=False), (1_000, 9_000), strict=True
+    ):
+        guides = replace(batch.guides, pbar=rng.normal(-4.0, 1.0, size=n_guides))
+        batches.append(replace(batch, n_cells=cells, guides=guides))
+    matching = MatchingOptions(n_n1_bins=1, n_d_bins=1, n_pbar_bins=4, min_ntc_per_bin=1)
+    targets = [np.array(pair) for pair in ((0, 1), (2, 3), (4, 5), (6, 7), (0, 7))]
+    options = ControlUnitOptions(use_pbar=True)
+    rules = ComparisonOptions(matching=matching)
+    ntc = np.arange(2, n_guides)
+    tests = GuideExchange(batches, ntc, targets, options, rules, 0).test([own], np.array([0]))
+
+    def places(odds):
+        whole = {c: np.log(np.exp(odds[list(c)]).sum()) for c in combinations(range(n_guides), 2)}
+        edges = np.quantile([whole[tuple(t)] for t in targets], [0.25, 0.5, 0.75])
+        return {c: np.searchsorted(edges, value, side="right") for c, value in whole.items()}
+
+    odds = [batch.guides.pbar for batch in batches]
+    for s, of_guides in enumerate([*odds, 0.1 * odds[0] + 0.9 * odds[1]]):
+        where = places(of_guides)
+        same = sum(at == where[0, 1] for at in where.values()) - 1
+        assert same > 0
+        assert tests.n_matched[s, 0] == same
+        assert tests.radius[s, 0] == 0
 
 
 def test_a_unit_of_ntc_guides_is_compared_with_the_others():

@@ -70,6 +70,29 @@ def test_split_by_guide_shares_none():
     assert len(split_ntc_units(NAMES, 6, 400, 0.9).guides_B) == 6  # B can still fill a unit
 
 
+def test_the_share_of_A_is_that_of_guides_and_of_units():
+    many = [f"n{i:02d}" for i in range(40)]
+    split = split_ntc_units(many, 4, 400, frac_A=0.25, seed=3)
+    assert (len(split.guides_A), len(split.guides_B)) == (10, 30)
+    assert (len(split.units_A), len(split.units_B)) == (100, 300)
+    shared = split_ntc_units(NAMES[:9], 5, 100, frac_A=0.25, seed=3)
+    assert (len(shared.units_A), len(shared.units_B)) == (25, 75)
+    assert len(split_ntc_units(NAMES[:9], 5, 100, 0.25, 3, n_holdout_units=7).units_B) == 7
+
+
+@pytest.mark.parametrize(
+    ("n_guides", "share", "n_a"),
+    [(12, 0.1, 6), (12, 0.5, 6), (12, 0.9, 7), (11, 0.5, 6), (10, 0.5, 10)],
+)
+def test_both_parts_can_fill_a_unit_and_A_more_than_one(n_guides, share, n_a):
+    split = split_ntc_units(NAMES[:n_guides], 5, 400, share)
+    assert len(split.guides_A) == n_a
+    by_guide = n_guides > 10  # five for B, and six for A
+    assert split.split == ("by guide" if by_guide else "by pseudo-gene")
+    assert len(split.guides_B) == (n_guides - n_a if by_guide else n_guides)
+    assert len(split.units_A) > 1
+
+
 def test_split_by_pseudogene_where_guides_are_few():
     split = split_ntc_units(NAMES[:9], 5, 400, 0.5, seed=3)
     assert split.split == "by pseudo-gene"

@@ -16,6 +16,16 @@ def test_places_are_quantile_bins_of_the_targets():
     assert grid.place(np.array([0.0, 1e9]), np.array([0.0, 1e9])).tolist() == [[0, 0], [3, 1]]
 
 
+def test_each_axis_has_bins_of_its_own_values():
+    """Cells and information need not go together: treated cells may be alike in covariates."""
+    n1 = np.arange(1.0, 101.0)
+    d = n1[::-1] / 50.0
+    bins = matching_grid(n1, d, None, MatchingOptions(n_n1_bins=2, n_d_bins=4)).place(n1, d)
+    assert bins[:, 0].tolist() == [0] * 50 + [1] * 50
+    assert np.bincount(bins[:, 1]).tolist() == [25] * 4
+    assert (np.diff(bins[:, 1]) <= 0).all()
+
+
 def test_pbar_is_a_third_axis():
     values = np.arange(1.0, 11.0)
     options = MatchingOptions(n_pbar_bins=5)

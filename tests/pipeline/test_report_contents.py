@@ -127,7 +127,7 @@ def test_by_condition_against_all_other_cells(run: Run) -> None:
 def test_against_control_guides_without_batches_and_unjudged(run: Run) -> None:
     results, page, reports = run(
         "calibrate=ntc_empirical",
-        "calibrate.crossfit=false",
+        "controls.units.guides_per_unit=4",
         "analysis.control=complement",
         "data.batch_key=null",
     )
@@ -136,7 +136,7 @@ def test_against_control_guides_without_batches_and_unjudged(run: Run) -> None:
     assert results.loc[~tested, "reason"].notna().all()
     assert results.loc[~tested, "fallback"].isna().all()
     assert page.index("Not judged") < page.index("What was found")
-    assert "calibrate.crossfit=False" in page
+    assert "cross-fit needs more NTC guides (4) than guides_per_unit=4" in page
     assert "ntc" not in read_json(reports / "metrics.json")
 
 

@@ -1,19 +1,20 @@
 """Results of two small screens by every way of testing: what a change of the house must not change.
 
     python -m tests.golden.make             writes tests/golden/golden.npz
-    python -m tests.golden.make CASE ...    these cases anew, the others as they are stored
+    python -m tests.golden.make PATTERN     anew only arrays whose CASE/NAME this pattern is found in
 
 `CASES` name the ways: a screen, a statistic, a sampler, who is compared with whom. Each gives plain
 arrays, by public names of the library alone, so that the same script runs before and after its
 modules move. `test_golden.py` recomputes and compares.
 
-Stored from commit 4b7e52f, the last before the library was arranged anew. A case whose numbers are
-changed on purpose is computed anew, alone, and gets a line in `RENEWED` that says why.
+Stored from commit 4b7e52f, the last before the library was arranged anew. Numbers that are changed
+on purpose are computed anew, they alone, and get a line in `RENEWED` that says why.
 """
 
 from __future__ import annotations
 
 import inspect
+import re
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -29,9 +30,9 @@ from tests.golden.screens import NTC, SCREENS, original_inputs
 from tests.golden.store import STORE, Arrays, load, save
 
 ORIGIN = "4b7e52f"
-#: Cases computed anew since, and what changed their numbers.
+#: Arrays computed anew since, by pattern, and what changed them.
 RENEWED: dict[str, str] = {
-    "many.guides": "cells with another guide of the same target are no controls of a guide",
+    r"^many\.guides/": "cells with another guide of the same target are no controls of a guide",
 }
 SIDES = ("both", "left", "right")
 STATISTICS = {"ols": pde.OLS, "utest": pde.UTest}
@@ -345,16 +346,17 @@ def compute(name: str) -> Arrays:
         return CASES[name]()
 
 
-def main(names: Sequence[str] = ()) -> None:
+def main(pattern: str = "") -> None:
     arrays: Arrays = {"origin": np.array(ORIGIN)}
-    if names:
-        kept = set(CASES).difference(names)
-        arrays |= {n: a for n, a in load().items() if n.split("/")[0] in kept}
-    for name in names or CASES:
+    for name in CASES:
         arrays |= {f"{name}/{key}": np.asarray(a) for key, a in compute(name).items()}
+    if pattern:
+        kept = load()
+        arrays = {n: a for n, a in arrays.items() if re.search(pattern, n) or n in kept}
+        arrays |= {n: a for n, a in kept.items() if not re.search(pattern, n)}
     save(arrays)
     print(f"{STORE}: {len(CASES)} cases, {len(arrays)} arrays, {STORE.stat().st_size / 1e3:.0f} kB")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main(*sys.argv[1:2])

@@ -87,7 +87,8 @@ def test_numbers_are_the_stored_ones(case, stored):
 def test_every_stored_case_is_recomputed(stored):
     assert {name.split("/")[0] for name in stored} - {"origin"} == set(make.CASES)
     assert str(stored["origin"]) == make.ORIGIN
-    assert set(make.RENEWED) <= set(make.CASES)
+    for pattern in make.RENEWED:
+        assert any(re.search(pattern, name) for name in stored)
 
 
 def test_the_screens_reach_what_they_are_meant_to(stored):

@@ -7,7 +7,7 @@ from .analysis.tables import (
 from .analysis.tables import (
     results_table as results_table,
 )
-from .analysis.targets import (
+from .analysis.ntc_groups import (
     run_ntc_groups as run_ntc_groups,
 )
 from .analysis.targets import (

@@ -16,7 +16,8 @@ from typing import Any
 def compile_with(sampler_name: str) -> None:
     """Go through everything that is compiled, with one sampler, as the stages do."""
     from programde.analysis.calibrate import calibrate
-    from programde.analysis.targets import RunOptions, run_ntc_groups, run_targets
+    from programde.analysis.ntc_groups import run_ntc_groups
+    from programde.analysis.targets import RunOptions, run_targets
     from programde.crt.samplers import make_sampler
     from programde.crt.statistics import make_statistic
     from programde.io.anndata import screen_from_anndata
@@ -52,10 +53,10 @@ def compile_with(sampler_name: str) -> None:
 def compile_rare_ways(screen: Any, options: Any) -> None:
     """Exact tails of tests so sparse that they are inverted, or all their draws listed."""
     import numpy as np
+    from programde.tails.units import ExactTails
 
     from programde.crt.engine import Task, run_tasks
     from programde.crt.population import population_of
-    from programde.tails.units import ExactTails
 
     for cells in (None, np.arange(12)):
         population = population_of(screen, cells)

@@ -21,8 +21,8 @@ from pipeline.stages.paths import (
 from programde.analysis.across_conditions import all_conditions
 from programde.analysis.calibrate import Calibrated, calibrate
 from programde.analysis.control_tables import control_table
+from programde.analysis.ntc_groups import NTCNull
 from programde.analysis.tables import omnibus_table, results_table
-from programde.analysis.targets import NTCNull
 from programde.controls.control_units_file import load_control_units
 from programde.controls.crossfit import CrossFit, cross_fit
 from programde.controls.options import ComparisonOptions

@@ -7,8 +7,8 @@ import pandas as pd
 
 from programde.analysis.across_conditions import across_conditions
 from programde.analysis.calibrate import Calibrated, calibrate, raw_p
+from programde.analysis.ntc_groups import NTCNull
 from programde.analysis.tables import ntc_table, results_table
-from programde.analysis.targets import NTCNull
 from programde.controls.crossfit import CrossFit
 from programde.crt.results import CRTResult
 

@@ -1,25 +1,20 @@
-"""Testing the targets of a screen, and groups of its non-targeting guides, in the same way."""
+"""Testing the targets of a screen."""
 
 from __future__ import annotations
 
-import json
-import os
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
 
 from programde.analysis.options import UNITS, Comparison
 from programde.analysis.separation import check_burden
-from programde.controls.groups import default_group_size, group_ntc_guides, group_units
-from programde.controls.options import GroupOptions
 from programde.crt.control_group import ControlGroup, choose_control, left_out_cells
 from programde.crt.engine import Deferred, RunOptions, Task, run_tasks
 from programde.crt.memory_need import fitting_threads, memory_need
 from programde.crt.plan import plan
-from programde.crt.results import UNREADABLE, CRTResult
+from programde.crt.results import CRTResult
 from programde.errors import (
     InputError,
     ProgramDEWarning,
@@ -172,7 +167,7 @@ def run_targets(
     left_out_cells(screen, units, group)
     if group.warning:
         tell(group.warning)
-    return _run(
+    return run_units(
         screen,
         units,
         group,
@@ -243,7 +238,7 @@ def fit_to_memory(
     return replace(options, n_jobs=fitting)
 
 
-def _run(
+def run_units(
     screen: Screen,
     units: Sequence[Unit],
     control: ControlGroup,
@@ -277,151 +272,10 @@ def _run(
     return run_tasks(tasks(), names, screen.program_names, options, label=label, condition=rows)
 
 
-@dataclass(frozen=True)
-class NTCNull:
-    """Tests of groups of non-targeting guides.
-
-    Attributes
-    ----------
-    result
-        One row per distinct group.
-    partitions
-        For each partition of the guides: group id -> unit name in `result`.
-    guides
-        Unit name -> its guides.
-    group_size
-        Guides per group.
-    """
-
-    result: CRTResult
-    partitions: list[dict[str, str]]
-    guides: dict[str, list[str]]
-    group_size: int
-
-    def save(self, folder: str | os.PathLike[str]) -> None:
-        """Write the result and the groups into `folder`."""
-        folder = Path(folder)
-        self.result.save(folder)
-        content = {
-            "partitions": self.partitions,
-            "guides": self.guides,
-            "group_size": self.group_size,
-        }
-        temporary = folder / "groups.json.tmp"
-        temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
-        os.replace(temporary, folder / "groups.json")
-
-    @classmethod
-    def load(cls, folder: str | os.PathLike[str]) -> NTCNull:
-        """Read what `save` wrote.
-
-        Raises
-        ------
-        InputError
-            If the folder does not hold readable groups and results.
-        """
-        folder = Path(folder)
-        try:
-            content = json.loads((folder / "groups.json").read_text(encoding="utf-8"))
-            return cls(result=CRTResult.load(folder), **content)
-        except InputError:
-            raise
-        except UNREADABLE as error:
-            raise InputError(f"{folder} holds no readable control groups ({error})") from error
-
-
-def ntc_units(
-    screen: Screen,
-    ntc_labels: str | Sequence[str],
-    *,
-    group_size: int | None = None,
-    min_groups: int = 20,
-    n_partitions: int = 10,
-    n_bins: int = 10,
-    seed: int = 0,
-) -> tuple[list[Unit], list[dict[str, str]], int]:
-    """Distinct groups of non-targeting guides, the partitions by unit name, and the group size.
-
-    There is one partition into groups of one guide, however many are asked for.
-    """
-    from programde.controls.groups import group_unit_name
-
-    labels = check_ntc_labels(screen.guide_to_target, ntc_labels)
-    GroupOptions(group_size, min_groups, n_partitions, n_bins)  # checks them
-    size = default_group_size(screen, labels, min_groups) if group_size is None else group_size
-    n_partitions = 1 if size == 1 else n_partitions
-    partitions = group_ntc_guides(screen, labels, size, n_partitions, n_bins, seed)
-    named = [{key: group_unit_name(g) for key, g in part.items()} for part in partitions]
-    return group_units(screen, partitions), named, size
-
-
-def run_ntc_groups(
-    screen: Screen,
-    options: RunOptions,
-    *,
-    ntc_labels: str | Sequence[str],
-    control: str = "auto",
-    group_size: int | None = None,
-    min_groups: int = 20,
-    n_partitions: int = 10,
-    n_bins: int = 10,
-    seed: int = 0,
-    drop_empty_batches: bool = True,
-    by_condition: bool = False,
-    exclude_guides: Sequence[str] = (),
-) -> NTCNull:
-    """Test groups of non-targeting guides as if they were targets; see `run_targets`.
-
-    Parameters
-    ----------
-    group_size
-        Guides per group; None for the median of the real targets, or as many as leave
-        `min_groups` groups.
-    min_groups
-        Groups that a partition should have; fewer cannot be judged.
-    n_partitions
-        Random partitions of the guides into groups. A group that recurs is tested once.
-    n_bins
-        Guide-frequency bins by which groups follow real targets.
-    seed
-        Seed of the partitions.
-    exclude_guides
-        Guides that are in no group, and whose cells are no control cells.
-    """
-    Comparison(control=control, by_condition=by_condition, drop_empty_batches=drop_empty_batches)
-    labels = check_ntc_labels(screen.guide_to_target, ntc_labels)
-    screen = without_controls(screen, labels, exclude_guides)
-    units, partitions, size = ntc_units(
-        screen,
-        ntc_labels,
-        group_size=group_size,
-        min_groups=min_groups,
-        n_partitions=n_partitions,
-        n_bins=n_bins,
-        seed=seed,
-    )
-    labels = check_ntc_labels(screen.guide_to_target, ntc_labels)
-    group = choose_control(screen, control, labels)
-    result = _run(
-        screen,
-        units,
-        group,
-        options,
-        label="NTC groups",
-        by_condition=by_condition,
-        drop_empty_batches=drop_empty_batches,
-        are_controls=True,
-    )
-    guides = {u.name: list(u.guides) for u in units}
-    return NTCNull(result=result, partitions=partitions, guides=guides, group_size=size)
-
-
 __all__ = [
     "ControlGroup",
-    "NTCNull",
     "RunOptions",
-    "ntc_units",
-    "run_ntc_groups",
     "run_targets",
+    "run_units",
     "units_to_test",
 ]

@@ -8,11 +8,11 @@ from scipy.stats import false_discovery_control
 
 from programde.analysis import targets as testing
 from programde.analysis.calibrate import calibrate
+from programde.analysis.ntc_groups import run_ntc_groups
 from programde.analysis.tables import ntc_table, omnibus_table, results_table
 from programde.analysis.targets import (
     RunOptions,
     condition_levels,
-    run_ntc_groups,
     run_targets,
 )
 from programde.calibration.empirical import empirical_p

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from programde.analysis.targets import RunOptions, run_ntc_groups, run_targets
+from programde.analysis.ntc_groups import run_ntc_groups
+from programde.analysis.targets import RunOptions, run_targets
 from programde.calibration.empirical import empirical_p
 from programde.crt.samplers import Bernoulli, StratifiedPermutation
 from programde.crt.statistics import OLS, UTest

@@ -7,8 +7,9 @@ import pytest
 from scipy.stats import false_discovery_control, norm
 
 from programde.analysis.calibrate import CALIBRATIONS, Calibrated, calibrate, raw_p
+from programde.analysis.ntc_groups import run_ntc_groups
 from programde.analysis.tables import adjust_p, ntc_table, omnibus_table, results_table
-from programde.analysis.targets import RunOptions, run_ntc_groups, run_targets
+from programde.analysis.targets import RunOptions, run_targets
 from programde.calibration.empirical import empirical_p
 from programde.crt.samplers import Bernoulli
 from programde.crt.statistics import OLS, UTest

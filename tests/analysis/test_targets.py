@@ -9,11 +9,9 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
+from programde.analysis.ntc_groups import NTCNull, ntc_units, run_ntc_groups
 from programde.analysis.targets import (
-    NTCNull,
     RunOptions,
-    ntc_units,
-    run_ntc_groups,
     run_targets,
     units_to_test,
 )

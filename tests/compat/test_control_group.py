@@ -7,7 +7,8 @@ import pytest
 from scipy import sparse
 
 import programde as pde
-from programde.analysis.targets import run_ntc_groups, run_targets
+from programde.analysis.ntc_groups import run_ntc_groups
+from programde.analysis.targets import run_targets
 from programde.calibration.empirical import empirical_p
 from programde.crt.engine import RunOptions
 from programde.crt.samplers import Bernoulli

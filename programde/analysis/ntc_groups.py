@@ -1,0 +1,162 @@
+"""Groups of a screen's non-targeting guides, tested as if they were targets."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from programde.analysis.options import Comparison
+from programde.analysis.targets import run_units, without_controls
+from programde.controls.groups import (
+    default_group_size,
+    group_ntc_guides,
+    group_unit_name,
+    group_units,
+)
+from programde.controls.options import GroupOptions
+from programde.crt.control_group import choose_control
+from programde.crt.options import RunOptions
+from programde.crt.results import UNREADABLE, CRTResult
+from programde.errors import InputError
+from programde.screen.guides import check_ntc_labels
+from programde.screen.screen import Screen, Unit
+
+
+@dataclass(frozen=True)
+class NTCNull:
+    """Tests of groups of non-targeting guides.
+
+    Attributes
+    ----------
+    result
+        One row per distinct group.
+    partitions
+        For each partition of the guides: group id -> unit name in `result`.
+    guides
+        Unit name -> its guides.
+    group_size
+        Guides per group.
+    """
+
+    result: CRTResult
+    partitions: list[dict[str, str]]
+    guides: dict[str, list[str]]
+    group_size: int
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write the result and the groups into `folder`."""
+        folder = Path(folder)
+        self.result.save(folder)
+        content = {
+            "partitions": self.partitions,
+            "guides": self.guides,
+            "group_size": self.group_size,
+        }
+        temporary = folder / "groups.json.tmp"
+        temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
+        os.replace(temporary, folder / "groups.json")
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> NTCNull:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        InputError
+            If the folder does not hold readable groups and results.
+        """
+        folder = Path(folder)
+        try:
+            content = json.loads((folder / "groups.json").read_text(encoding="utf-8"))
+            return cls(result=CRTResult.load(folder), **content)
+        except InputError:
+            raise
+        except UNREADABLE as error:
+            raise InputError(f"{folder} holds no readable control groups ({error})") from error
+
+
+def ntc_units(
+    screen: Screen,
+    ntc_labels: str | Sequence[str],
+    *,
+    group_size: int | None = None,
+    min_groups: int = 20,
+    n_partitions: int = 10,
+    n_bins: int = 10,
+    seed: int = 0,
+) -> tuple[list[Unit], list[dict[str, str]], int]:
+    """Distinct groups of non-targeting guides, the partitions by unit name, and the group size.
+
+    There is one partition into groups of one guide, however many are asked for.
+    """
+    labels = check_ntc_labels(screen.guide_to_target, ntc_labels)
+    GroupOptions(group_size, min_groups, n_partitions, n_bins)  # checks them
+    size = default_group_size(screen, labels, min_groups) if group_size is None else group_size
+    n_partitions = 1 if size == 1 else n_partitions
+    partitions = group_ntc_guides(screen, labels, size, n_partitions, n_bins, seed)
+    named = [{key: group_unit_name(g) for key, g in part.items()} for part in partitions]
+    return group_units(screen, partitions), named, size
+
+
+def run_ntc_groups(
+    screen: Screen,
+    options: RunOptions,
+    *,
+    ntc_labels: str | Sequence[str],
+    control: str = "auto",
+    group_size: int | None = None,
+    min_groups: int = 20,
+    n_partitions: int = 10,
+    n_bins: int = 10,
+    seed: int = 0,
+    drop_empty_batches: bool = True,
+    by_condition: bool = False,
+    exclude_guides: Sequence[str] = (),
+) -> NTCNull:
+    """Test groups of non-targeting guides as if they were targets; see `run_targets`.
+
+    Parameters
+    ----------
+    group_size
+        Guides per group; None for the median of the real targets, or as many as leave
+        `min_groups` groups.
+    min_groups
+        Groups that a partition should have; fewer cannot be judged.
+    n_partitions
+        Random partitions of the guides into groups. A group that recurs is tested once.
+    n_bins
+        Guide-frequency bins by which groups follow real targets.
+    seed
+        Seed of the partitions.
+    exclude_guides
+        Guides that are in no group, and whose cells are no control cells.
+    """
+    Comparison(control=control, by_condition=by_condition, drop_empty_batches=drop_empty_batches)
+    labels = check_ntc_labels(screen.guide_to_target, ntc_labels)
+    screen = without_controls(screen, labels, exclude_guides)
+    units, partitions, size = ntc_units(
+        screen,
+        ntc_labels,
+        group_size=group_size,
+        min_groups=min_groups,
+        n_partitions=n_partitions,
+        n_bins=n_bins,
+        seed=seed,
+    )
+    labels = check_ntc_labels(screen.guide_to_target, ntc_labels)
+    group = choose_control(screen, control, labels)
+    result = run_units(
+        screen,
+        units,
+        group,
+        options,
+        label="NTC groups",
+        by_condition=by_condition,
+        drop_empty_batches=drop_empty_batches,
+        are_controls=True,
+    )
+    guides = {u.name: list(u.guides) for u in units}
+    return NTCNull(result=result, partitions=partitions, guides=guides, group_size=size)

@@ -48,11 +48,11 @@ def test_opposite_shifts_cancel_and_gaps_take_no_part():
 def test_direction_is_that_from_the_mean_of_the_null():
     # an effect of 1 where the null expects 3 is a shift downwards, and one of -1 where it expects
     # -3 a shift upwards; without a null mean (no draws) the null is about 0
-    rows = table(np.array([[0.01, 0.01, 0.01]]), np.array([[1.0, -1.0, 1.0]]), [40, 40, 40])
-    out = across_conditions(rows.assign(null_mean=[3.0, -3.0, np.nan]))
-    assert (out.n_up.item(), out.n_down.item()) == (2, 1)
+    rows = table(np.full((1, 4), 0.01), np.array([[1.0, 1.0, -1.0, -1.0]]), [40] * 4)
+    out = across_conditions(rows.assign(null_mean=[3.0, 3.0, -3.0, np.nan]))
+    assert (out.n_up.item(), out.n_down.item()) == (1, 3)
     z = stats.norm.isf(0.005)
-    assert out.z.item() == pytest.approx((-z + z + z) / np.sqrt(3), rel=1e-12)
+    assert out.z.item() == pytest.approx((-z - z + z - z) / 2.0, rel=1e-12)
 
 
 def test_level_under_the_null():

@@ -1,7 +1,7 @@
 """Results of two small screens by every way of testing: what a change of the house must not change.
 
     python -m tests.golden.make             writes tests/golden/golden.npz
-    python -m tests.golden.make PATTERN     anew only arrays whose CASE/NAME this pattern is found in
+    python -m tests.golden.make PATTERN     anew only the arrays CASE/NAME that hold this pattern
 
 `CASES` name the ways: a screen, a statistic, a sampler, who is compared with whom. Each gives plain
 arrays, by public names of the library alone, so that the same script runs before and after its
@@ -17,7 +17,7 @@ import inspect
 import re
 import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any

@@ -13,7 +13,6 @@ from scipy import sparse
 from programde.errors import InputError, nearest, some
 from programde.io.anndata import screen_from_anndata
 from programde.screen.composition import Floor
-from programde.screen.guides import build_gene_to_cols
 from programde.screen.screen import Screen, Unit
 from programde.threads import limit_threading
 
@@ -102,7 +101,11 @@ class CRTInputs:
             "cell_names": list(self.cell_names) or [f"cell_{i}" for i in range(len(self.Y))],
             "notes": tuple(self.notes),
         }
-        return Screen(**parts) if self.source is None else replace(self.source, **parts)
+        if self.source is None:
+            return Screen(**parts)
+        if self.G.shape != self.source.guides.shape:
+            parts["ambiguous"] = None  # of other cells or guides than these
+        return replace(self.source, **parts)
 
     @classmethod
     def of_screen(cls, screen: Screen) -> CRTInputs:
@@ -114,7 +117,7 @@ class CRTInputs:
             G=screen.guides,
             guide_names=list(screen.guide_names),
             guide2gene=dict(screen.guide_to_target),
-            gene_to_cols=build_gene_to_cols(screen.guide_names, screen.guide_to_target),
+            gene_to_cols=screen.target_columns(),
             program_names=list(screen.program_names),
             covar_cols=list(screen.covariate_names),
             covar_df_raw=screen.covariate_table,
@@ -142,6 +145,10 @@ def prepare_crt_inputs(
     *,
     floor: Floor | None = None,
     on_empty: str = "error",
+    guide_threshold: float | None = None,
+    guide_absent_below: float | None = None,
+    multi_target_guides: str = "error",
+    moi: str | None = None,
 ) -> CRTInputs:
     """Check, align and transform what an AnnData holds.
 
@@ -164,6 +171,9 @@ def prepare_crt_inputs(
         Another kind of floor, in place of `eps_quantile`.
     on_empty
         Cells whose usages are all 0: ``"error"`` or ``"drop"``.
+    guide_threshold, guide_absent_below, multi_target_guides, moi
+        What counts as a guide that is present, what as neither; guides of several targets; whether
+        cells are known to hold many guides: see `programde.screen.build.build_screen`.
 
     Returns
     -------
@@ -191,6 +201,10 @@ def prepare_crt_inputs(
         standardize=standardize,
         numeric_as_category_threshold=numeric_as_category_threshold,
         on_empty=on_empty,
+        guide_threshold=guide_threshold,
+        guide_absent_below=guide_absent_below,
+        multi_target_guides=multi_target_guides,
+        moi=moi,
     )
     return CRTInputs.of_screen(screen)
 

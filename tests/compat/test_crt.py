@@ -243,7 +243,8 @@ def test_q_values_leave_controls_out(inputs):
         of_genes = out["omnibus_table"].set_index("gene")
         assert np.isnan(of_genes.loc["non-targeting", "q_max"])
         assert of_genes.drop("non-targeting")["q_max"].notna().all()
-    named = pde.run_all_genes_union_crt(inputs, **QUICK, ntc_labels=["GENE0", "absent"])
+    with pytest.warns(ProgramDEWarning, match="1 target.s. are named like controls"):
+        named = pde.run_all_genes_union_crt(inputs, **QUICK, ntc_labels=["GENE0", "absent"])
     tidy = named["results_table"].set_index("gene")
     assert tidy.loc["GENE0", "q_value"].isna().all()
     assert tidy.loc["non-targeting", "q_value"].notna().all()

@@ -113,7 +113,10 @@ def test_frequency_is_presence_not_counts(adata):
     guides = adata.obsm["guide_assignment"]
     plain = pde.build_ntc_group_inputs(pde.prepare_crt_inputs(adata), "non-targeting", 6, 5)
     adata.obsm["guide_assignment"] = guides.astype(np.int32) * 17
-    counted = pde.build_ntc_group_inputs(pde.prepare_crt_inputs(adata), "non-targeting", 6, 5)
+    with pytest.warns(ProgramDEWarning, match="holds counts, not calls"):
+        inputs = pde.prepare_crt_inputs(adata)
+    counted = pde.build_ntc_group_inputs(inputs, "non-targeting", 6, 5)
+    assert (pde.prepare_crt_inputs(adata, guide_threshold=17).G != inputs.G).nnz == 0
     assert plain == counted
     frequency = guides.getnnz(axis=0) / guides.shape[0]
     assert plain[1] == pytest.approx(dict(zip(adata.uns["guide_names"], frequency, strict=True)))

@@ -4,8 +4,8 @@
 
 with a block for the columns that each stratum has to itself and a border for those that all share.
 With H_b = L_b L_b' and V_b = L_b^-1 F_b', what is left of G is G - sum V_b'V_b = L_g L_g' (Golub
-and Van Loan, Matrix Computations, 4th ed., section 4.5). A column that depends on those before it is
-skipped: where it says nothing new it takes no part.
+and Van Loan, Matrix Computations, 4th ed., section 4.5). A column that depends on those before it
+says nothing new and is skipped.
 """
 
 from __future__ import annotations

@@ -30,11 +30,10 @@ from programde.errors import InputError
 
 from .conditional_fit import UnitFit
 from .conditional_tests import (
-    DOMINANCE,
     LEFT,
-    LUMPINESS,
     N_RESULTS,
     RIGHT,
+    SMOOTHNESS,
     TEST_PASSES,
     residual_cumulants,
     tests,
@@ -62,9 +61,8 @@ FALLBACK = (
 TAKES_OVER, ALONE = 0.05, 0.02
 #: With this many treated cells both laws agree within a percent there: no blend.
 _MANY = 300
-#: A test is marked (`rough`) where, in its tilted law, single cells carry this share, as with 15
-#: treated cells or fewer, and the summands are lumpy: (skewness^2 + 1) / kurtosis above this.
-ROUGH, LUMPY = 0.065, 0.65
+#: A test is marked (`rough`) where its tilted law is less smooth than this (`smoothness`).
+ROUGH = 0.13
 _TOLERANCE = 1e-3
 _MAX_PASSES = 40
 #: Less of a variance than this beside C is rounding: the summands lie in the span of C.
@@ -90,7 +88,7 @@ class ConditionalTails(NamedTuple):
     branch : (K,) int8
         Index into `BRANCHES` and `FALLBACK`.
     rough : (K,) bool
-        Few cells of a lumpy outcome decide: the tail may be off by a third or more.
+        Few cells of a lumpy outcome decide: the tail may be off by more than a tenth.
     """
 
     log_left: np.ndarray
@@ -115,6 +113,8 @@ class ConditionalLaw:
         Lattice spans of the outcome (`lattice_spans`), 0 for none.
     strata : CovariateStrata, optional
         Those of the covariates, where they are at hand.
+    screened : bool
+        Whether the first-order form may serve where it finds nothing remarkable.
     """
 
     def __init__(
@@ -124,6 +124,7 @@ class ConditionalLaw:
         batch: np.ndarray | None = None,
         spans: np.ndarray | None = None,
         strata: CovariateStrata | None = None,
+        screened: bool = True,
     ):
         self.S_t = np.ascontiguousarray(S_t, dtype=np.float64)
         self.covariates = np.asarray(covariates, dtype=np.float64)
@@ -135,6 +136,7 @@ class ConditionalLaw:
         self.strata = strata_of(self.covariates, batch) if strata is None else strata
         K, n = self.S_t.shape
         self.n_programs = K
+        self.screened = screened
         spans = np.zeros(K) if spans is None else np.asarray(spans, dtype=np.float64)
         # on one scale, so that neither float32 nor fourth powers run out of range
         self._centre = self.S_t.mean(axis=1)
@@ -275,7 +277,7 @@ class ConditionalLaw:
         with np.errstate(invalid="ignore"):
             good = (size <= _SCREEN_TOLERANCE * p) & (np.abs(skewness) < _SKEWNESS)
             good &= (np.abs(kurtosis) < _KURTOSIS) & (self._half_span == 0.0)
-        good &= fit.count_variance >= _COUNT
+        good &= self.screened and fit.count_variance >= _COUNT
         level = ALONE if fit.treated.size >= _MANY else TAKES_OVER
         which = np.flatnonzero(exists & ~(good & (p >= level)))
         rough = np.zeros(self.n_programs, dtype=bool)
@@ -293,20 +295,20 @@ class ConditionalLaw:
                 left[blend] += share * (log_left[which] - left)[blend]
             log_right[which], log_left[which] = right, left
             branch[which] = np.where(done, CONDITIONAL, SEPARATED)
-            rough[which] = done & (found[:, DOMINANCE] > ROUGH) & (found[:, LUMPINESS] > LUMPY)
+            rough[which] = done & (found[:, SMOOTHNESS] < ROUGH)
         return ConditionalTails(
             np.maximum(log_left, LOG_SMALLEST), np.maximum(log_right, LOG_SMALLEST), branch, rough
         )
 
     def _conditional(self, fit: UnitFit, moments: _Moments, which: np.ndarray) -> np.ndarray:
-        """(J, 7) of `conditional_tests.tests` for programs `which` (J,)."""
+        """(J, 6) of `conditional_tests.tests` for programs `which` (J,)."""
         strata = self.strata
         out = np.full((which.size, N_RESULTS), np.nan)
         tests(
             self.S_t, which, strata.order, self._centre, self._factor, self._half_span,
             moments.treated, strata.columns, strata.row_of, strata.n_local, strata.first, fit.live,
             fit.p, fit.f, fit.log_det, *fit.factors, *fit.target, *strata.reach, self._reach,
-            *moments.gamma, _TOLERANCE, _MAX_PASSES, ROUGH, out,
+            *moments.gamma, _TOLERANCE, _MAX_PASSES, out,
         )  # fmt: skip
         return out
 

@@ -34,8 +34,10 @@ _TILE = 512
 #: Nearer to the mean than this, log(u / z) / z is taken from here.
 _NEAR = 0.05
 #: Columns of a test's results.
-RIGHT, LEFT, Z, LOG_RATIO, TEST_PASSES, DOMINANCE, LUMPINESS = range(7)
-N_RESULTS = 7
+RIGHT, LEFT, Z, LOG_RATIO, TEST_PASSES, SMOOTHNESS = range(6)
+N_RESULTS = 6
+#: Laws in which no cell can have more than this share of the variance are smooth.
+_DOMINATED = 0.04
 
 
 @njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
@@ -126,12 +128,14 @@ def start_of(gap, k2, k3, k4):
 
 
 @njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
-def dominance(X, n_local, first, live, s, p, a, b, Ll, V, skip_l, Lg, skip_g):
-    """Shape of the law tilted by (a, b), q = t (1 - t): the share sum q A^4 / (sum q A^2)^2 (1 is a
-    single cell's), and (skewness^2 + 1) / kurtosis of A weighted by q, which is 1/3 for a normal
-    law and 1 for one of two values.
+def smoothness(X, n_local, first, live, s, p, a, b, Ll, V, skip_l, Lg, skip_g):
+    """Spread within lumps over the distance between them, squared, of the law tilted by (a, b).
 
-    The factors are those of the fit with s, from which its own Gamma follows.
+    A sum of n summands from two lumps a distance d apart, each of variance v, has a rippled law:
+    its ripples are of size exp(-2 pi^2 n v / d^2). With q = t (1 - t), n = sum q, skewness g and
+    kurtosis k of A weighted by q, lumps have (g^2 + 1) / k ~ 1 - v (1 + 3 / k) / variance and
+    d^2 ~ variance (k + 3), so that n v / d^2 ~ (1 - (g^2 + 1) / k) n k / (k + 3)^2: .28 for five
+    cells of a normal outcome. The factors are those of the fit with s, whence its own Gamma.
     """
     n_global = b.size - 1
     k_max = a.shape[1]
@@ -177,22 +181,24 @@ def dominance(X, n_local, first, live, s, p, a, b, Ll, V, skip_l, Lg, skip_g):
                 second += y
                 third += y * A[i]
                 fourth += y * A[i] * A[i]
-    return fourth / (second * second), (third * third / second + second * second / weight) / fourth
+    kurtosis = fourth * weight / (second * second)
+    lumps = (third * third * weight / second**3 + 1.0) / kurtosis
+    return (1.0 - lumps) * weight * kurtosis / (kurtosis + 3.0) ** 2
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def tests(
     St, which, order, centre, factor, half_span, sums_of_treated, X, rows, n_local, first, live, p,
     f0, log_det0, Ll, V, skip_l, Lg, skip_g, target_l, target_g, reach_l, reach_g, reach_s,
-    Gamma_l, Gamma_g, tolerance, max_passes, rough, out,
+    Gamma_l, Gamma_g, tolerance, max_passes, out,
 ):  # fmt: skip
     """Conditional tails of the programs `which` (J,) of one unit.
 
     St (K, n) float64 by program in the population's order of cells; centre, factor (K,) make it
     (row - centre) factor; half_span, sums_of_treated (K,) on that scale. p, the factors, log_det0
-    and f0, the least f, are those of the fit on C; reach_s (K,) the largest |s|. out (J, 7): r* of
-    the upper tail and of the lower one, z, log(u / z), passes (negative: no fit), and, of
-    `dominance`, the share (or a bound of it below `rough`) and the shape (0 where not asked).
+    and f0, the least f, are those of the fit on C; reach_s (K,) the largest |s|. out (J, 6): r* of
+    the upper tail and of the lower one, z, log(u / z), passes (negative: no fit), and `smoothness`
+    (inf where it is beyond doubt).
     """
     n = order.size
     n_global = Gamma_g.shape[1]
@@ -232,7 +238,7 @@ def tests(
         reach[n_global] = reach_s[k]
         sd = math.sqrt(sums[1])
         log_variance = math.log(sums[1])
-        out[j, DOMINANCE] = out[j, LUMPINESS] = 0.0
+        out[j, SMOOTHNESS] = np.inf
         out[j, Z] = 0.0
         total = 0
         lost = False
@@ -275,15 +281,14 @@ def tests(
             if side == 0 or abs(z) > abs(out[j, Z]):
                 out[j, Z] = z
                 out[j, LOG_RATIO] = ratio
-            # sum q A^4 <= max A^2 sum q A^2: settles it for most
+            # no cell has more of the variance than this: settles it for most
             spread = own_g[n_global, n_global]
             bound = sums[5] / (spread * spread)
-            if bound > rough:
-                bound, lumps = dominance(
+            if bound > _DOMINATED:
+                found_smooth = smoothness(
                     X, n_local, first, live, s, p, a, b, own_l, own_v, skip_l, own_g, skip_g
                 )
-                out[j, LUMPINESS] = max(out[j, LUMPINESS], lumps)
-            out[j, DOMINANCE] = max(out[j, DOMINANCE], bound)
+                out[j, SMOOTHNESS] = min(out[j, SMOOTHNESS], found_smooth)
         out[j, TEST_PASSES] = -total if lost else total
         if sides == 1:
             out[j, LEFT] = out[j, RIGHT]

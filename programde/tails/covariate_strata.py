@@ -235,7 +235,8 @@ def _strata(C, binary, Q, batch):
     if combined is not None and combined.max() + 1 <= p and _all_fixed(combined, Q):
         return combined, False
     largest = max(groups, key=len)
-    return C[:, binary][:, largest] @ np.arange(1, len(largest) + 1).astype(np.int64), False
+    level = C[:, binary][:, largest] @ np.arange(1.0, len(largest) + 1.0)
+    return np.unique(level, return_inverse=True)[1], False
 
 
 def _inside_one(C, codes, B):

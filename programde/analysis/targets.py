@@ -23,7 +23,7 @@ from programde.errors import (
     some,
     tell,
 )
-from programde.screen.guides import check_ntc_labels
+from programde.screen.control_labels import check_ntc_labels, ntc_labels_if_any
 from programde.screen.screen import Screen, Unit
 from programde.threads import worker_count
 
@@ -156,7 +156,7 @@ def run_targets(
         exclude_targets=exclude_targets,  # type: ignore[arg-type]
         exclude_guides=exclude_guides,  # type: ignore[arg-type]
     )
-    labels = check_ntc_labels(screen.guide_to_target, ntc_labels) if ntc_labels else []
+    labels = ntc_labels_if_any(screen.guide_to_target, ntc_labels)
     units = units_to_test(
         screen, labels, how.targets, unit,
         exclude_targets=how.exclude_targets, exclude_guides=how.exclude_guides,

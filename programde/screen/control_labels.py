@@ -82,6 +82,19 @@ def check_ntc_labels(
     return found
 
 
+def ntc_labels_if_any(
+    guide_to_target: Mapping[str, str], labels: str | Sequence[str] | None
+) -> list[str]:
+    """`check_ntc_labels` for a step that can do without controls: no label, no controls.
+
+    Targets that are named like controls are told all the same.
+    """
+    if asked_labels(labels):
+        return check_ntc_labels(guide_to_target, labels)
+    warn_unlisted(list(dict.fromkeys(str(t) for t in guide_to_target.values())), [])
+    return []
+
+
 def asked_labels(labels: str | bytes | Iterable[str] | None) -> list[str]:
     """Labels as a list of text without repeats."""
     given = [labels] if isinstance(labels, str | bytes) else labels

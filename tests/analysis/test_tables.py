@@ -11,6 +11,8 @@ from programde.analysis.ntc_groups import run_ntc_groups
 from programde.analysis.tables import adjust_p, ntc_table, omnibus_table, results_table
 from programde.analysis.targets import RunOptions, run_targets
 from programde.calibration.empirical import empirical_p
+from programde.controls.control_units import control_units
+from programde.controls.options import ControlUnitOptions
 from programde.crt.samplers import Bernoulli
 from programde.crt.statistics import OLS, UTest
 from programde.errors import OptionError
@@ -161,10 +163,11 @@ def test_a_calibration_without_an_answer_says_why_in_reason(result):
     assert (known["fallback"] == "something else").all()
 
 
-def test_a_target_that_meets_no_control_guide_says_why_in_reason(screen, result):
+def test_a_target_that_meets_no_control_guide_says_why_in_reason(screen):
+    result = run_targets(screen, options(), ntc_labels="NTC", control="complement")
     least = int(np.sort(result.n_treated)[2])  # two of the four targets that were tested have less
-    options = {"ntc_labels": ["NTC"], "batch_mode": "auto", "min_treated": least + 1}
-    calibrated = calibrate(result, "ntc_empirical", screen=screen, options=options)
+    units = control_units(screen, "NTC", ControlUnitOptions(min_treated=least + 1))
+    calibrated = calibrate(result, "ntc_empirical", controls=units)
     table = results_table(result, calibrated)
     few = (table["n_treated"] <= least) & (table["n_treated"] > 0)
     assert few.any()

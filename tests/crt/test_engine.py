@@ -29,10 +29,8 @@ BOTH = pytest.mark.parametrize(
 
 
 def options(statistic=None, sampler=None, **changes):
-    defaults = {"n_resamples": 199, "seed": 1, "progress": False, "min_treated": 1}
-    return RunOptions(
-        statistic or OLS(), sampler or Bernoulli(), **{"min_control": 1, **defaults, **changes}
-    )
+    defaults = {
+        "n_resamples": 199,
         "seed": 1,
         "progress": False,
         "min_treated": 1,

@@ -22,7 +22,8 @@ from programde.report.style import (
     VERMILLION,
     axes_or_new,
     figure_of,
-    new_figure,
+    inches,
+    panels,
     styled,
 )
 
@@ -74,7 +75,7 @@ def volcano(
     effect = shown["effect"].to_numpy(dtype=np.float64)
     height = neg_log10(shown["p_value"].to_numpy())
     hit = (shown["q_value"] <= level).to_numpy()
-    ax = axes_or_new(ax, 6.4, 5.0)
+    ax = axes_or_new(ax, 6.4, 5.0, below=0.82)
     rest = np.flatnonzero(~hit)
     if rest.size > max_points:  # every n-th by p: the outline stays
         ordered = rest[np.argsort(height[rest], kind="stable")]
@@ -136,7 +137,8 @@ def _place_labels(
 ) -> None:
     """Name points, first come first placed; a name that finds no free place is left out."""
     figure = figure_of(ax)
-    figure.draw_without_rendering()  # settles the layout, so that boxes in pixels are right
+    if figure.get_layout_engine() is not None:
+        figure.draw_without_rendering()  # settles the layout, so that boxes in pixels are right
     to_pixels = ax.transData.transform
     scale = figure.dpi / 72
     frame = ax.get_window_extent()
@@ -245,8 +247,15 @@ def _draw_heatmap(scores: pd.DataFrame, hits: pd.DataFrame, level: float) -> Fig
     n_rows, n_columns = scores.shape
     width = min(16.0, max(4.8, 2.3 + 0.26 * n_columns))
     height = min(16.0, max(2.8, 1.5 + 0.2 * n_rows))
-    figure = new_figure(width, height)
-    ax = figure.add_subplot()
+    font = 8 if max(n_rows, n_columns) <= 40 else 7
+    rows, columns = (
+        [_short(name) for name in scores.index],
+        [_short(name) for name in scores.columns],
+    )
+    below, beside = 0.15 + inches(columns, font), 1.05
+    (ax,) = panels(
+        width, height, left=0.15 + inches(rows, font), right=beside, top=0.55, below=below
+    )
     values = scores.to_numpy(dtype=np.float64)
     largest = np.nanmax(np.abs(values)) if np.isfinite(values).any() else 3.0
     end = float(np.clip(largest, 3.0, _CAP))
@@ -254,28 +263,27 @@ def _draw_heatmap(scores: pd.DataFrame, hits: pd.DataFrame, level: float) -> Fig
         values, cmap=DIVERGING, norm=Normalize(-end, end), aspect="auto", interpolation="nearest"
     )
     size = 9 if n_columns <= 30 else 7
-    for row, column in np.argwhere(hits.to_numpy()):
-        value = values[row, column]
-        color = "white" if abs(value) > 0.3 * end else "black"
-        sign = "+" if value > 0 else "−"
-        ax.text(column, row + 0.04, sign, ha="center", va="center", color=color, fontsize=size)
-    ax.set_xticks(range(n_columns), [_short(c) for c in scores.columns], rotation=90)
-    ax.set_yticks(range(n_rows), [_short(t) for t in scores.index])
-    ax.tick_params(length=0, labelsize=8 if max(n_rows, n_columns) <= 40 else 7)
+    y, x = np.nonzero(hits.to_numpy())
+    marked = values[y, x]
+    for word, rises, marker in (("raises", True, "+"), ("lowers", False, "_")):
+        for color, deep in (("white", True), ("black", False)):
+            here = ((marked > 0) == rises) & ((np.abs(marked) > 0.3 * end) == deep)
+            look = {"marker": marker, "color": color, "linewidths": 1.1}
+            ax.scatter(x[here], y[here], size**2 / 3, label=word, **look)
+    ax.set_xticks(range(n_columns), columns, rotation=90)
+    ax.set_yticks(range(n_rows), rows)
+    ax.tick_params(length=0, labelsize=font)
     for spine in ax.spines.values():
         spine.set_visible(False)
-    ax.set_xticks(np.arange(n_columns + 1) - 0.5, minor=True)
-    ax.set_yticks(np.arange(n_rows + 1) - 0.5, minor=True)
-    ax.grid(which="minor", color="white", linewidth=0.6)
-    ax.tick_params(which="minor", length=0)
-    bar = figure.colorbar(
-        image,
-        ax=ax,
-        shrink=min(1.0, 3.2 / height),
-        aspect=16,
-        pad=0.02,
-        extend="both" if largest > end else "neither",
-    )
+    ends = {"color": "white", "linewidth": 0.6}
+    ax.vlines(np.arange(n_columns + 1) - 0.5, -0.5, n_rows - 0.5, **ends)
+    ax.hlines(np.arange(n_rows + 1) - 0.5, -0.5, n_columns - 0.5, **ends)
+    figure = figure_of(ax)
+    room = height - 0.55 - below
+    tall = min(3.2, room)
+    place = ((width - beside + 0.14) / width, (below + (room - tall) / 2) / height)
+    strip = figure.add_axes((*place, 0.18 / width, tall / height))
+    bar = figure.colorbar(image, cax=strip, extend="both" if largest > end else "neither")
     bar.set_label(f"−log10 p with the sign of the effect\n+ / − : q ≤ {level:g}", fontsize=8)
     bar.outline.set_visible(False)  # type: ignore[operator]
     return figure

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -26,12 +26,17 @@ from programde.report.style import (
     VERMILLION,
     curve_styles,
     display_name,
-    new_figure,
+    figure_of,
+    inches,
+    panels,
     styled,
 )
 from programde.report.verdict import TOLERANCE
 
 from ..errors import InputError
+
+#: So many bars have their names beneath them.
+_NAMED = 30
 
 
 @styled
@@ -55,8 +60,16 @@ def rates_figure(
     kinds = [kind for kind, numbers in metrics.items() if numbers.get("n_tests", 0)]
     if not kinds:
         raise InputError("no kind of p-value has a control test; there is no rate to draw")
-    figure = new_figure(7.6, 1.5 + 0.34 * len(kinds))
-    axes = figure.subplots(1, len(LEVELS), sharey=True)
+    names = [display_name(kind) for kind in kinds]
+    axes = panels(
+        7.6,
+        1.5 + 0.34 * len(kinds),
+        (1.0,) * len(LEVELS),
+        left=0.2 + inches(names, 8.5),
+        top=0.6 if title else 0.34,
+        right=0.3,
+        gap=0.45,
+    )
     left, right = 0.1, 10.0
     for ax, (name, level) in zip(axes, LEVELS.items(), strict=True):
         accepted = TOLERANCE[name]
@@ -75,12 +88,11 @@ def rates_figure(
         ax.xaxis.set_major_formatter(FuncFormatter(_times))
         ax.set_title(f"p ≤ {level:g}", fontweight="normal")
         ax.set_ylim(len(kinds) - 0.4, -0.6)
-        ax.tick_params(axis="y", length=0)
-    axes[0].set_yticks(range(len(kinds)), [display_name(kind) for kind in kinds])
+        ax.set_yticks([])
+    axes[0].tick_params(axis="y", length=0)
+    axes[0].set_yticks(range(len(kinds)), names)
     axes[1].set_xlabel("observed rate / expected rate among control tests")
-    if title:
-        figure.suptitle(title, x=0.01, ha="left", fontsize=10.5, fontweight="bold")
-    return figure
+    return _titled(axes, title)
 
 
 @styled
@@ -114,14 +126,12 @@ def truth_figure(
     table = table[table["p_value"].notna()]
     real = table["is_real"].to_numpy()
     hit = (table["q_value"] <= level).to_numpy()
-    figure = new_figure(10.2, 3.7)
-    left, middle, right = figure.subplots(1, 3)
+    axes = panels(10.2, 3.7, (1.0, 1.0, 1.0), right=0.3, top=0.6 if title else 0.34)
+    left, middle, right = axes
     _draw_estimates(left, table, real, hit)
     _draw_power(middle, np.abs(table["true_effect"].to_numpy())[real], hit[real], level)
     _draw_fdr(right, table["q_value"].to_numpy(), real, level)
-    if title:
-        figure.suptitle(title, x=0.01, ha="left", fontsize=10.5, fontweight="bold")
-    return figure
+    return _titled(axes, title)
 
 
 def _draw_estimates(ax: Axes, table: pd.DataFrame, real: np.ndarray, hit: np.ndarray) -> None:
@@ -210,8 +220,16 @@ def input_figure(
     few
         A line at this number of treated cells; targets below it are counted in the title.
     """
-    figure = new_figure(10.2, 3.4)
-    left, middle, right = figure.subplots(1, 3, width_ratios=[1.25, 1, 1.25])
+    names = [_short(name) for at in (treated_per_target, zeros_per_program) for name in at.index
+             if len(at) <= _NAMED]  # fmt: skip
+    axes = panels(
+        10.2,
+        3.4,
+        (1.25, 1.0, 1.25),
+        below=max(0.5, 0.15 + inches(names, 8.0)),
+        top=0.6 if title else 0.34,
+    )
+    left, middle, right = axes
     treated = treated_per_target.sort_values(ascending=False, kind="stable")
     below = int((treated < few).sum())
     note = f", {below:,} below {few}" if below else ""
@@ -234,9 +252,7 @@ def input_figure(
     _draw_ranked(right, zeros, "#8C6D00", log=False)
     right.set(title="Exact zeros per program", ylabel="share of cells", ylim=(0, 1))
     right.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    if title:
-        figure.suptitle(title, x=0.01, ha="left", fontsize=10.5, fontweight="bold")
-    return figure
+    return _titled(axes, title)
 
 
 def _draw_ranked(ax: Axes, values: pd.Series, color: str, *, log: bool) -> None:
@@ -250,14 +266,26 @@ def _draw_ranked(ax: Axes, values: pd.Series, color: str, *, log: bool) -> None:
         ax.yaxis.set_major_locator(FixedLocator(ticks))
         ax.yaxis.set_minor_locator(NullLocator())
         ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-    if len(values) <= 30:
+    if len(values) <= _NAMED:
         ax.bar(at, values, color=color, width=0.8)
-        ax.set_xticks(at, [str(name)[:16] for name in values.index], rotation=90)
+        ax.set_xticks(at, [_short(name) for name in values.index], rotation=90)
         ax.tick_params(axis="x", length=0, labelsize=8 if len(values) <= 20 else 7)
     else:
         ax.fill_between(at, values.to_numpy(dtype=np.float64), step="mid", color=color, alpha=0.35)
         ax.step(at, values, where="mid", color=color, linewidth=1.2)
         ax.set_xlabel(f"{len(values):,}, from most to fewest")
+
+
+def _short(name: object) -> str:
+    return str(name)[:16]
+
+
+def _titled(axes: Sequence[Axes], title: str | None) -> Figure:
+    """The figure of some panels, with its title."""
+    figure = figure_of(axes[0])
+    if title:
+        figure.suptitle(title, x=0.01, ha="left", fontsize=10.5, fontweight="bold")
+    return figure
 
 
 def _times(value: float, _: int) -> str:

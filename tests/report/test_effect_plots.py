@@ -66,9 +66,14 @@ def test_heatmap_marks_hits_with_their_sign():
     figure = effect_heatmap(RESULTS)
     ax = figure.axes[0]
     hits = RESULTS[RESULTS["q_value"] <= 0.1]
-    signs = [text.get_text() for text in ax.texts]
-    assert signs.count("+") == (hits["effect"] > 0).sum()
-    assert signs.count("−") == (hits["effect"] < 0).sum()
+    rows = [label.get_text() for label in ax.get_yticklabels()]
+    columns = [label.get_text() for label in ax.get_xticklabels()]
+    for word, sign in (("raises", 1), ("lowers", -1)):
+        marks = np.vstack([c.get_offsets() for c in ax.collections if c.get_label() == word])
+        found = {(rows[int(y)], columns[int(x)]) for x, y in marks}
+        wanted = hits[np.sign(hits["effect"]) == sign]
+        assert found == set(zip(wanted["target"], wanted["program"], strict=True))
+        assert len(marks) == len(wanted)
     targets = {label.get_text() for label in ax.get_yticklabels()}
     assert targets == set(RESULTS["target"])
 

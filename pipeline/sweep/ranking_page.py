@@ -11,13 +11,14 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from pipeline.files import write_text
-from pipeline.sweep.ranking import ORDER, PAGE, Ranking
+from pipeline.sweep.ranking_table import ORDER, Ranking
 from programde.report.blocks import Block, Picture, Table
 from programde.report.page import Section, render_page
 from programde.report.qq_plots import qq_small_multiples
 from programde.report.style import display_name, new_figure, save_png, styled
 from programde.report.verdict import Verdict
 
+PAGE = "index.html"
 INTERVAL = "interval"
 
 #: Metrics of the pictures: name, what people read, the right value (None: the more the better).

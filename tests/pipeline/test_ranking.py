@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.sweep.ranking import Ranking, _sorted, varying
 from pipeline.sweep.ranking_page import write_page
+from pipeline.sweep.ranking_table import Ranking, _sorted, varying
 from pipeline.sweep.tracking import flatten
 
 WORDS = ["inflated", "calibrated", "calibrated", "too few controls to tell", "conservative"]

@@ -151,7 +151,17 @@ class BernoulliSums:
         Of the sums, where they are at hand.
     """
 
-    def __init__(self, Wt, tau, v, threshold, p, basis=None, curvature=None, cumulants=None):
+    def __init__(
+        self,
+        Wt: np.ndarray,
+        tau: np.ndarray,
+        v: np.ndarray,
+        threshold: np.ndarray,
+        p: np.ndarray,
+        basis: np.ndarray | None = None,
+        curvature: np.ndarray | None = None,
+        cumulants: np.ndarray | None = None,
+    ):
         self.Wt, self.tau, self.v, self.threshold = Wt, tau, v, threshold
         if cumulants is None:
             cumulants = np.empty((1, *tau.shape, 4))
@@ -181,7 +191,7 @@ class BernoulliSums:
         g = np.asarray(self._curvature, dtype=np.float64)
         return Curvature(g, Bt, square, mean @ Bt, constant)
 
-    def roots(self, which):
+    def roots(self, which: np.ndarray) -> Roots:
         """Saddlepoints of the tests `which` (J,), each on the side where its statistic lies."""
         out = np.full((which.size, N_COLUMNS), np.nan)
         solve_bernoulli(
@@ -190,7 +200,7 @@ class BernoulliSums:
         )  # fmt: skip
         return Roots.from_columns(out)
 
-    def _standardised(self, k, sign):
+    def _standardised(self, k: int, sign: float) -> tuple[np.ndarray, float, float]:
         """(summands, threshold, rounding) of test k on the scale of its standard deviation."""
         a = np.empty(self._p.size)
         sd = np.sqrt(self.cumulants[k, 1])
@@ -199,7 +209,7 @@ class BernoulliSums:
         )
         return a, s, rounding
 
-    def invert(self, which, sign, start):
+    def invert(self, which: np.ndarray, sign: np.ndarray, start: np.ndarray) -> Inverted:
         """`invert_bernoulli` for tests `which` (J,) and tails sign (J,), +1 upper or -1 lower.
 
         start (J,) a guess of the saddlepoint.
@@ -221,7 +231,7 @@ class BernoulliSums:
                 found[j, 0] = np.logaddexp(found[j, 0], self._log_undefined)
         return Inverted(*found.T)
 
-    def enumerated(self):
+    def enumerated(self) -> tuple[np.ndarray, float] | None:
         """(logarithms of both tails (2, K), that of the rarest draw) from all draws of a screen of
         few cells; None for others."""
         if self._p.size > ENUMERATED:
@@ -234,7 +244,7 @@ class BernoulliSums:
         return logs, float(np.log(self._p).sum())
 
     @cached_property
-    def _log_undefined(self):
+    def _log_undefined(self) -> float:
         """log P(no cell, or in enumerated screens all cells, are drawn)."""
         if self._p.size <= ENUMERATED:
             up = self._flip < 0.0
@@ -243,7 +253,7 @@ class BernoulliSums:
             return float(np.logaddexp(none, every))
         return -np.inf if self._any_flipped else float(log_no_cell(self._p))
 
-    def end(self, k, sign):
+    def end(self, k: int, sign: float) -> tuple[float, bool]:
         """(log probability of the draw of largest sum, whether s lies above that sum).
 
         The draw of all cells with a > 0; where there is none, no cell or the best single one.

@@ -190,7 +190,9 @@ def stratified_cumulants(
     return StratifiedSums(program_major(W), tau, v, threshold, order, starts, totals).cumulants
 
 
-def _checked(W, tau, v, threshold):
+def _checked(
+    W: np.ndarray, tau: np.ndarray, v: np.ndarray, threshold: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     if np.ndim(W) != 2:
         raise InputError(f"W has shape {np.shape(W)}; give cells x programs")
     n, K = np.shape(W)
@@ -205,7 +207,9 @@ def _checked(W, tau, v, threshold):
     return tau, v, threshold
 
 
-def _checked_strata(order, starts, totals, n):
+def _checked_strata(
+    order: np.ndarray, starts: np.ndarray, totals: np.ndarray, n: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     order = np.ascontiguousarray(order, dtype=np.int64)
     starts = np.ascontiguousarray(starts, dtype=np.int64)
     totals = np.ascontiguousarray(totals, dtype=np.int64)

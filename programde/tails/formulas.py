@@ -42,7 +42,9 @@ FALLBACK = (
 LOG_SMALLEST = float(np.log(1e-300))
 
 
-def edgeworth(z, skewness, kurtosis):
+def edgeworth(
+    z: np.ndarray, skewness: np.ndarray, kurtosis: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Upper tail P(Z >= z) from the first four cumulants, and its likely relative error.
 
     Parameters
@@ -76,7 +78,9 @@ def edgeworth(z, skewness, kurtosis):
     return log_p, phi * third
 
 
-def lugannani_rice(exponent, l, k2, k3, k4):
+def lugannani_rice(
+    exponent: np.ndarray, l: np.ndarray, k2: np.ndarray, k3: np.ndarray, k4: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """log P(S >= s) from the saddlepoint l > 0, and the relative size of its second-order term.
 
     Parameters
@@ -106,7 +110,7 @@ def lugannani_rice(exponent, l, k2, k3, k4):
     return log_p, second
 
 
-def combine_sides(log_upper, log_lower, side):
+def combine_sides(log_upper: np.ndarray, log_lower: np.ndarray, side: str) -> np.ndarray:
     """p-values from the logarithms of both tails.
 
     Parameters
@@ -136,7 +140,7 @@ def combine_sides(log_upper, log_lower, side):
     return np.exp(np.clip(log_p, LOG_SMALLEST, 0.0))
 
 
-def other_tail(log_p):
+def other_tail(log_p: np.ndarray) -> np.ndarray:
     """log(1 - p): the tail opposite to one that was computed on its own side."""
     with np.errstate(divide="ignore"):
         return np.log(-np.expm1(np.minimum(log_p, 0.0)))

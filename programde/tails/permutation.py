@@ -224,7 +224,18 @@ class StratifiedSums:
         Curvature of the event; used where all draws are listed, where it matters most.
     """
 
-    def __init__(self, Wt, tau, v, threshold, order, starts, totals, basis=None, curvature=None):
+    def __init__(
+        self,
+        Wt: np.ndarray,
+        tau: np.ndarray,
+        v: np.ndarray,
+        threshold: np.ndarray,
+        order: np.ndarray,
+        starts: np.ndarray,
+        totals: np.ndarray,
+        basis: np.ndarray | None = None,
+        curvature: np.ndarray | None = None,
+    ):
         self.Wt, self.tau, self.threshold = Wt, tau, threshold
         sizes = np.diff(starts)
         varying = np.flatnonzero((totals > 0) & (totals < sizes))
@@ -245,7 +256,7 @@ class StratifiedSums:
         always = _cells_of(order, starts, full)
         self.cumulants[:, 0] += Wt[:, always].sum(axis=1) - tau * v[always].sum()
 
-    def enumerated(self):
+    def enumerated(self) -> tuple[np.ndarray, float] | None:
         """(logarithms of both tails (2, K), that of one draw) from all draws, where these are few;
         None where they are many."""
         if not number_of_draws(self._first, self._total) <= FEW:
@@ -270,7 +281,7 @@ class StratifiedSums:
         return logs, -float(sum(np.log(len(chosen)) for chosen in draws))
 
     @cached_property
-    def half_span(self):
+    def half_span(self) -> np.ndarray:
         """Half the lattice span of each sum (K,), 0 where there is none or it is of no weight."""
         half = np.zeros(self.tau.size)
         if self._cells.size == 0:
@@ -285,10 +296,10 @@ class StratifiedSums:
         return half
 
     @cached_property
-    def _gap(self):
+    def _gap(self) -> np.ndarray:
         return self.threshold - self.cumulants[:, 0]
 
-    def roots(self, which):
+    def roots(self, which: np.ndarray) -> Roots:
         """Saddlepoints of the tests `which` (J,), each on the side where its statistic lies."""
         out = np.full((which.size, N_COLUMNS), np.nan)
         solve_strata(
@@ -297,7 +308,7 @@ class StratifiedSums:
         )  # fmt: skip
         return Roots.from_columns(out)
 
-    def _standardised(self, k, sign):
+    def _standardised(self, k: int, sign: float) -> tuple[np.ndarray, float, float]:
         """(summands, threshold, rounding) of test k on the scale of its standard deviation."""
         a = np.empty(self._cells.size)
         sd = np.sqrt(self.cumulants[k, 1])
@@ -306,7 +317,7 @@ class StratifiedSums:
         s = sign * self._gap[k] / sd
         return a, s, 1e-10 * (abs(s) + np.abs(a).max())
 
-    def invert(self, which, sign, start):
+    def invert(self, which: np.ndarray, sign: np.ndarray, start: np.ndarray) -> Inverted:
         """`invert_strata` for tests `which` (J,) and tails sign (J,); see `BernoulliSums`."""
         found = np.empty((which.size, 4))
         for j, k in enumerate(which):
@@ -317,7 +328,7 @@ class StratifiedSums:
             found[j] = invert_strata(a, self._first, self._total, s, start[j], rounding, span)
         return Inverted(*found.T)
 
-    def end(self, k, sign):
+    def end(self, k: int, sign: float) -> tuple[float, bool]:
         """(log probability of the draws of largest sum, whether s lies at or above that sum)."""
         a, s, rounding = self._standardised(k, sign)
         largest = 0.0
@@ -333,11 +344,11 @@ class StratifiedSums:
         return log_p, bool(s > largest - 10.0 * rounding)
 
 
-def _log_choices(n, m):
+def _log_choices(n: int, m: int) -> float:
     return float(gammaln(n + 1) - gammaln(m + 1) - gammaln(n - m + 1))
 
 
-def _cells_of(order, starts, strata):
+def _cells_of(order: np.ndarray, starts: np.ndarray, strata: np.ndarray) -> np.ndarray:
     """Cells of the given strata, stratum after stratum; unsigned, which spares the kernels a
     check for places counted from the end."""
     parts = [order[starts[s] : starts[s + 1]] for s in strata]

@@ -70,8 +70,7 @@ def dense_numbers(values: Any, what: str) -> np.ndarray:
     if isinstance(values, pd.DataFrame):
         values = _table_values(values, what)
     if _is_sparse(values):
-        _check_kind(values.dtype, what)
-        return np.array(values.astype(np.float64).toarray())
+        return np.array(_triplets(values, what).toarray())
     mask = np.ma.getmaskarray(values) if isinstance(values, np.ma.MaskedArray) else None
     array = as_array(values, what)
     _check_kind(array.dtype, what)
@@ -111,16 +110,28 @@ def sparse_numbers(values: Any, what: str) -> sparse.csc_matrix:
         return sparse.csc_matrix((data, (rows, columns)), shape=values.shape)
     if len(values.shape) != 2:
         raise InputError(f"{what} must be a matrix (cells x guides), its shape is {values.shape}")
-    _check_kind(values.dtype, what)
-    coo: Any = values.tocoo()
-    try:
-        data = np.asarray(coo.data).astype(np.float64)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{what} does not hold numbers: {first_line(error)}") from None
-    out = sparse.csc_matrix((data, (coo.row, coo.col)), shape=coo.shape)  # adds what is there twice
-    if coo.dtype.kind == "b":
+    out = sparse.csc_matrix(_triplets(values, what))  # adds what is there twice
+    if values.dtype.kind == "b":
         out.data = np.minimum(out.data, 1.0)
     return out
+
+
+def _triplets(matrix: Any, what: str) -> sparse.coo_matrix:
+    """A sparse matrix as float64 entries with their rows and columns.
+
+    scipy works on few types in the byte order of the machine; files and other libraries hold more.
+    """
+    _check_kind(matrix.dtype, what)
+    try:
+        data = np.asarray(matrix.data)
+        if matrix.format in ("csr", "csc") and data.dtype != np.float64:
+            kind = sparse.csr_matrix if matrix.format == "csr" else sparse.csc_matrix
+            matrix = kind((data.astype(np.float64), matrix.indices, matrix.indptr), matrix.shape)
+        coo = matrix.tocoo()
+        values = np.asarray(coo.data).astype(np.float64)
+        return sparse.coo_matrix((values, (coo.row, coo.col)), shape=coo.shape)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{what} does not hold numbers: {first_line(error)}") from None
 
 
 def _table_values(table: pd.DataFrame, what: str) -> Any:

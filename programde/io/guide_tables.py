@@ -205,10 +205,11 @@ def _labels(values: pd.Series) -> pd.Series:
 
 def _not_targeting(values: pd.Series, name: str) -> np.ndarray:
     """Where a column of yes and no says no."""
-    words = _labels(values).str.lower()
+    labels = _labels(values)
+    words = labels.str.lower()
     no = words.isin(["false", "0", "0.0", "no"]) | words.map(looks_like_control).astype(bool)
     yes = words.isin(["true", "1", "1.0", "yes", "targeting", ""])
-    odd = words[~(no | yes)]
+    odd = labels[~(no | yes)]
     if len(odd):
         raise InputError(
             f"guide metadata: column {name!r} must say yes or no, it holds {some(odd.unique())}; "

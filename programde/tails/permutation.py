@@ -308,7 +308,7 @@ class StratifiedSums:
         )  # fmt: skip
         return Roots.from_columns(out)
 
-    def _standardised(self, k: int, sign: float) -> tuple[np.ndarray, float, float]:
+    def _standardised(self, k: int | np.integer, sign: float) -> tuple[np.ndarray, float, float]:
         """(summands, threshold, rounding) of test k on the scale of its standard deviation."""
         a = np.empty(self._cells.size)
         sd = np.sqrt(self.cumulants[k, 1])
@@ -344,7 +344,7 @@ class StratifiedSums:
         return log_p, bool(s > largest - 10.0 * rounding)
 
 
-def _log_choices(n: int, m: int) -> float:
+def _log_choices(n: int, m: int | np.integer) -> float:
     return float(gammaln(n + 1) - gammaln(m + 1) - gammaln(n - m + 1))
 
 

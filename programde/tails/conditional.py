@@ -20,7 +20,7 @@ treated cells) are left out instead.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -88,7 +88,8 @@ class ConditionalTails(NamedTuple):
     branch : (K,) int8
         Index into `BRANCHES` and `FALLBACK`.
     rough : (K,) bool
-        Few cells of a lumpy outcome decide: the tail may be off by more than a tenth.
+        Few cells of a lumpy outcome decide, or C'x leaves the treated cells hardly any freedom: the
+        tail may be off by more than a tenth.
     """
 
     log_left: np.ndarray
@@ -155,7 +156,7 @@ class ConditionalLaw:
     def tails(
         self,
         treated: Sequence[np.ndarray],
-        p: Sequence[np.ndarray] | None = None,
+        p: Callable[[int], np.ndarray] | None = None,
         theta: Sequence[np.ndarray] | None = None,
     ) -> list[ConditionalTails]:
         """Both tails of the K tests of each of some units.
@@ -164,11 +165,11 @@ class ConditionalLaw:
         ----------
         treated : (n1,) int of each unit
             Places of its treated cells in the population.
-        p : (n,) float64 of each unit, optional
-            Propensities for first-order tails where the conditional law fails; without them such
-            tests are NaN.
+        p : callable, optional
+            p(u) (n,) gives the propensities of the u-th of these units, for first-order tails where
+            the conditional law fails; without it such tests are NaN.
         theta : (p,) float64 of each unit, optional
-            Coefficients of a fit of x on the covariates, ridge or not: a start that saves passes.
+            Coefficients of a fit of x on the covariates, ridge or not: a start that saves a pass.
         """
         treated = [np.asarray(places, dtype=np.int64) for places in treated]
         if self.strata.saturated:
@@ -184,7 +185,7 @@ class ConditionalLaw:
                 tails = self._tails(fit, next(moments)) if fit.exists else self._nothing(fit)
                 lost = np.flatnonzero(tails.branch == SEPARATED)
                 if lost.size:
-                    self._separated(treated[u], None if p is None else p[u], lost, tails)
+                    self._separated(treated[u], None if p is None else p(u), lost, tails)
                 found.append(tails)
         return found
 
@@ -295,7 +296,7 @@ class ConditionalLaw:
                 left[blend] += share * (log_left[which] - left)[blend]
             log_right[which], log_left[which] = right, left
             branch[which] = np.where(done, CONDITIONAL, SEPARATED)
-            rough[which] = done & (found[:, SMOOTHNESS] < ROUGH)
+            rough[which] = done & ((found[:, SMOOTHNESS] < ROUGH) | fit.hardly_free)
         return ConditionalTails(
             np.maximum(log_left, LOG_SMALLEST), np.maximum(log_right, LOG_SMALLEST), branch, rough
         )
@@ -341,8 +342,9 @@ def conditional_tails(
 ) -> ConditionalTails:
     """Both tails of one unit's K tests; see `ConditionalLaw`, which units of a population share."""
     law = ConditionalLaw(S_t, covariates, batch, spans)
-    own = [None if value is None else [value] for value in (p, theta)]
-    return law.tails([treated], *own)[0]
+    return law.tails(
+        [treated], None if p is None else lambda _: p, None if theta is None else [theta]
+    )[0]
 
 
 def lattice_spans(outcome: np.ndarray, most: int = 64) -> np.ndarray:

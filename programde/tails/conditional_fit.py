@@ -13,6 +13,10 @@ from .covariate_strata import CovariateStrata
 #: Newton's method ends at this decrement: what is left is taken along exactly to second order.
 _TOLERANCE = 1e-3
 _MAX_PASSES = 30
+#: Where nothing is known, the first step moves no linear predictor by more than this.
+_FIRST_STEP = 8.0
+#: So many treated (or control) cells more than columns leave the conditional law something to vary.
+_SPARE = 2
 
 
 class UnitFit:
@@ -42,6 +46,8 @@ class UnitFit:
         C'x, and C'(x - p).
     factors
         Of C'WC, as `conditional_kernels.one_pass` leaves them, and the columns skipped.
+    hardly_free : bool
+        There are about as many columns as treated cells, or as control cells.
     log_det, f : float
         Log determinant of C'WC, and the least f with p as the base.
     """
@@ -61,8 +67,17 @@ class UnitFit:
         self.target = strata.sums(places)
         B, k, g = strata.shape
         a, b = np.zeros((B, k)), np.zeros(g + 1)
-        if theta is not None:
-            share = places.size / n_open
+        share = places.size / n_open
+        if theta is None:
+            # Newton's first step from the constant: the columns are orthonormal
+            weight = share * (1.0 - share)
+            a = (self.target[0] - share * strata.ones[0]) / weight
+            b[:g] = (self.target[1] - share * strata.ones[1]) / weight
+            largest = np.abs(a * strata.reach[0]).sum(axis=1).max(initial=0.0)
+            largest += np.abs(b[:g] * strata.reach[1]).sum()
+            size = min(1.0, _FIRST_STEP / max(largest, _FIRST_STEP))
+            a, b = size * a, size * b
+        else:
             intercept = np.log(share) - np.log1p(-share)
             local, shared = strata.coefficients(np.asarray(theta, dtype=np.float64))
             a = local - intercept * strata.ones[0]
@@ -92,6 +107,10 @@ class UnitFit:
         self.rest = (self.target[0] - sums_l, self.target[1] - sums_g[:g])
         self.f = -0.5 * self._decrement(strata)
         self.exists = bool(np.isfinite(self.log_det) and np.isfinite(self.f))
+        n_columns = int(
+            strata.n_local[self.live].sum() + g - skip_l[self.live].sum() - skip_g.sum()
+        )
+        self.hardly_free = min(places.size, n_open - places.size) < n_columns + _SPARE
 
     def _decrement(self, strata: CovariateStrata) -> float:
         local, shared = self.rest[0].copy(), self.rest[1].copy()

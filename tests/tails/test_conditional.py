@@ -283,7 +283,9 @@ def test_every_number_of_treated_cells_has_a_number_or_a_reason(n1):
     rng = np.random.default_rng(n1)
     share = np.full(1500, n1 / 1500)
     law = ConditionalLaw(S, C)
-    for found in law.tails([rng.choice(1500, n1, replace=False) for _ in range(12)], [share] * 12):
+    for found in law.tails(
+        [rng.choice(1500, n1, replace=False) for _ in range(12)], lambda _: share
+    ):
         named = np.isin(found.branch, (FIRST_ORDER, CONDITIONAL, SEPARATED))
         assert named.all(), [BRANCHES[code] for code in found.branch]
         assert np.isfinite(found.log_left).all()

@@ -39,6 +39,7 @@ from scipy import special
 from programde.calibration.fdr import benjamini_hochberg
 from programde.report.checked_tables import Metrics, as_labels, as_p_table
 from programde.report.findings import discovery_counts, truth_metrics
+from programde.report.mean_inflation import mean_inflation, nothing_known
 
 from ..errors import InputError, OptionError
 from ..streams import generator
@@ -68,6 +69,7 @@ def calibration_metrics(
     *,
     cluster: Sequence[object] | None = ...,
     partition: Sequence[object] | None = ...,
+    guides: Sequence[Sequence[object]] | None = ...,
 ) -> Metrics: ...
 @overload
 def calibration_metrics(
@@ -77,6 +79,7 @@ def calibration_metrics(
     *,
     cluster: Sequence[object] | None = ...,
     partition: Sequence[object] | None = ...,
+    guides: Sequence[Sequence[object]] | None = ...,
 ) -> dict[str, Metrics]: ...
 def calibration_metrics(
     p_values: pd.DataFrame | Mapping[str, pd.DataFrame],
@@ -85,6 +88,7 @@ def calibration_metrics(
     *,
     cluster: Sequence[object] | None = None,
     partition: Sequence[object] | None = None,
+    guides: Sequence[Sequence[object]] | None = None,
 ) -> Metrics | dict[str, Metrics]:
     """How uniform the p-values of control units are, with intervals that respect dependence.
 
@@ -103,6 +107,9 @@ def calibration_metrics(
     partition : (units,) labels, optional
         Which partition of the control guides a unit belongs to, where the same guides are cut
         into groups several times. Partitions are repeats of each other: see the module docstring.
+    guides : (units,) lists, optional
+        The guides of each unit. With several partitions, `lambda_mean` is then known better: see
+        `programde.report.mean_inflation`.
 
     Returns
     -------
@@ -112,10 +119,10 @@ def calibration_metrics(
         `rate_L_high` (95 % interval), `n_effective_L` (the number of independent tests that
         would know the rate as well); `ks`, `ks_inflated` (largest excess of the distribution
         function over uniform); `lambda`, `lambda_tail`, each with `_low` and `_high` (95 %,
-        bootstrap spread of the logarithm and Student's t over units); `discoveries_bh10`;
-        `smallest_p`. Where nothing was tested the numbers are NaN and the counts 0. A rate counts
-        p <= level, since a valid p-value promises P(p <= level) <= level, on a grid such as
-        k/(B+1) too.
+        bootstrap spread of the logarithm and Student's t over units); `lambda_mean`, over all
+        p-values, see `mean_inflation`; `discoveries_bh10`; `smallest_p`. Where nothing was tested
+        the numbers are NaN and the counts 0. A rate counts p <= level, since a valid p-value
+        promises P(p <= level) <= level, on a grid such as k/(B+1) too.
 
     Raises
     ------
@@ -126,7 +133,9 @@ def calibration_metrics(
     """
     if isinstance(p_values, Mapping):
         return {
-            kind: calibration_metrics(table, n_boot, seed, cluster=cluster, partition=partition)
+            kind: calibration_metrics(
+                table, n_boot, seed, cluster=cluster, partition=partition, guides=guides
+            )
             for kind, table in p_values.items()
         }
     if n_boot < 2:
@@ -153,6 +162,8 @@ def calibration_metrics(
     metrics |= _rates(p, unit_of_test, weights, n_independent)
     metrics |= _ks(p)
     metrics |= _lambdas(p, unit_of_test, weights, n_independent)
+    of_unit = _guides_of(clusters, guides)
+    metrics |= mean_inflation(p, unit_of_test, n_independent, n_partitions, of_unit)
     metrics["discoveries_bh10"] = n_discoveries(p, 0.10)
     metrics["smallest_p"] = float(p.min())
     return metrics
@@ -210,6 +221,20 @@ def _clusters(
     return codes, len(np.unique(which[tested]))
 
 
+def _guides_of(
+    clusters: np.ndarray, guides: Sequence[Sequence[object]] | None
+) -> list[Sequence[object]] | None:
+    """The guides of each cluster, from any of its units."""
+    if guides is None:
+        return None
+    if len(guides) != len(clusters):
+        raise InputError(
+            f"guides holds {len(guides)} lists for {len(clusters)} units; give one list per unit"
+        )
+    found = {int(code): one for code, one in zip(clusters, guides, strict=True) if code >= 0}
+    return [found[code] for code in range(len(found))]
+
+
 def _nothing_tested() -> Metrics:
     nan = float("nan")
     numbers: Metrics = {}
@@ -219,7 +244,7 @@ def _nothing_tested() -> Metrics:
     numbers |= {"ks": nan, "ks_inflated": nan}
     for name in ("lambda", "lambda_tail"):
         numbers |= {f"{name}{end}": nan for end in ("", "_low", "_high")}
-    return numbers | {"discoveries_bh10": 0, "smallest_p": nan}
+    return numbers | nothing_known() | {"discoveries_bh10": 0, "smallest_p": nan}
 
 
 def _rates(
@@ -247,8 +272,8 @@ def _rates(
         n_upper = _effective(tests_once, widest, n_independent)
         numbers |= {
             f"rate_{name}": rate,
-            f"rate_{name}_low": _beta_limit(rate, n_effective, 0.025),
-            f"rate_{name}_high": _beta_limit(rate, n_upper, 0.975),
+            f"rate_{name}_low": rate_limit(rate, n_effective, 0.025),
+            f"rate_{name}_high": rate_limit(rate, n_upper, 0.975),
             f"n_effective_{name}": n_effective,
         }
     return numbers
@@ -263,7 +288,7 @@ def _effective(n_tests: float, design: float, n_independent: int) -> float:
     return float(n_tests / design * min(1.0, t_tests / t_units) ** 2)
 
 
-def _beta_limit(rate: float, n: float, probability: float) -> float:
+def rate_limit(rate: float, n: float, probability: float) -> float:
     """One end of the exact binomial interval for `rate * n` hits among `n` tests."""
     hits = rate * n
     if probability < 0.5:

@@ -1,19 +1,32 @@
 """The verdict: are the p-values of control units calibrated, in one word and one sentence.
 
-The word follows from the rates of `calibration_metrics` and their 95 % intervals alone:
+It is judged by two numbers of `calibration_metrics`: `lambda_mean`, the inflation of chi-square
+over all p-values, and the rates of small p-values, which see what is wrong in the far tail alone.
+With limits that are wrong with the probability `error`, one-sided:
 
-* too few controls to tell: nothing was tested, fewer than `min_units` independent units, or the
-  interval of the rate at 0.05 holds 0.05 and also more than `widest` x 0.05;
-* inflated: at 0.05, 0.01 or 0.001 the interval lies above the level, and the rate exceeds the
-  level by more than the tolerance (a rate of 0.051 known to four digits harms nobody);
-* conservative: at 0.05 or 0.01 the interval lies below the level, and the rate falls short of it
-  by more than the tolerance (0.001 is left out: few tests reach it, and none can where B < 999);
-* calibrated: none of these.
+* inflated: the lower limit of lambda_mean (error 0.025) is above 1 and lambda_mean above 1.08; or
+  at 0.05, 0.01 or 0.001 the lower limit of the rate (error 0.005 each) is above the level, and the
+  rate exceeds it by more than the tolerance (what is known so precisely harms nobody);
+* conservative: the upper limit of lambda_mean (error 0.0125) is below 1, and lambda_mean below 0.9;
+* calibrated: neither, and the upper limit of lambda_mean (error 0.08) is below 1.2: an inflation
+  of 1.2, at which 7.4 % of p-values are below 0.05, would have shown itself;
+* too few controls to tell: none of these, or fewer than `min_units` independent units.
+
+Inflated wins over conservative, and both win over too few: a wide interval that still excludes 1
+is evidence.
+
+**Two looks.** The same guides can be tested in groups of the size of targets, and one by one.
+Groups show what builds up with size (a bias shared by all guides); single guides are more. Each may
+speak against the p-values, so they share the errors: four fifths for the look that is worth more
+units, one fifth for the other. The upper limit of "calibrated" is that of the look worth more; the
+other's own lambda_mean must be below 1.2 as well.
+
+**Many settings.** Whoever picks the best of m settings by the controls that judge them has m
+chances of a lucky word: `n_settings=m` divides all errors by m (Bonferroni).
 
 A run without a single control p-value of its kind is "not judged"; its caller says so.
 
-Inflated wins over conservative, and both win over too few, since a wide interval that still
-excludes the level is evidence.
+How often each word falls where lambda is known: docs/verdict.md, by benchmarks/verdict.py.
 """
 
 from __future__ import annotations
@@ -23,16 +36,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from programde.report.checked_tables import Metrics, counted
-from programde.report.metrics import LEVELS
+from programde.report.checked_tables import counted
+from programde.report.mean_inflation import inflation_limit
+from programde.report.metrics import LEVELS, rate_limit
 
-from ..errors import InputError
+from ..errors import InputError, OptionError
 
 Word = Literal[
     "calibrated", "inflated", "conservative", "too few controls to tell", "not judged"
 ]  # fmt: skip
 WORDS: tuple[Word, ...] = get_args(Word)
+#: Relative excess of a rate over its level that is accepted.
 TOLERANCE: dict[str, float] = {"05": 0.2, "01": 0.5, "001": 1.0}
+#: Inflation that "calibrated" rules out.
+MARGIN = 1.2
+_ACCEPTED = (0.9, 1.08)  # lambda_mean within is neither conservative nor inflated
+_ERROR = {"inflated": 0.025, "conservative": 0.0125, "calibrated": 0.08, "rate": 0.005}
+_SHARES = ((1.0,), (0.8, 0.2))
+
+Numbers = Mapping[str, float | int]
 
 
 @dataclass(frozen=True)
@@ -43,12 +65,47 @@ class Verdict:
     sentence: str
 
 
+@dataclass(frozen=True)
+class _Look:
+    """One way of testing the guides, and the probability of error it may use."""
+
+    metrics: Numbers
+    name: str
+    share: float
+
+    def limit(self, what: str, upper: bool) -> float:
+        return inflation_limit(self.metrics, _ERROR[what] * self.share, upper=upper)
+
+    @property
+    def inflation(self) -> float:
+        return float(self.metrics["lambda_mean"])
+
+    def too_frequent(self, accepted: Mapping[str, float]) -> list[str]:
+        """Levels at which small p-values are."""
+        found = []
+        for name, level in LEVELS.items():
+            rate = float(self.metrics[f"rate_{name}"])
+            if math.isnan(rate) or rate <= level * (1.0 + accepted[name]):
+                continue
+            worth = float(self.metrics.get(f"n_effective_{name}", 0.0))
+            if rate_limit(rate, worth, _ERROR["rate"] * self.share) > level:
+                found.append(name)
+        return found
+
+    def inflated(self) -> bool:
+        return self.inflation > _ACCEPTED[1] and self.limit("inflated", upper=False) > 1.0
+
+    def conservative(self) -> bool:
+        return self.inflation < _ACCEPTED[0] and self.limit("conservative", upper=True) < 1.0
+
+
 def verdict(
-    metrics: Mapping[str, float | int],
+    metrics: Numbers,
+    guides: Numbers | None = None,
     *,
     kind: str = "",
     min_units: int = 3,
-    widest: float = 2.0,
+    n_settings: int = 1,
     tolerance: Mapping[str, float] | None = None,
 ) -> Verdict:
     """Judge the metrics of one kind of p-value.
@@ -56,84 +113,118 @@ def verdict(
     Parameters
     ----------
     metrics
-        What `calibration_metrics` returned for one table.
+        What `calibration_metrics` returned for one table: groups of control guides, or single ones.
+    guides
+        The same for the guides one by one, where `metrics` is of groups of them.
     kind
         What to call the p-values in the sentence, say "saddlepoint".
     min_units
         Fewer independent control units than this cannot be judged.
-    widest
-        The interval at 0.05 may reach up to this multiple of 0.05 and still count as knowledge.
+    n_settings
+        From how many settings this one was picked by these control units.
     tolerance
-        Relative deviation of the rate that is accepted at each level ("05", "01", "001").
+        Relative excess of a rate that is accepted at each level ("05", "01", "001").
 
     Raises
     ------
     InputError
-        A rate is missing from `metrics`.
+        A number is missing from `metrics` or `guides`.
+    OptionError
+        `n_settings` below 1.
     """
-    missing = [key for key in ("n_tests", "n_independent", "rate_05") if key not in metrics]
-    if missing:
-        raise InputError(f"metrics lack {missing[0]!r}; pass what calibration_metrics returned")
+    if n_settings < 1:
+        raise OptionError(f"n_settings={n_settings} must be at least 1")
     accepted = {**TOLERANCE, **(tolerance or {})}
-    too_high = [name for name in LEVELS if _beyond(metrics, name, accepted[name], above=True)]
-    too_low = [name for name in ("05", "01") if _beyond(metrics, name, accepted[name], above=False)]
+    looks = _looks(metrics, guides, min_units, n_settings)
     word: Word
-    if metrics["n_tests"] == 0 or metrics["n_independent"] < min_units:
-        word = "too few controls to tell"
-    elif too_high:
-        word = "inflated"
-    elif too_low:
-        word = "conservative"
-    elif metrics["rate_05_high"] > widest * LEVELS["05"]:
-        word = "too few controls to tell"
-    else:
+    shown: _Look | None = looks[0] if looks else None
+    levels: list[str] = []
+    inflated = [one for one in looks if one.inflated() or one.too_frequent(accepted)]
+    conservative = [one for one in looks if one.conservative()]
+    if inflated:
+        word, shown = "inflated", inflated[0]
+        levels = shown.too_frequent(accepted)
+    elif conservative:
+        word, shown = "conservative", conservative[0]
+    elif looks and _ruled_out(looks, n_settings):
         word = "calibrated"
-    shown = too_high if word == "inflated" else too_low if word == "conservative" else []
-    return Verdict(word, _sentence(metrics, word, kind, shown, min_units))
+    else:
+        word = "too few controls to tell"
+    return Verdict(word, _sentence(metrics, guides, shown, word, kind, levels, min_units))
 
 
-def _beyond(metrics: Mapping[str, float | int], name: str, tolerance: float, above: bool) -> bool:
-    level, rate = LEVELS[name], metrics[f"rate_{name}"]
-    if math.isnan(rate):
-        return False
-    if above:
-        return metrics[f"rate_{name}_low"] > level and rate > level * (1 + tolerance)
-    return metrics[f"rate_{name}_high"] < level and rate < level * (1 - tolerance)
+def _looks(
+    metrics: Numbers, guides: Numbers | None, min_units: int, n_settings: int
+) -> list[_Look]:
+    """What can be judged, the look worth most units first."""
+    given = [(metrics, "")] if guides is None else [(guides, "single guides"), (metrics, "groups")]
+    needed = ("n_tests", "n_independent", "rate_05", "lambda_mean", "lambda_mean_error")
+    for one, _ in given:
+        missing = [key for key in needed if key not in one]
+        if missing:
+            raise InputError(f"metrics lack {missing[0]!r}; pass what calibration_metrics returned")
+    enough = [
+        (one, name) for one, name in given if one["n_tests"] and one["n_independent"] >= min_units
+    ]
+    enough.sort(key=lambda look: -look[0]["lambda_mean_units"])
+    shares = _SHARES[len(enough) - 1] if enough else ()
+    return [
+        _Look(one, name, share / n_settings)
+        for (one, name), share in zip(enough, shares, strict=True)
+    ]
+
+
+def _ruled_out(looks: list[_Look], n_settings: int) -> bool:
+    """Whether an inflation by `MARGIN` is."""
+    limit = inflation_limit(looks[0].metrics, _ERROR["calibrated"] / n_settings, upper=True)
+    return limit < MARGIN and all(one.inflation < MARGIN for one in looks)
 
 
 def _sentence(
-    metrics: Metrics | Mapping, word: Word, kind: str, shown: list[str], least: int
+    metrics: Numbers,
+    guides: Numbers | None,
+    shown: _Look | None,
+    word: Word,
+    kind: str,
+    levels: list[str],
+    least: int,
 ) -> str:
     name = f"{kind} p-values" if kind else "p-values"
-    if metrics["n_tests"] == 0:
+    if metrics["n_tests"] == 0 and not (guides and guides["n_tests"]):
         return f"No control unit could be tested, so nothing is known about the {name}."
-    levels = ["05", "01"] + (["001"] if "001" in shown else [])
-    rates = "; ".join(_rate(metrics, level) for level in levels)
-    units = counted(int(metrics["n_independent"]), "independent control unit")
-    if metrics["n_partitions"] > 1:
-        units += f" in each of {metrics['n_partitions']} partitions"
-    numbers = (
-        f"{rates} ({counted(int(metrics['n_tests']), 'control test')}, {units}); "
-        f"lambda {metrics['lambda']:.2f}."
+    numbers = shown.metrics if shown else metrics if metrics["n_tests"] else guides
+    assert numbers is not None
+    of = f" of {shown.name}" if shown and shown.name else ""
+    rates = "; ".join(
+        _rate(numbers, at) for at in ["05", "01", *(["001"] if "001" in levels else [])]
     )
-    return f"{_opening(metrics, word, name, shown, least)} {numbers}"
+    units = counted(int(numbers["n_independent"]), "independent control unit")
+    if numbers["n_partitions"] > 1:
+        units += f" in each of {numbers['n_partitions']} partitions"
+    low, high = numbers["lambda_mean_low"], numbers["lambda_mean_high"]
+    return (
+        f"{_opening(word, name, levels, shown, least)} inflation{of} {numbers['lambda_mean']:.2f} "
+        f"over all p-values (95 % interval {low:.2f} to {high:.2f}; 1 is right); {rates} "
+        f"({counted(int(numbers['n_tests']), 'control test')}, {units}); "
+        f"lambda {numbers['lambda']:.2f} at the median."
+    )
 
 
-def _opening(metrics: Mapping, word: Word, name: str, shown: list[str], least: int) -> str:
+def _opening(word: Word, name: str, levels: list[str], shown: _Look | None, least: int) -> str:
     if word == "calibrated":
         return f"The {name} of control units are as frequent as they should be:"
     if word == "inflated":
-        at = " and ".join(f"{LEVELS[level]:g}" for level in shown)
-        return f"Small {name} of control units are too frequent at {at}; hits are overstated:"
+        at = " and ".join(f"{LEVELS[level]:g}" for level in levels)
+        at = f" at {at}" if at else ""
+        return f"Small {name} of control units are too frequent{at}; hits are overstated:"
     if word == "conservative":
-        at = " and ".join(f"{LEVELS[level]:g}" for level in shown)
-        return f"Small {name} of control units are too rare at {at}; hits stand, some are missed:"
-    if metrics["n_independent"] < least:
+        return f"Small {name} of control units are too rare; hits stand, some are missed:"
+    if shown is None:
         return f"With fewer than {least} independent control units the {name} cannot be judged:"
-    return f"The controls neither show nor rule out that {name} are twice too frequent:"
+    return f"The controls neither show nor rule out that the {name} are inflated by {MARGIN:g}:"
 
 
-def _rate(metrics: Mapping, name: str) -> str:
+def _rate(metrics: Numbers, name: str) -> str:
     rate, low, high = (100 * metrics[f"rate_{name}{end}"] for end in ("", "_low", "_high"))
     return (
         f"{_percent(rate)} % at or below {LEVELS[name]:g} "

@@ -1,0 +1,165 @@
+"""How often each word of the verdict falls where the inflation is known.
+
+    python -m benchmarks.verdict             some minutes: results/verdict.json
+    python -m benchmarks.verdict --table     the tables of docs/verdict.md from it
+
+Control guides have z = sqrt(lambda) x normal over K = 20 programs that are correlated, p two-sided;
+a group of guides has the sum of their z over the root of their number. Beside the verdict stands
+the rule that it replaced, which asked the rates at 0.05, 0.01 and 0.001 alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy import special
+
+from programde.report.mean_inflation import mean_inflation
+from programde.report.metrics import LEVELS, _rates, bootstrap_weights
+from programde.report.verdict import TOLERANCE, verdict
+
+RESULTS = Path(__file__).parent / "results" / "verdict.json"
+PROGRAMS = 20
+INFLATIONS = (0.7, 1.0, 1.2, 2.0)
+GUIDES = (10, 30, 100)
+GROUP_SIZE, PARTITIONS = 4, 10
+N_BOOT = 500
+WORDS = {"inflated": "i", "conservative": "c", "calibrated": "k", "too few controls to tell": "?"}
+
+
+def correlations() -> dict[str, np.ndarray]:
+    """How programs may depend: name -> (K, K)."""
+    one, eye = np.ones((PROGRAMS, PROGRAMS)), np.eye(PROGRAMS)
+    centred = eye - one / PROGRAMS
+    return {
+        "all pairs 0.2": 0.8 * eye + 0.2 * one,
+        "independent": eye,
+        "centred log-ratios": centred / centred[0, 0],
+        "blocks of 5 at 0.5": np.kron(np.eye(4), 0.5 * np.eye(5) + 0.5),
+        "all pairs 0.5": 0.5 * eye + 0.5 * one,
+    }
+
+
+def rates_alone(numbers: dict[str, float | int]) -> str:
+    """The rule that the verdict replaced."""
+
+    def beyond(name: str, above: bool) -> bool:
+        level, rate, tolerance = LEVELS[name], numbers[f"rate_{name}"], TOLERANCE[name]
+        if above:
+            return numbers[f"rate_{name}_low"] > level and rate > level * (1 + tolerance)
+        return numbers[f"rate_{name}_high"] < level and rate < level * (1 - tolerance)
+
+    if numbers["n_independent"] < 3:
+        return "too few controls to tell"
+    if any(beyond(name, True) for name in LEVELS):
+        return "inflated"
+    if any(beyond(name, False) for name in ("05", "01")):
+        return "conservative"
+    return "too few controls to tell" if numbers["rate_05_high"] > 0.1 else "calibrated"
+
+
+def groups(z: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, list[list[int]]]:
+    """z of groups of the guides, partition after partition, and their guides."""
+    scores, members = [], []
+    size = len(z) // GROUP_SIZE
+    for _ in range(PARTITIONS):
+        order = rng.permutation(len(z))[: size * GROUP_SIZE].reshape(size, GROUP_SIZE)
+        scores.append(z[order].sum(axis=1) / np.sqrt(GROUP_SIZE))
+        members += order.tolist()
+    return np.concatenate(scores), members
+
+
+def numbers_of(
+    z: np.ndarray, n_partitions: int = 1, members: list[list[int]] | None = None
+) -> dict[str, float | int]:
+    """What the verdict reads of `calibration_metrics`, without the slow rest."""
+    p = (2.0 * special.ndtr(-np.abs(z))).ravel()
+    unit = np.repeat(np.arange(len(z)), PROGRAMS)
+    independent = len(z) // n_partitions
+    numbers = {"n_tests": p.size, "n_independent": independent, "n_partitions": n_partitions}
+    numbers |= _rates(p, unit, weights(len(z), independent), independent)
+    numbers |= mean_inflation(p, unit, independent, n_partitions, members)
+    return numbers | {"lambda": 1.0}  # only for the sentence
+
+
+@lru_cache(maxsize=8)
+def weights(n_units: int, n_independent: int) -> np.ndarray:
+    """Bootstrap weights, the same for all screens of a size."""
+    return bootstrap_weights(n_units, n_independent, N_BOOT, 0)
+
+
+def judged(z: np.ndarray, rng: np.random.Generator) -> Iterator[tuple[str, str]]:
+    """Word of each way to judge one screen's guides."""
+    alone = numbers_of(z)
+    yield "rates alone, guides", rates_alone(alone)
+    yield "guides", verdict(alone).word
+    if len(z) >= 3 * GROUP_SIZE:
+        scores, members = groups(z, rng)
+        grouped = numbers_of(scores, PARTITIONS, members)
+        yield "rates alone, groups", rates_alone(grouped)
+        yield "groups", verdict(grouped).word
+        yield "guides and groups", verdict(grouped, alone).word
+
+
+def simulate(runs: int, few: int) -> list[dict[str, object]]:
+    """Share of each word: a row per correlation, number of guides, inflation and way to judge."""
+    rows = []
+    for name, matrix in correlations().items():
+        value, vector = np.linalg.eigh(matrix)
+        root = vector * np.sqrt(np.clip(value, 0.0, None))
+        n_runs = runs if name == "all pairs 0.2" else few
+        for n in GUIDES:
+            for inflation in INFLATIONS:
+                rng = np.random.default_rng([n, int(10 * inflation), len(name)])
+                counts: dict[str, dict[str, int]] = {}
+                for _ in range(n_runs):
+                    z = np.sqrt(inflation) * rng.standard_normal((n, PROGRAMS)) @ root.T
+                    for way, word in judged(z, rng):
+                        counts.setdefault(way, dict.fromkeys(WORDS, 0))[word] += 1
+                for way, words in counts.items():
+                    share = {word: count / n_runs for word, count in words.items()}
+                    rows.append({"correlation": name, "guides": n, "inflation": inflation,
+                                 "way": way, "runs": n_runs, **share})  # fmt: skip
+            print(name, n, "guides done", flush=True)
+    return rows
+
+
+def tables(rows: list[dict[str, object]]) -> str:
+    """The results as tables in Markdown: per cent inflated / conservative / calibrated."""
+    table = pd.DataFrame(rows)
+    parts = []
+    for name, part in table.groupby("correlation", sort=False):
+        runs = int(part["runs"].iloc[0])
+        head = " | ".join(f"λ = {inflation:g}" for inflation in INFLATIONS)
+        lines = [f"Programs: {name}; {runs:,} runs.", "", f"| guides | judged by | {head} |"]
+        lines.append("|---|---|" + "---|" * len(INFLATIONS))
+        for (n, way), cells in part.groupby(["guides", "way"], sort=False):
+            shown = [
+                " / ".join(f"{100 * row[word]:.0f}" for word in list(WORDS)[:3])
+                for _, row in cells.sort_values("inflation").iterrows()
+            ]
+            lines.append(f"| {n} | {way} | " + " | ".join(shown) + " |")
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts)
+
+
+def main() -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--runs", type=int, default=1000)
+    parser.add_argument("--few", type=int, default=400, help="runs of the other correlations")
+    parser.add_argument("--table", action="store_true")
+    chosen = parser.parse_args()
+    if not chosen.table:
+        RESULTS.write_text(json.dumps(simulate(chosen.runs, chosen.few), indent=1) + "\n")
+    print(tables(json.loads(RESULTS.read_text())))
+
+
+if __name__ == "__main__":
+    main()

@@ -344,7 +344,7 @@ class StratifiedSums:
         return log_p, bool(s > largest - 10.0 * rounding)
 
 
-def _log_choices(n: int, m: int | np.integer) -> float:
+def _log_choices(n: int | np.integer, m: int | np.integer) -> float:
     return float(gammaln(n + 1) - gammaln(m + 1) - gammaln(n - m + 1))
 
 

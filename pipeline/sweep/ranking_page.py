@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from pipeline.files import write_text
-from pipeline.sweep.ranking_table import ORDER, Ranking
+from pipeline.sweep.ranking_table import ORDER, Ranking, word_of
 from programde.report.blocks import Block, Picture, Table
 from programde.report.page import Section, render_page
 from programde.report.qq_plots import qq_small_multiples
@@ -20,12 +20,13 @@ from programde.report.verdict import Verdict
 
 PAGE = "index.html"
 INTERVAL = "interval"
+INFLATION_INTERVAL = "interval of inflation"
 
 #: Metrics of the pictures: name, what people read, the right value (None: the more the better).
 SHOWN = (
     ("ntc/rate_05", "controls at p ≤ 0.05", 0.05),
     ("ntc/rate_01", "controls at p ≤ 0.01", 0.01),
-    ("ntc/lambda", "inflation λ", 1.0),
+    ("ntc/lambda_mean", "inflation λ", 1.0),
     ("ntc/lambda_tail", "inflation λ, 1 % tail", 1.0),
     ("ntc/ks", "distance from uniform (KS)", 0.0),
     ("discoveries/bh10", "discoveries at BH 10 %", None),
@@ -36,7 +37,8 @@ SHOWN = (
 COLUMNS = (
     ("ntc/rate_05", "controls at p ≤ 0.05", "percent"),
     (INTERVAL, "95 % interval", "text"),
-    ("ntc/lambda", "λ", "fixed"),
+    ("ntc/lambda_mean", "inflation", "fixed"),
+    (INFLATION_INTERVAL, "95 % interval", "text"),
     ("discoveries/bh10", "discoveries", "count"),
     ("truth/power_bh10", "power", "percent"),
     ("truth/fdr_bh10", "false", "percent"),
@@ -86,16 +88,25 @@ def write_page(ranking: Ranking, folder: Path) -> None:
 
 
 def _verdict(ranking: Ranking) -> Verdict:
-    best = ranking.table.iloc[0]
+    """The word for the first setting as the pick of all of them."""
+    table, best = ranking.table, ranking.table.iloc[0]
     name = name_of(best, ranking.axes) or "the one setting"
-    n = int((ranking.table["verdict"] == "calibrated").sum())
-    sentence = f"{n} of {len(ranking.table)} settings are calibrated on their control groups. "
+    n = int((table["verdict"] == "calibrated").sum())
+    sentence = f"{n} of {len(table)} settings are calibrated on their control groups"
+    sentence += ", each judged alone. " if len(table) > 1 else ". "
+    tied = int((table["rank"] == 1).sum())
+    if tied > 1:
+        sentence += f"{tied} share the first rank: their intervals overlap. "
     sentence += f"First: {name}"
     if "truth/power_bh10" in best and not math.isnan(best["truth/power_bh10"]):
         sentence += f", which finds {100 * best['truth/power_bh10']:.0f} % of the true effects"
     elif "discoveries/bh10" in best:
         sentence += f", with {best['discoveries/bh10']:.0f} discoveries at BH 10 %"
-    return Verdict(best["verdict"], f"{sentence}.")
+    word = best["verdict"]
+    if len(table) > 1:
+        word = word_of(best, n_settings=len(table)).word
+        sentence += f". As the pick of {len(table)} by the same controls: {word}"
+    return Verdict(word, f"{sentence}.")
 
 
 def name_of(row: Any, axes: list[str]) -> str:
@@ -108,6 +119,9 @@ def _table(ranking: Ranking) -> Section:
     if "ntc/rate_05_low" in table:
         ends = zip(table["ntc/rate_05_low"], table["ntc/rate_05_high"], strict=True)
         table[INTERVAL] = [f"{100 * low:.1f} to {100 * high:.1f} %" for low, high in ends]
+    if "ntc/lambda_mean_low" in table:
+        ends = zip(table["ntc/lambda_mean_low"], table["ntc/lambda_mean_high"], strict=True)
+        table[INFLATION_INTERVAL] = [f"{low:.2f} to {high:.2f}" for low, high in ends]
     for axis in ranking.axes:  # a browser breaks lines at a hyphen
         table[axis] = table[axis].astype(str).str.replace("-", "\N{NON-BREAKING HYPHEN}")
     chosen = [(name, label, kind) for name, label, kind in COLUMNS if name in table]
@@ -115,7 +129,8 @@ def _table(ranking: Ranking) -> Section:
     lead = (
         "Settings whose controls are calibrated come first; among them those that find more. "
         "Do not pick a setting by its discoveries alone: an inflated one finds more as well. "
-        "Neighbours that differ by a few discoveries are equals."
+        "Settings that share a rank tie: their intervals of inflation overlap, and the controls do "
+        "not tell them apart. Each word is that of the setting's own report."
     )
     if "truth/fdr_bh10" in table:
         lead += " Power and the share of false discoveries are against the known truth."

@@ -200,7 +200,7 @@ def _sentence(
     )
     units = counted(int(numbers["n_independent"]), "independent control unit")
     if numbers["n_partitions"] > 1:
-        units += f" in each of {numbers['n_partitions']} partitions"
+        units += f" in each of {int(numbers['n_partitions'])} partitions"
     low, high = numbers["lambda_mean_low"], numbers["lambda_mean_high"]
     return (
         f"{_opening(word, name, levels, shown, least)} inflation{of} {numbers['lambda_mean']:.2f} "

@@ -9,8 +9,10 @@ import pandas as pd
 import pytest
 
 from pipeline.sweep.ranking_page import write_page
-from pipeline.sweep.ranking_table import Ranking, _sorted, varying
+from pipeline.sweep.ranking_table import Ranking, _sorted, varying, word_of
 from pipeline.sweep.tracking import flatten
+from programde.report.metrics import calibration_metrics
+from programde.report.verdict import verdict
 
 WORDS = ["inflated", "calibrated", "calibrated", "too few controls to tell", "conservative"]
 
@@ -38,6 +40,47 @@ def test_calibration_comes_before_discoveries() -> None:
 def test_power_comes_before_the_number_of_discoveries() -> None:
     table = settings().assign(**{"truth/power_bh10": [0.1, 0.9, 0.2, 0.3, np.nan]})
     assert list(_sorted(table)["run"])[:2] == ["w", "x"]
+
+
+def test_settings_tie_where_their_intervals_overlap() -> None:
+    """All but those shown to be wrong; the fourth setting lies apart from the first in order."""
+    ends = {"ntc/lambda_mean_low": [1.3, 0.9, 0.8, 1.2, 0.5],
+            "ntc/lambda_mean_high": [1.6, 1.1, 1.1, 1.5, 0.8]}  # fmt: skip
+    table = _sorted(settings().assign(**ends))
+    assert list(table["run"]) == ["x", "w", "y", "z", "v"]
+    assert list(table["rank"]) == [1, 1, 3, 4, 5]
+    ends["ntc/lambda_mean_low"][3] = 1.0
+    assert list(_sorted(settings().assign(**ends))["rank"]) == [1, 1, 1, 4, 5]
+
+
+def test_the_word_is_that_of_the_report_and_the_pick_of_many_needs_more() -> None:
+    p = pd.DataFrame(np.random.default_rng(1).random((40, 20)))
+    numbers = calibration_metrics(p, n_boot=100)
+    logged = {f"ntc/{key}": value for key, value in numbers.items() if np.isfinite(value)}
+    assert word_of(logged) == verdict(numbers)
+    assert word_of(logged).word == "calibrated"
+    assert word_of(logged, n_settings=10_000).word == "too few controls to tell"
+    guides = {f"ntc_guides/{key}": value for key, value in numbers.items()}
+    assert word_of(logged | guides) == verdict(numbers, numbers)
+    del logged["ntc/lambda_mean_error"]  # no interval: MLflow keeps finite numbers only
+    assert word_of(logged).word == "too few controls to tell"
+    assert word_of({}).word == "too few controls to tell"
+
+
+def test_no_banner_calls_the_best_of_many_calibrated_that_one_alone_would_be(
+    tmp_path: Path,
+) -> None:
+    numbers = calibration_metrics(
+        pd.DataFrame(np.random.default_rng(3).random((16, 20))), n_boot=100
+    )
+    assert verdict(numbers).word == "calibrated"
+    rows = pd.DataFrame({f"ntc/{key}": [value] * 24 for key, value in numbers.items()})
+    rows = rows.assign(sampler=[str(i) for i in range(24)], verdict="calibrated", run="v")
+    rows["discoveries/bh10"] = np.arange(24.0)
+    write_page(Ranking(_sorted(rows), ["sampler"], list(rows["run"]), "many"), tmp_path)
+    page = (tmp_path / "index.html").read_text()
+    assert "24 share the first rank" in page
+    assert "As the pick of 24 by the same controls: too few controls to tell" in page
 
 
 def test_axes_are_what_differs() -> None:

@@ -90,6 +90,8 @@ class Spec:
         plain = _plain(value, self.kinds)
         if plain is REQUIRED:
             raise self._refused(value, key)
+        if isinstance(plain, str) and not plain.strip():
+            raise OptionError(f"{key}={plain!r} is not allowed: it is empty")
         self._check_range(plain, value, key)
         return plain
 
@@ -100,6 +102,8 @@ class Spec:
         if any(one is REQUIRED for one in plain) or (self.length and len(plain) != self.length):
             raise self._refused(value, key)
         for one in plain:
+            if isinstance(one, str) and not one.strip():
+                raise OptionError(f"{key}={_shown(value)} is not allowed: an entry is empty")
             self._check_range(one, value, key)
         return plain
 

@@ -45,7 +45,7 @@ def typed(config: DictConfig) -> dict[str, Any]:
         if name in KINDS:
             plain[name] = _typed_kind(name, config[name])
         elif name in SECTIONS:
-            plain[name] = _typed_keys(f"{name}.", SECTIONS[name], config[name])
+            plain[name] = typed_section(name, config[name])
         else:
             plain[name] = ROOT[name].check(_plain(config[name]), name)
     _check_across(plain)
@@ -70,18 +70,30 @@ def _typed_kind(name: str, node: Any) -> dict[str, Any]:
     return {"kind": kind, **_typed_keys(f"{name}.", known, node, also=("kind",))}
 
 
+def typed_section(name: str, node: Any) -> dict[str, Any]:
+    """The checked values of one section without kinds; see `typed`."""
+    return _typed_keys(f"{name}.", SECTIONS[name], node)
+
+
+def no_section(name: str, value: Any, keys: list[str]) -> str:
+    """The line for a value where a section is wanted."""
+    some = ", ".join(f"{name}.{key}" for key in keys[:3])
+    more = " ..." if len(keys) > 3 else ""
+    return (
+        f"{name}={value} is not allowed: it is a section; set its keys ({some}{more}), or leave "
+        "it out"
+    )
+
+
 def _typed_keys(
     prefix: str, known: Section, node: Any, also: tuple[str, ...] = ()
 ) -> dict[str, Any]:
     """Every key of one section, checked one by one so that an error names its key."""
     if not isinstance(node, DictConfig):
-        some = ", ".join(f"{prefix}{key}" for key in list(known.keys)[:3])
-        raise OptionError(
-            f"{prefix[:-1]}={_plain(node)} is not allowed: it is a section; set its keys ({some} "
-            "...), or leave it out"
-        )
+        raise OptionError(no_section(prefix[:-1], _plain(node), list(known.keys)))
     for key in node:
-        if key not in known.keys and key not in (TARGET, *also):
+        made = key == TARGET and known.target is not None and node[key] == path_of(known.target)
+        if key not in known.keys and key not in also and not made:
             raise OptionError(f"{prefix}{key!s} is not a key{nearest(key, [*also, *known.keys])}")
     plain: dict[str, Any] = {}
     for key, spec in known.keys.items():
@@ -159,5 +171,10 @@ def _check_across(plain: dict[str, Any]) -> None:
                 f"side={plain['side']} does not go with calibrate=ntc_empirical, which is "
                 "two-sided: choose calibrate=saddlepoint"
             )
+    if plain["analysis"]["targets"] == []:
+        raise OptionError("analysis.targets=[] leaves nothing to test: null tests all targets")
     if not plain["data"]["ntc_labels"]:
-        raise OptionError("data.ntc_labels=[] leaves no control: name at least one target")
+        raise OptionError(
+            "data.ntc_labels=[] leaves no control, and so no comparison with control cells, no "
+            "groups of control guides and no verdict on calibration: name at least one target"
+        )

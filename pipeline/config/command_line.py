@@ -12,7 +12,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from pipeline.config.explain import explain
+from pipeline.config.explain import explain, refuse_words
 from pipeline.config.resolve import resolve
 from pipeline.config.schema import register
 from programde.errors import OptionError
@@ -41,6 +41,7 @@ def configured(conf: Path) -> dict[str, Any] | None:
     if {"-m", "--multirun"} & set(words):
         raise OptionError("a stage takes one setting; to sweep: python -m pipeline.sweep -m")
     register()
+    refuse_words(words, conf)
     found: list[dict[str, Any]] = []
 
     def task(config: DictConfig) -> None:

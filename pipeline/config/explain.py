@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.conf import HydraConf
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from programde.errors import nearest
+from pipeline.config.checking import TARGET, no_section
+from pipeline.config.schema import BESIDE
+from pipeline.upstream import forget_hydra, parse_override
+from programde.errors import OptionError, nearest
 
 
 def compose_config(conf: Path, overrides: Sequence[str], config_name: str = "config") -> DictConfig:
@@ -35,7 +38,7 @@ def explain(error: Exception, arguments: Sequence[str], conf: Path) -> str:
     conf
         The configuration folder.
     """
-    GlobalHydra.instance().clear()  # Hydra leaves it behind when it fails
+    forget_hydra()
     overrides = _overrides(arguments)
     try:
         return _culprit(overrides, conf) or _flat(error)
@@ -56,20 +59,61 @@ def _overrides(arguments: Sequence[str]) -> list[str]:
     return chosen
 
 
+def refuse_words(arguments: Sequence[str], conf: Path) -> None:
+    """Refuse overrides that Hydra takes without a word, or fails at with a traceback.
+
+    Raises
+    ------
+    OptionError
+        One line: the word and what is allowed.
+    """
+    for text in arguments:
+        if text.startswith("-"):
+            continue
+        override = parse_override(text)
+        if override is None:
+            raise OptionError(CANNOT_BE_READ.format(repr(text)))
+        key, value = override.key_or_group, override.value()
+        top = key.split("@")[0]
+        if top.split(".")[0] == "hydra" and "." in top:
+            known = [item.name for item in fields(HydraConf)]
+            if (word := top.split(".")[1]) not in known:
+                raise OptionError(f"hydra.{word} is not a key{nearest(word, known)}")
+        if not override.is_sweep_override() and _is_group(top, conf) and not override.is_delete():
+            several = isinstance(value, list) and top != "experiment"
+            if value is None or several or not isinstance(value, str | list):
+                shown = "null" if value is None else value
+                raise OptionError(
+                    f"{top}={shown} is not allowed: choose one{nearest('', _files(top, conf))}"
+                )
+
+
+#: The line for a word that is no override.
+CANNOT_BE_READ = "{} cannot be read; write key=value, and quote a value with special signs"
+
+
+def _is_group(key: str, conf: Path) -> bool:
+    return "." not in key and (conf / key).is_dir()
+
+
+def _files(group: str, conf: Path) -> list[str]:
+    """What can be picked of a folder of conf/."""
+    return sorted(path.stem for path in (conf / group).glob("*.yaml"))
+
+
 def _culprit(overrides: list[str], conf: Path) -> str | None:
     """The line for the first override that cannot be taken; None where all can."""
     groups, values = [], []
     for text in overrides:
-        try:
-            override = OverridesParser.create().parse_override(text)
-        except HydraException:
-            return f"{text!r} cannot be read; write key=value, and quote a value with special signs"
+        override = parse_override(text)
+        if override is None:
+            return CANNOT_BE_READ.format(repr(text))
         if override.is_sweep_override():
             continue  # its points are checked one by one
         key = override.key_or_group
-        if (conf / key).is_dir() and "." not in key:
+        if _is_group(key, conf):
             chosen = override.value()
-            options = sorted(path.stem for path in (conf / key).glob("*.yaml"))
+            options = _files(key, conf)
             for one in chosen if isinstance(chosen, list) else [chosen]:
                 if one is not None and str(one) not in options:
                     return f"{key}={one} is not known{nearest(one, options)}"
@@ -77,16 +121,27 @@ def _culprit(overrides: list[str], conf: Path) -> str | None:
         else:
             values.append(override)
     base = compose_config(conf, groups)
-    keys = _keys(base)
+    tree = OmegaConf.to_container(base, resolve=False)
     for override in values:
-        key = override.key_or_group
-        if key not in keys and not any(known.startswith(f"{key}.") for known in keys):
-            return _unknown(key, keys, _choices(conf, groups))
-        value: Any = override.value()
-        try:
-            OmegaConf.update(base, key, value)
-        except OmegaConfBaseException as error:
-            return f"{key}={value} is not allowed: {str(error).splitlines()[0]}"
+        if line := _wrong_key(override.key_or_group, override.value(), tree, conf, groups):
+            return line
+    return None
+
+
+def _wrong_key(key: str, value: Any, tree: Any, conf: Path, groups: list[str]) -> str | None:
+    """The line for a key that does not exist, or a value where a section is; None if neither."""
+    node, known = tree, _keys(tree)
+    for part in key.split("."):
+        if not isinstance(node, dict) or part not in node or part == TARGET:
+            return _unknown(key, known, _choices(conf, groups))
+        node = node[part]
+    if not isinstance(node, dict):
+        return None
+    if not isinstance(value, dict):
+        return no_section(key, value, [name for name in node if name != TARGET])
+    for name, one in value.items():
+        if line := _wrong_key(f"{key}.{name}", one, tree, conf, groups):
+            return line
     return None
 
 
@@ -103,6 +158,8 @@ def _unknown(key: str, keys: list[str], choices: dict[str, str]) -> str:
     section = key.split(".")[0]
     if "." in key and section in names:
         siblings = [known for known in keys if known.startswith(f"{section}.")]
+        if not siblings:
+            return f"{key} is not a key: {section} has none of its own"
         under = f" of {section}={choices[section]}" if section in choices else ""
         return f"{key} is not a key{under}{nearest(key, siblings)}"
     close = difflib.get_close_matches(key, [*names, *keys], n=3)
@@ -110,15 +167,14 @@ def _unknown(key: str, keys: list[str], choices: dict[str, str]) -> str:
     return f"{key} is not a key{guess} valid: {', '.join(names)}"
 
 
-def _keys(config: DictConfig, prefix: str = "") -> list[str]:
+def _keys(tree: Any, prefix: str = "") -> list[str]:
     """All dotted keys that can be set."""
     keys: list[str] = []
-    for key in config:
-        node = config._get_node(key)
-        if isinstance(node, DictConfig) and not node._is_none() and not node._is_missing():
-            keys += _keys(node, f"{prefix}{key!s}.")
-        else:
-            keys.append(f"{prefix}{key!s}")
+    for key, value in tree.items():
+        if isinstance(value, dict) and value:
+            keys += _keys(value, f"{prefix}{key}.")
+        elif key != TARGET and f"{prefix}{key}" not in BESIDE:
+            keys.append(f"{prefix}{key}")
     return keys
 
 

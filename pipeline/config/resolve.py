@@ -14,7 +14,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, open_dict
 
 from pipeline.config.checking import typed
 from pipeline.config.fingerprint import fingerprint
@@ -51,7 +51,13 @@ def resolve(config: DictConfig) -> dict[str, Any]:
         raise OptionError(
             f"inputs={config.inputs} is not allowed: it follows from the paths of data"
         )
-    plain = typed(OmegaConf.create({k: config._get_node(k) for k in config if k not in BESIDE}))
+    if config.get("point") is not None:
+        raise OptionError(f"point={config.point} is not allowed: the driver of a sweep sets it")
+    chosen = config.copy()
+    with open_dict(chosen):
+        for key in BESIDE:
+            chosen.pop(key, None)
+    plain = typed(chosen)
 
     data = plain["data"]
     given_paths = {key: data.pop(key) for key in _paths_of(data["kind"])}

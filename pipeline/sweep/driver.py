@@ -33,9 +33,8 @@ from pipeline.config.explain import explain
 from pipeline.config.params import project_root
 from pipeline.config.schema import register
 from pipeline.files import read_json, write_json
-from pipeline.sweep.launching import patience, scheduled, watching
+from pipeline.sweep.launching import scheduled, watching
 from pipeline.sweep.points import (
-    GRID,
     Point,
     Request,
     Settings,
@@ -48,6 +47,7 @@ from pipeline.sweep.points import (
 )
 from pipeline.sweep.tracking import Tracking
 from pipeline.sweep.workspace import SWEEPS, Plan, compute, driving, lay_out, locked, snapshot
+from pipeline.upstream import GRID, patient_collection
 from programde.errors import ProgramDEError
 
 #: Folder of the sweep, for points that Hydra's other sweepers think of while it goes on.
@@ -165,7 +165,7 @@ def _launch_all(
             if scheduled(overrides):
                 folder = points[0].parent if isinstance(points, list) else points
                 around.enter_context(watching(folder, "*.outcome.json", _tell_of))
-                died = around.enter_context(patience())
+                died = around.enter_context(patient_collection())
             _launch(root, overrides, chosen)
     except (HydraException, OmegaConfBaseException, ProgramDEError):
         raise

@@ -15,22 +15,19 @@ from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from pipeline.config.explain import explain
+from pipeline.config.checking import typed_section
+from pipeline.config.explain import CANNOT_BE_READ, explain, refuse_words
 from pipeline.config.params import FREE
 from pipeline.config.resolve import resolve
 from pipeline.files import read_json, write_json
 from pipeline.sweep.workspace import Plan
+from pipeline.upstream import forget_hydra, grid, parse_override
 from programde.errors import OptionError, ProgramDEError
-
-GRID = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 
 
 @dataclass
@@ -124,12 +121,17 @@ class Settings:
     """
 
     def __init__(self, request: Request, conf: Path) -> None:
+        refuse_words([*request.overrides, *request.launching], conf)
         chosen = [o for o in request.overrides if o.startswith("experiment=") and "," not in o]
-        config = _composed(conf, [*chosen, *request.launching])
+        recording = [o for o in request.overrides if o.lstrip("+").startswith("tracking")]
+        for text in recording:
+            if (override := parse_override(text)) is not None and override.is_sweep_override():
+                raise OptionError(f"{text}: all points of a sweep are recorded in one place")
+        config = _composed(conf, [*chosen, *recording, *request.launching])
         self.multirun = request.multirun or config.hydra.mode.name == "MULTIRUN"
         self.sweeper = str(config.hydra.sweeper._target_)
         self.axes = dict(config.hydra.sweeper.get("params") or {})
-        self.tracking = {str(key): str(config.tracking[key]) for key in config.tracking}
+        self.tracking = typed_section("tracking", config.tracking)
         self.experiment = chosen
         self.side_by_side = int(config.hydra.launcher.get("n_jobs") or 1)
 
@@ -143,23 +145,22 @@ def expand(request: Request, settings: Settings, conf: Path) -> list[tuple[list[
         An override that cannot be read, or a sweep without -m.
     """
     listed = [f"{key}={value}" for key, value in settings.axes.items()] if settings.multirun else []
-    GlobalHydra.instance().clear()
+    forget_hydra()
     with initialize_config_dir(config_dir=str(conf), version_base="1.3"):
-        parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
-        parsed = [_parsed(parser, text) for text in [*listed, *request.overrides]]
+        parsed = [_parsed(text) for text in [*listed, *request.overrides]]
         swept = {o.key_or_group for o in parsed if o.is_sweep_override()}
         if swept and not settings.multirun:
             raise OptionError(f"{', '.join(sorted(swept))} has several values: add -m to sweep")
         try:
-            grid = BasicSweeper.split_arguments(parsed, None)[0]
+            points = grid(parsed)
         except HydraException as error:
             raise OptionError(" ".join(str(error).split())) from None
     values: dict[str, set[str]] = {}
-    for overrides in grid:
+    for overrides in points:
         for override in overrides:
             values.setdefault(override.split("=")[0], set()).add(override)
     varying = {key for key, seen in values.items() if len(seen) > 1}
-    return [(overrides, _name(overrides, varying)) for overrides in grid]
+    return [(overrides, _name(overrides, varying)) for overrides in points]
 
 
 def share_cores(points: Sequence[Point], side_by_side: int) -> None:
@@ -176,6 +177,7 @@ def make_point(overrides: list[str], name: str, conf: Path, plan: Plan) -> Point
     """A checked point; a setting that is not allowed is a point with an error."""
     point = Point(name, overrides)
     try:
+        refuse_words(overrides, conf)
         config = _composed(conf, overrides)
         return fill_point(point, config, plan)
     except ProgramDEError as error:
@@ -217,18 +219,16 @@ def sweep_id(points: Sequence[Point]) -> str:
 
 
 def _composed(conf: Path, overrides: Sequence[str]) -> DictConfig:
-    GlobalHydra.instance().clear()
+    forget_hydra()
     with initialize_config_dir(config_dir=str(conf), version_base="1.3"):
         return compose("config", overrides=list(overrides), return_hydra_config=True)
 
 
-def _parsed(parser: OverridesParser, text: str) -> Override:
-    try:
-        return parser.parse_overrides([text])[0]
-    except HydraException:
-        raise OptionError(
-            f"{text!r} cannot be read; write key=value, and quote a value with special signs"
-        ) from None
+def _parsed(text: str) -> Override:
+    override = parse_override(text)
+    if override is None:
+        raise OptionError(CANNOT_BE_READ.format(repr(text)))
+    return override
 
 
 def _name(overrides: Sequence[str], varying: set[str]) -> str:

@@ -16,10 +16,16 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config.params import project_root
+from pipeline.upstream import (
+    cache_of,
+    push_computations,
+    remote_of,
+    without_fetching_records,
+)
 from programde.errors import OptionError, ProgramDEError
 
 #: Caches into which this process has fetched the records of a remote.
-_FETCHED: set[str] = set()
+_FETCHED: set[Path] = set()
 
 
 @contextlib.contextmanager
@@ -39,7 +45,7 @@ def dvc_repository(folder: Path) -> Iterator[Any]:
 def cache_dir(root: Path) -> Path:
     """The project's cache; its configuration may have put it elsewhere."""
     with dvc_repository(root) as repo:
-        return Path(repo.cache.local_cache_dir)
+        return cache_of(repo)
 
 
 def reproduce(folder: Path, stage: str) -> None:
@@ -48,11 +54,10 @@ def reproduce(folder: Path, stage: str) -> None:
     DVC would fetch the records of all computations anew for each stage; we do for each process.
     """
     with dvc_repository(folder) as repo:
-        shared = bool(repo.config["core"].get("remote"))
+        shared = remote_of(repo) is not None
         if shared:
-            cache = str(repo.cache.local_cache_dir)
-            if cache in _FETCHED:
-                repo.stage_cache.pull = lambda *_: []
+            if (cache := cache_of(repo)) in _FETCHED:
+                without_fetching_records(repo)
             _FETCHED.add(cache)
         repo.reproduce([stage], single_item=True, pull=shared)
 
@@ -66,17 +71,13 @@ def push(root: Path) -> str:
         There is no default remote, or not everything could be sent.
     """
     with dvc_repository(root) as repo:
-        remote = repo.config["core"].get("remote")
-        if not remote:
+        remote = remote_of(repo)
+        if remote is None:
             raise OptionError("there is no remote: dvc remote add -d NAME PATH makes one")
-        records = repo.stage_cache.push(None)
-        sent = failed = 0
-        for objects in repo.stage_cache.get_used_objs(records).values():
-            result = repo.cloud.push(objects)
-            sent, failed = sent + len(result.transferred), failed + len(result.failed)
+        computations, sent, failed = push_computations(repo)
     if failed:
         raise OptionError(f"{failed} of {sent + failed} files could not be pushed to {remote}")
-    return f"{len(records)} computations are on {remote}; {sent} files were new"
+    return f"{computations} computations are on {remote}; {sent} files were new"
 
 
 def main() -> None:

@@ -11,14 +11,17 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import pandas as pd
 import pytest
 import yaml
 
 from pipeline.files import read_json
 from pipeline.stages.entry import STAGE_LOG
 from pipeline.sweep.repository import dvc_repository
+from programde.report.metrics import calibration_metrics
 
 if TYPE_CHECKING:
     from pipeline.sweep.driver import Outcome
@@ -51,7 +54,7 @@ def main(o):
         raise OSError(28, "No space left on device", "data/crt")
     for path in WRITES:
         if path.endswith(".json"):
-            write_json(path, {metrics!r})
+            write_json(path, json.loads({metrics!r}))
         else:
             write_text(path, text)
 
@@ -60,27 +63,15 @@ if __name__ == "__main__":
     main()
 """
 
-METRICS = {
-    "ntc": {
-        "n_tests": 3000,
-        "n_units": 150,
-        "n_independent": 15,
-        "n_partitions": 10,
-        **{
-            f"rate_{name}{end}": level * factor
-            for name, level in (("05", 0.05), ("01", 0.01), ("001", 0.001))
-            for end, factor in (("", 1.0), ("_low", 0.8), ("_high", 1.2))
-        },
-        "ks": 0.01,
-        "lambda": 1.0,
-        "lambda_low": 0.9,
-        "lambda_high": 1.1,
-        "lambda_tail": 1.0,
-        "discoveries_bh10": 0,
-    },
-    "discoveries": {"bh10": 7},
-    "truth": {},
-}
+
+def fake_metrics() -> dict[str, Any]:
+    """Metrics of control p-values that are uniform, as stage diagnostics writes them."""
+    p_values = np.random.default_rng(3).uniform(size=(150, 20))
+    ntc = calibration_metrics(
+        pd.DataFrame(p_values), n_boot=50, partition=list(np.repeat(np.arange(10), 15))
+    )
+    return {"ntc": ntc, "discoveries": {"bh10": 7}, "truth": {}}
+
 
 STAGES = {
     "prepare": ([], ["data/screen"], ["data", "usage", "covariates"]),
@@ -106,6 +97,8 @@ STAGES = {
     ),
 }
 
+
+METRICS_JSON = json.dumps(fake_metrics(), default=float)
 
 SHORT = {
     "prepare": STAGES["prepare"],
@@ -232,7 +225,7 @@ def build(folder: Path, stages: dict[str, tuple[list[str], list[str], list[str]]
         }
     }
     for name, (reads, writes, params) in stages.items():
-        code = FAKE_STAGE.format(name=name, reads=reads, writes=writes, metrics=METRICS)
+        code = FAKE_STAGE.format(name=name, reads=reads, writes=writes, metrics=METRICS_JSON)
         (fake / f"{name}.py").write_text(code)
         entries[name] = {
             "cmd": f"python -m fake.{name} --params params.yaml",

@@ -10,7 +10,7 @@ from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from pipeline.config.explain import compose_config, explain
+from pipeline.config.explain import compose_config, explain, refuse_words
 from pipeline.config.params import select
 from pipeline.config.resolve import FOLDER, _paths_of, resolve
 from pipeline.config.schema import register
@@ -25,6 +25,7 @@ register()
 def complaint(*overrides: str) -> str:
     """What the user reads for a wrong command line."""
     try:
+        refuse_words(overrides, CONF)
         resolve(compose_config(CONF, overrides))
     except ProgramDEError as error:
         return str(error)
@@ -121,6 +122,51 @@ def test_one_line_names_key_value_and_cure(overrides: list[str], said: list[str]
     assert "\n" not in line
     for words in said:
         assert words in line
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["analysis=null"], "analysis=None is not allowed: it is a section; set its keys"),
+        (["controls.units=null"], "controls.units=None is not allowed: it is a section"),
+        (["tracking=null"], "set its keys (tracking.uri, tracking.experiment), or leave it out"),
+        (["fdr=[1]"], "fdr=[1] is not allowed: it is a section"),
+        (["sampler=null"], "sampler=null is not allowed: choose one; valid: bernoulli"),
+        (["experiment=null"], "experiment=null is not allowed: choose one"),
+        (["data=[h5ad,h5mu]"], "data=['h5ad', 'h5mu'] is not allowed: choose one"),
+        (["experiment=[quick,foo]"], "experiment=foo is not known"),
+        (["tracking.uril=x"], "tracking.uril is not a key; did you mean 'tracking.uri'"),
+        (["+tracking.foo=1"], "tracking.foo is not a key"),
+        (["tracking.uri="], "tracking.uri='' is not allowed: it is empty"),
+        (["fdr={adjst: bh}"], "fdr.adjst is not a key; did you mean 'fdr.adjust'"),
+        (["fdr.level.x=3"], "fdr.level.x is not a key"),
+        (["seed.x=1"], "seed.x is not a key: seed has none of its own"),
+        (["analysis.targets.foo=1"], "analysis.targets.foo is not a key"),
+        (["data=h5ad", "+data.covar_columns.x=3"], "data.covar_columns={'x': 3} is not allowed"),
+        (["analysis.targets=[A,{b: 1}]"], "must be a list of entries, each text, or None"),
+        (["analysis.targets=[]"], "analysis.targets=[] leaves nothing to test"),
+        (["analysis.exclude_guides=[null]"], "analysis.exclude_guides=[None] is not allowed"),
+        (["analysis.exclude_guides=['']"], "an entry is empty"),
+        (["data.ntc_labels=NTC"], "data.ntc_labels=NTC is not allowed: must be a list"),
+        (["hydra.foo=1"], "hydra.foo is not a key"),
+        (["+hydra.foo=1"], "hydra.foo is not a key"),
+        (["sampler._target_=os.system"], "sampler._target_ is not a key"),
+        (["++fdr._target_=os.system"], "fdr._target_ is not a key"),
+        (["point=x"], "point=x is not allowed"),
+        (["+inputs.path=x"], "inputs={'path': 'x'} is not allowed"),
+        (["+sampler@extra=bernoulli"], "extra is not a key"),
+        (["calibrate=ntc_empirical", "calibrate.matching=null"], "calibrate.matching=None is not"),
+        (["usage=fixed", "usage.eps=null"], "must be given where kind=fixed"),
+        (["seed=${side}"], "must be a whole number, not the text 'both'"),
+        (["=3"], "'=3' cannot be read"),
+        (["n_resamples=true"], "n_resamples=True is not allowed: must be a whole number >= 0"),
+        (["data.N=1000000000"], "out of range: must be >= 50 and <= 100,000,000"),
+    ],
+)
+def test_a_word_that_names_nothing_is_refused(overrides: list[str], said: str) -> None:
+    line = complaint(*overrides)
+    assert "\n" not in line
+    assert said in line
 
 
 @pytest.mark.parametrize("launcher", ["basic", "joblib", "slurm", "submitit_slurm"])

@@ -26,12 +26,12 @@ from programde.screen.options import CovariateOptions
 
 CONF = Path(__file__).parents[2] / "conf"
 
-#: Files that are named for what they set.
+#: Files that are there for the sake of a value of their own.
 NAMED = {
     ("usage", "quantile_1e-5"): {"eps_quantile"},
     ("usage", "quantile_1e-6"): {"eps_quantile"},
     ("sampler", "stratified_burden"): {"burden_key"},
-    ("compute", "serial"): {"n_jobs"},
+    ("usage", "fixed"): {"eps"},  # the class asks for it
 }
 
 

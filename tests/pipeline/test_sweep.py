@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from hydra.errors import HydraException
 
 from pipeline.config.schema import register
 from pipeline.sweep import driver as sweep
 from pipeline.sweep.points import Point, Settings, expand, read_request, share_cores
 from pipeline.sweep.tracking import PARENT_TAG, _run_name
+from programde.errors import ProgramDEError
 
 from .conftest import SHORT, Project
 
@@ -62,7 +64,7 @@ def test_grid_with_points_that_fail(swept: Project) -> None:
     assert len(lines) == 3
     for line in lines:
         assert line.startswith("failed: usage.eps_quantile=7 seed=")
-        assert "usage.eps_quantile=7.0 is out of range: must be >= 0 and < 1" in line
+        assert "usage.eps_quantile=7 is out of range: must be >= 0 and < 1" in line
 
     tracking = swept.tracking()
     runs = tracking.client.search_runs([tracking.experiment])
@@ -261,3 +263,19 @@ def test_points_side_by_side_share_the_cores() -> None:
     share_cores(points, 2)
     cores = os.cpu_count() or 1
     assert [p.params["compute"]["n_jobs"] for p in points] == [max(1, cores // 2), 3]
+
+
+def test_where_to_record_is_asked_on_the_command_line(project: Project) -> None:
+    conf = project.folder / "conf"
+    words = ["tracking.uri=sqlite:///other.db", "tracking.experiment=trial", "seed=1,2"]
+    request = read_request(["-m", *words])
+    assert Settings(request, conf).tracking == {"uri": "sqlite:///other.db", "experiment": "trial"}
+    for word, said in (
+        ("tracking.experiment=a,b", "recorded in one place"),
+        ("tracking=null", "it is a section"),
+        ("tracking.uri=null", "must be text"),
+        ("tracking.urk=x", "urk"),
+    ):
+        with pytest.raises((ProgramDEError, HydraException)) as caught:
+            Settings(read_request(["-m", word]), conf)
+        assert said in str(caught.value)

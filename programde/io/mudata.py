@@ -23,6 +23,7 @@ from programde.io.containers import (
     Slots,
     find,
     has,
+    stated_moi,
     store,
 )
 from programde.io.join import Piece, aligned, covariate_columns, join, name_list
@@ -83,9 +84,10 @@ def read_h5mu(path: PathLike, **keys: Any) -> Screen:
         modalities: dict[str, Slots] = {
             name: FileSlots(file["mod"][name]) for name in sorted(file["mod"])
         }
-        obs = FileSlots(file).obs if "obs" in file else pd.DataFrame()
+        top = FileSlots(file) if "obs" in file else None
+        obs = pd.DataFrame() if top is None else top.obs
         chosen["guides_apart"] = None if beside is None else FileSlots(beside)
-        chosen["moi"] = file["uns"]["moi"][()] if "moi" in file.get("uns", {}) else None
+        chosen["moi"] = None if top is None else stated_moi(top)
         parts = _parts(modalities, obs, condition, **chosen)
     return screen_of(parts, options)
 

@@ -7,7 +7,6 @@ import csv
 import gzip
 import lzma
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,8 +20,7 @@ from programde.screen.names import name_list
 
 PathLike = str | os.PathLike[str]
 #: A number as programs write it: one with leading zeros ("01", a lane) is text.
-NUMBER = re.compile(r"\s*[+-]?(?:(?:0|[1-9]\d*)(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?\s*")
-INFINITE = frozenset({"inf", "-inf", "+inf", "Inf", "-Inf", "infinity", "Infinity"})
+NUMBER = r"^\s*[+-]?(?:(?:(?:0|[1-9]\d*)(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?|[iI]nf(?:inity)?)\s*$"
 YES_NO = {"True": True, "TRUE": True, "true": True, "False": False, "FALSE": False, "false": False}
 #: What a spreadsheet takes for the beginning of a formula.
 FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
@@ -165,15 +163,22 @@ def _row_name(names: list[str]) -> str:
 
 def _typed(column: pd.Series) -> pd.Series:
     """A column of text as numbers or yes and no where all of it is; missing values stay missing."""
-    texts = [str(value) for value in column.unique()]
-    missing = {t for t in texts if t.strip() in MISSING_ENTRIES}
-    given = [t for t in texts if t not in missing]
-    if given and all(NUMBER.fullmatch(t) or t.strip() in INFINITE for t in given):
-        numbers = {t: float(t) for t in given} | dict.fromkeys(missing, np.nan)
-        return column.map(numbers).astype(np.float64)
-    if given and all(t in YES_NO for t in given):
-        return column.map(YES_NO).astype(object if missing else bool)
-    return column.where(~column.isin(missing), None) if missing else column
+    import pyarrow as pa
+    from pyarrow import compute
+
+    texts = pa.array(column, type=pa.string())
+    trimmed = compute.utf8_trim_whitespace(texts)
+    missing = compute.is_in(trimmed, value_set=pa.array(sorted(MISSING_ENTRIES)))
+    holes = missing.to_numpy(zero_copy_only=False)
+    given = texts.filter(compute.invert(missing))
+    if len(given) and compute.all(compute.match_substring_regex(given, NUMBER)).as_py():
+        numbers = np.full(len(column), np.nan)
+        plain = compute.utf8_ltrim(compute.utf8_trim_whitespace(given), "+")
+        numbers[~holes] = compute.cast(plain, pa.float64()).to_numpy()
+        return pd.Series(numbers, index=column.index)
+    if len(given) and set(given.unique().to_pylist()) <= set(YES_NO):
+        return column.map(YES_NO).astype(object if holes.any() else bool)
+    return column.mask(holes, None) if holes.any() else column
 
 
 def neutral_csv(table: pd.DataFrame) -> pd.DataFrame:

@@ -55,8 +55,10 @@ def name_list(
     InputError
         A name is missing, or a text that a missing value leaves behind ("nan"); tells the rows.
     """
-    values = list(values)
-    names = ["" if is_missing(value) else text(value) for value in values]
+    names = [
+        value if type(value) is str else "" if is_missing(value) else text(value)
+        for value in values
+    ]
     if not not_names.isdisjoint(names) or "" in names:
         refuse_missing(what, names, not_names | {""})
     return names

@@ -30,11 +30,12 @@ def controls(o: Options) -> Controls:
     """What the control groups show."""
     tables = tables_by_kind(read_table(paths.NTC_P_VALUES))
     crossfit, why_not = load_crossfit(paths.CROSSFIT)
+    groups = read_json(paths.NTC_NULL / "groups.json")
     return Controls(
         used="raw" if o.calibrate.kind == "none" else o.calibrate.kind,
         p_values=tables,
-        metrics=metrics_by_kind(tables, o.report.n_boot, o.report.seed),
-        group_size=read_json(paths.NTC_NULL / "groups.json")["group_size"],
+        metrics=metrics_by_kind(tables, o.report.n_boot, o.report.seed, groups["guides"]),
+        group_size=groups["group_size"],
         crossfit=crossfit,
         why_no_crossfit=why_not,
     )

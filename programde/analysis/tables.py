@@ -116,13 +116,13 @@ def results_table(
 
 def _side_of(calibrated: Calibrated, asked: str | None) -> str:
     """The side of the calibrated p-values; asking for another one is a mistake."""
-    side = getattr(calibrated, "side", None) or asked or "both"
+    side = calibrated.side
     if asked not in (None, side):
         raise OptionError(
             f"side={asked}, but the p-values were calibrated with side={side}: leave side out, or "
             f"calibrate with side={asked}"
         )
-    return str(side)
+    return side
 
 
 def _name_columns(

@@ -8,6 +8,7 @@ import pytest
 from scipy import stats
 
 from programde.analysis.across_conditions import across_conditions
+from programde.calibration.fdr import benjamini_hochberg, storey
 from programde.errors import InputError
 
 
@@ -53,6 +54,22 @@ def test_direction_is_that_from_the_mean_of_the_null():
     assert (out.n_up.item(), out.n_down.item()) == (1, 3)
     z = stats.norm.isf(0.005)
     assert out.z.item() == pytest.approx((-z - z + z - z) / 2.0, rel=1e-12)
+
+
+@pytest.mark.parametrize(("adjust", "by_hand"), [("bh", benjamini_hochberg), ("storey", storey)])
+def test_q_values_are_adjusted_as_asked(adjust, by_hand):
+    p = np.random.default_rng(4).uniform(size=(60, 2)) ** 3
+    out = across_conditions(table(p, np.ones(p.shape), [30, 30]), adjust)
+    np.testing.assert_array_equal(out.q_value, by_hand(out.p_value.to_numpy()))
+
+
+def test_guides_keep_their_targets():
+    rows = table(np.full((2, 2), 0.1), np.ones((2, 2)), [30, 30])
+    guides = pd.concat([rows.assign(guide="A1"), rows.assign(guide="A2")])
+    out = across_conditions(guides)
+    assert list(out.columns[:3]) == ["guide", "target", "program"]
+    assert list(out["guide"]) == ["A1", "A1", "A2", "A2"]
+    assert set(out["target"]) == {"A"}
 
 
 def test_level_under_the_null():

@@ -3,12 +3,19 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import false_discovery_control, norm
 
 from programde.analysis.calibrate import CALIBRATIONS, Calibrated, calibrate, raw_p
 from programde.analysis.ntc_groups import run_ntc_groups
-from programde.analysis.tables import adjust_p, ntc_table, omnibus_table, results_table
+from programde.analysis.tables import (
+    ADJUST,
+    adjust_p,
+    ntc_table,
+    omnibus_table,
+    results_table,
+)
 from programde.analysis.targets import RunOptions, run_targets
 from programde.calibration.empirical import empirical_p
 from programde.controls.control_units import control_units
@@ -86,11 +93,47 @@ def test_one_row_per_test_and_nothing_where_there_was_none(result, method):
 
 def test_sides_are_those_of_the_counts(result):
     for side, counts in (("left", result.null.n_le), ("right", result.null.n_ge)):
-        table = results_table(result, calibrate(result, "none", side), side=side)
+        table = results_table(result, calibrate(result, "none", side))
         rows = table["target"] != "T1"
         expected = ((1 + counts) / 100)[[0, 2, 3, 4]].ravel()
         np.testing.assert_allclose(table.loc[rows, "p_raw"], expected)
         np.testing.assert_allclose(table.loc[rows, "p_value"], expected)
+
+
+def test_the_side_is_that_of_the_calibrated_p_values(result):
+    left = calibrate(result, "skew_normal", "left")
+    with pytest.raises(OptionError, match=r"side=both, but the p-values were .* side=left"):
+        results_table(result, left, side="both")
+    pd.testing.assert_frame_equal(
+        results_table(result, left, side="left"), results_table(result, left)
+    )
+
+
+def test_guides_stand_before_their_targets(screen):
+    guides = run_targets(screen, options(), unit="guide", ntc_labels="NTC")
+    calibrated = calibrate(guides, "none")
+    target_of = dict(screen.guide_to_target)
+    for table in (
+        results_table(guides, calibrated, target_of=target_of),
+        omnibus_table(guides, calibrated, target_of=target_of),
+    ):
+        assert list(table.columns[:2]) == ["guide", "target"]
+        assert list(dict.fromkeys(table["guide"])) == guides.units
+        assert list(table["target"]) == [target_of[guide] for guide in table["guide"]]
+
+
+def test_every_q_value_is_adjusted_as_asked(result, monkeypatch):
+    # so few targets that Benjamini and Hochberg's q-values and Storey's can be the same
+    monkeypatch.setitem(ADJUST, "halved", lambda p: p / 2)
+    calibrated = calibrate(result, "none")
+    results = results_table(result, calibrated, adjust="halved")
+    omnibus = omnibus_table(result, calibrated, adjust="halved")
+    for table, name in ((results, "value"), (omnibus, "max"), (omnibus, "acat")):
+        np.testing.assert_array_equal(table[f"q_{name}"], table[f"p_{name}"] / 2)
+    assert {adjust: by.__name__ for adjust, by in ADJUST.items() if adjust != "halved"} == {
+        "bh": "benjamini_hochberg",
+        "storey": "storey",
+    }
 
 
 def test_without_draws_raw_p_values_are_missing_and_calibrations_refuse(screen):

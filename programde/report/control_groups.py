@@ -8,7 +8,7 @@ layer share no guide.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -41,26 +41,51 @@ def tables_by_kind(ntc: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 
 def metrics_by_kind(
-    tables: Mapping[str, pd.DataFrame], n_boot: int = 1000, seed: int = 0
+    tables: Mapping[str, pd.DataFrame],
+    n_boot: int = 1000,
+    seed: int = 0,
+    guides: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, Metrics]:
-    """Calibration metrics of every kind of control p-value; see `calibration_metrics`."""
+    """Calibration metrics of every kind of control p-value; see `calibration_metrics`.
+
+    Parameters
+    ----------
+    tables
+        What `tables_by_kind` returned.
+    n_boot, seed
+        Of the bootstrap.
+    guides
+        Group -> its guides. A kind that was tested on other sets goes without.
+    """
     metrics = {}
     for kind, table in tables.items():
         partition = table.index.get_level_values("partition")
         group = table.index.get_level_values("group")
+        told = guides is not None and group.isin(list(guides)).all()
         metrics[kind] = calibration_metrics(
             table.reset_index(drop=True),
             n_boot=n_boot,
             seed=seed,
             cluster=[f"{p}:{g}" for p, g in zip(partition, group, strict=True)],
             partition=list(partition),
+            guides=[guides[name] for name in group] if told and guides else None,
         )
     return metrics
 
 
-def named_for_record(metrics: Mapping[str, Metrics], used: str) -> dict[str, Any]:
-    """`ntc` for the kind in use, `ntc_KIND` for the others: names that sort and read well."""
-    return {("ntc" if kind == used else f"ntc_{kind}"): one for kind, one in metrics.items()}
+def named_for_record(
+    metrics: Mapping[str, Metrics], used: str, guides: Mapping[str, Metrics] | None = None
+) -> dict[str, Any]:
+    """`ntc` for the kind in use, `ntc_KIND` for the others: names that sort and read well.
+
+    Those of `guides`, control guides one by one, are `ntc_guides` and `ntc_guides_KIND`.
+    """
+    looks = (("ntc", metrics), ("ntc_guides", guides or {}))
+    return {
+        (name if kind == used else f"{name}_{kind}"): one
+        for name, look in looks
+        for kind, one in look.items()
+    }
 
 
 def tests_of_one_partition(table: pd.DataFrame) -> int:

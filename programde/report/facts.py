@@ -47,6 +47,8 @@ class Controls:
         Kind -> control groups x programs, as `control_groups.tables_by_kind` gives them.
     metrics
         Kind -> what `calibration_metrics` returned; without `used`, nothing judges the results.
+    guides
+        Kind -> the same of control guides tested one by one, where `metrics` is of groups of them.
     group_size
         Guides of a group.
     crossfit
@@ -62,6 +64,7 @@ class Controls:
     group_size: int = 1
     crossfit: Mapping[str, Any] | None = None
     why_no_crossfit: str = ""
+    guides: Mapping[str, Metrics] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,8 @@ def judgement(facts: Facts) -> Verdict:
     controls = facts.controls
     kind = display_name(controls.used)
     if controls.used in controls.metrics:
-        return verdict(controls.metrics[controls.used], kind=kind)
+        alone = controls.guides.get(controls.used)
+        return verdict(controls.metrics[controls.used], alone, kind=kind)
     why = f" ({controls.why_no_crossfit})" if controls.why_no_crossfit else ""
     return Verdict("not judged", f"No control guide was held out{why}, and only held-out ones "
                    f"can judge {kind} p-values.")  # fmt: skip
@@ -58,27 +59,39 @@ def _behind_this(facts: Facts) -> str:
 def _calibration(facts: Facts) -> Table:
     """Every kind of control p-value in numbers."""
     rows = []
-    for kind, numbers in facts.controls.metrics.items():
+    controls = facts.controls
+    for kind, numbers in controls.metrics.items():
         name = display_name(kind)
-        row: dict[str, object] = {
-            "p-values": f"{name}\n(used)" if kind == facts.controls.used else name,
-            "verdict": verdict(numbers).word,
-        }
-        for level, p in LEVELS.items():
-            row[f"p ≤ {p:g}"] = _rate(numbers, level)
-        row |= {"lambda": numbers["lambda"], "at 1 %": numbers["lambda_tail"]}
-        row |= {"KS": numbers["ks"], "hits": numbers["discoveries_bh10"]}
-        row |= {"units": numbers["n_units"], "tests": numbers["n_tests"]}
-        rows.append(row)
+        name = f"{name}\n(used)" if kind == controls.used else name
+        alone = controls.guides.get(kind)
+        rows.append({"p-values": name, "verdict": verdict(numbers, alone).word, **_row(numbers)})
+        if alone is not None:
+            rows.append({"p-values": "... of single guides", "verdict": "", **_row(alone)})
     note = (
         "Control units are groups of non-targeting guides, tested like targets. Rates: share of "
         "control tests at or below the level, with a 95 % interval that respects that programs "
-        "of one unit are dependent. Lambda (at the median, and at the 1 % tail): 1 is calibrated, "
-        "above 1 inflated. KS: largest distance from the uniform distribution. Hits: control "
+        "of one unit are dependent. Inflation: that of chi-square over all p-values, with its 95 % "
+        "interval, and lambda at the median and at the 1 % tail; 1 is calibrated, above 1 "
+        "inflated. KS: largest distance from the uniform distribution. Hits: control "
         "tests that would be declared at a false discovery rate of 10 %."
     )
     formats = {"lambda": "fixed", "at 1 %": "fixed"}
     return Table(pd.DataFrame(rows), "Calibration in numbers", note, formats=formats)
+
+
+def _row(numbers: Metrics) -> dict[str, object]:
+    row: dict[str, object] = {f"p ≤ {p:g}": _rate(numbers, level) for level, p in LEVELS.items()}
+    row["inflation"] = _inflation(numbers)
+    row |= {"lambda": numbers["lambda"], "at 1 %": numbers["lambda_tail"]}
+    row |= {"KS": numbers["ks"], "hits": numbers["discoveries_bh10"]}
+    return row | {"units": numbers["n_units"], "tests": numbers["n_tests"]}
+
+
+def _inflation(numbers: Metrics) -> str:
+    if not numbers["n_tests"]:
+        return "–"
+    at, low, high = (numbers[f"lambda_mean{end}"] for end in ("", "_low", "_high"))
+    return f"{at:.2f}\n{low:.2f} to {high:.2f}"
 
 
 def _rate(numbers: Metrics, level: str) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from programde.compat.empirical import run_ntc_empirical_null
+from tests.controls.against import null_of
 from tests.controls.simulate import null_screen
 
 
@@ -25,9 +25,9 @@ def results(n_screens: int, screen: dict, **null_kwargs) -> list:
     """The null on `n_screens` simulated screens, seeds 0, 1, ..."""
     per_unit = screen["per_target"]
     return [
-        run_ntc_empirical_null(
+        null_of(
             null_screen(**screen, seed=seed),
-            null_kwargs={"guides_per_unit": per_unit} | null_kwargs,
+            options={"guides_per_unit": per_unit} | null_kwargs,
         )
         for seed in range(n_screens)
     ]

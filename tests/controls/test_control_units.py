@@ -125,6 +125,15 @@ def test_held_out_units_of_a_layer_share_no_guide(screen):
             assert not guides[one] & guides[two]
 
 
+def test_held_out_units_meet_as_many_sets_as_the_cross_fit_asks_for(screen):
+    units = control_units(screen, "NTC", few(), crossfit=CrossfitOptions(n_ntc_units=7))
+    tables = cross_fit(units)["meta"]
+    for key in ("pvals_real", "pvals_holdout"):
+        ranks = 8 * tables[key].to_numpy()  # seven sets and the own one
+        assert np.allclose(ranks, np.round(ranks))
+        assert 0.5 < ranks.min() < ranks.max() < 8.5
+
+
 def test_why_there_are_none_is_stored(tmp_path):
     save_control_units(tmp_path, None, "no batch has more cells than covariates")
     assert load_control_units(tmp_path) == (None, "no batch has more cells than covariates")

@@ -3,21 +3,21 @@
 import numpy as np
 import pytest
 
-from programde.compat.empirical import run_ntc_empirical_null
 from programde.errors import InputError
+from tests.controls.against import null_of
 from tests.controls.simulate import null_screen
 
 KEYS = {"pvals_real", "pvals_holdout", "gene_real", "gene_holdout"}
 
 
-def run(screen, size=3, **kwargs):
-    options = {"guides_per_unit": size, "n_ntc_units": 400, "n_holdout_units": 40} | kwargs
-    return run_ntc_empirical_null(screen, null_kwargs=options, qq_crossfit=True)
+def run(screen, size=3, split_seed=0, **kwargs):
+    options = {"guides_per_unit": size, "n_ntc_units": 400} | kwargs
+    return null_of(screen, options=options, crossfit={"n_holdout_units": 40, "seed": split_seed})
 
 
 def test_tables_and_record():
     screen = null_screen(14, 3, n_targets=5, n_programs=4, n_batches=2)
-    found = run(screen, qq_crossfit_seed=11)
+    found = run(screen, split_seed=11)
     crossfit = found.crossfit
     assert set(crossfit) == {"info", "meta", "per_batch"}
     assert crossfit["info"]["split"] == "by guide"
@@ -30,9 +30,9 @@ def test_tables_and_record():
         assert tables["gene_real"].index.tolist() == found.pvals.index.tolist()
         assert tables["gene_holdout"].index.equals(tables["pvals_holdout"].index)
         assert tables["pvals_holdout"].index.str.startswith("ntc:").all()
-    assert run(screen, qq_crossfit_seed=11).crossfit["info"] == crossfit["info"]
-    assert run(screen, qq_crossfit_seed=12).crossfit["info"] != crossfit["info"]
-    assert run_ntc_empirical_null(screen, null_kwargs={"guides_per_unit": 3}).crossfit is None
+    assert run(screen, split_seed=11).crossfit["info"] == crossfit["info"]
+    assert run(screen, split_seed=12).crossfit["info"] != crossfit["info"]
+    assert null_of(screen, options={"guides_per_unit": 3}).crossfit is None
     assert run(screen, batch_mode="pooled").crossfit["per_batch"] == {}
 
 

@@ -1,14 +1,13 @@
 """The NTC empirical null as users call it: shapes, options, errors, and what must not matter."""
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from programde.compat.empirical import run_ntc_empirical_null
 from programde.errors import InputError, OptionError, ProgramDEWarning
+from tests.controls.against import null_of
 from tests.controls.simulate import null_screen
 
 BASE = {"guides_per_unit": 3, "n_ntc_units": 300}
@@ -20,8 +19,8 @@ def screen():
 
 
 def run(screen, genes=None, **kwargs):
-    settings = {k: kwargs.pop(k) for k in ("n_jobs", "base_seed", "qq_crossfit") if k in kwargs}
-    return run_ntc_empirical_null(screen, genes, BASE | kwargs, **settings)
+    settings = {k: kwargs.pop(k) for k in ("n_jobs", "seed", "crossfit") if k in kwargs}
+    return null_of(screen, genes, BASE | kwargs, **settings)
 
 
 @pytest.mark.parametrize("mode", ["meta", "pooled"])
@@ -73,7 +72,7 @@ def test_a_target_is_tested_alike_alone_in_any_order_and_on_threads(screen):
     assert some.pvals.index.tolist() == ["t5", "t2"]
     pd.testing.assert_frame_equal(some.pvals, whole.pvals.loc[["t5", "t2"]], rtol=1e-12)
     pd.testing.assert_frame_equal(some.pvals_t, whole.pvals_t.loc[["t5", "t2"]], rtol=1e-12)
-    assert not run(screen, base_seed=1).pvals.equals(whole.pvals)
+    assert not run(screen, seed=1).pvals.equals(whole.pvals)
 
 
 def test_order_of_cells_guides_and_programs_does_not_matter(screen):
@@ -91,8 +90,8 @@ def test_order_of_cells_guides_and_programs_does_not_matter(screen):
         program_names=[screen.program_names[k] for k in programs],
     )
     for correction in (True, False):
-        before = run(screen, finite_population_correction=correction, qq_crossfit=True)
-        after = run(turned, finite_population_correction=correction, qq_crossfit=True)
+        before = run(screen, finite_population_correction=correction, crossfit={})
+        after = run(turned, finite_population_correction=correction, crossfit={})
         for name in ("pvals", "pvals_t", "effects"):
             old, new = getattr(before, name), getattr(after, name)
             pd.testing.assert_frame_equal(new.loc[old.index, old.columns], old, rtol=1e-8)
@@ -128,13 +127,13 @@ def test_effects_are_found():
     cells = screen.guides[:, screen.target_columns()["t2"]].toarray().any(axis=1)
     screen.clr[cells, 1] += 1.5
     for options in ({}, {"combine_method": "fisher"}, {"finite_population_correction": False}):
-        found = run_ntc_empirical_null(screen, None, {"guides_per_unit": 3} | options)
+        found = null_of(screen, None, {"guides_per_unit": 3} | options)
         info = found.matching_info.loc["t2"]
         assert found.pvals.loc["t2", "p1"] <= info["floor"] * 1.1
         assert found.gene_pvals["t2"] <= 0.01
         assert found.pvals.drop("t2").to_numpy().min() > 1e-4
         assert found.effects.loc["t2", "p1"] == pytest.approx(1.5, abs=0.4)
-    found = run_ntc_empirical_null(screen, None, {"guides_per_unit": 3})
+    found = null_of(screen, None, {"guides_per_unit": 3})
     assert found.pvals_t.loc["t2", "p1"] < 1e-6
 
 
@@ -175,7 +174,8 @@ def test_matching_on_pbar(screen, correction):
     found = run(
         screen,
         finite_population_correction=correction,
-        matching={"use_pbar": True, "n_pbar_bins": 3, "min_ntc_per_bin": 20},
+        use_pbar=True,
+        matching={"n_pbar_bins": 3, "min_ntc_per_bin": 20},
     )
     assert found.pvals.notna().all().all()
     assert (found.matching_info["n_matched"] >= 20).all()
@@ -185,22 +185,20 @@ def test_matching_on_pbar(screen, correction):
         seen.append(x.sum())
         return np.full(len(C), x.mean())
 
-    run_ntc_empirical_null(
+    null_of(
         screen,
         ["t0"],
-        BASE | {"finite_population_correction": correction, "matching": {"use_pbar": True}},
-        propensity_model=own_model,
+        BASE | {"finite_population_correction": correction, "use_pbar": True},
+        propensity=own_model,
     )
     assert seen
 
 
 def test_options_and_inputs_are_checked(screen):
-    with pytest.raises(OptionError, match=r"no option 'guides_per_units'.*'guides_per_unit'"):
-        run(screen, guides_per_units=3)
+    with pytest.raises(OptionError, match=r"no option 'combine'.*'combine_method'"):
+        run(screen, combine="fisher")
     with pytest.raises(OptionError, match=r"combine_method=stoufer.*'stouffer'"):
         run(screen, combine_method="stoufer")
-    with pytest.raises(OptionError, match="qq_crossfit_frac_A"):
-        run(screen, qq_crossfit_frac_A=1.0)
     with pytest.raises(OptionError, match="n_ntc_units=0"):
         run(screen, n_ntc_units=0)
     with pytest.raises(OptionError, match="min_treated=-1"):
@@ -211,10 +209,6 @@ def test_options_and_inputs_are_checked(screen):
         run(screen, ["t99"])
     with pytest.raises(InputError, match="guides_per_unit=13 needs as many NTC guides"):
         run(screen, guides_per_unit=13, finite_population_correction=False)
-    with pytest.raises(InputError, match="must be a Screen"):
-        run_ntc_empirical_null({"a": 1})
-    held = SimpleNamespace(screen=screen)
-    assert run_ntc_empirical_null(held, ["t0"], BASE).pvals.equals(run(screen, ["t0"]).pvals)
 
 
 def test_an_ntc_label_can_be_asked_for(screen):

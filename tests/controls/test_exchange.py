@@ -126,7 +126,7 @@ def test_the_level_is_exact_over_all_labellings(statistic):
     assert np.allclose(gene_p, grid[:, None])
 
 
-def test_gene_statistic_weighs_programs_by_their_spread():
+def test_target_statistic_weighs_programs_by_their_spread():
     own = np.array([1, 4])
     noisy = toy_batches(own, uneven=False)
     noisy[0].guides.score[:, 0] *= 1000.0  # one program in which all guides scatter widely

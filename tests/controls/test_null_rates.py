@@ -8,7 +8,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from programde.compat.empirical import run_ntc_empirical_null
+from tests.controls.against import null_of
 from tests.controls.rates import rate, results
 from tests.controls.simulate import null_screen
 
@@ -65,12 +65,12 @@ def test_level_of_fisher_on_eight_independent_batches():
     assert 0.045 <= share <= 0.055
 
 
-def test_level_of_the_gene_statistic():
+def test_level_of_the_target_statistic():
     # 80 screens of 10 programs: the level is that of screens, 0.05 +- 3.3 standard errors
     shares = []
     for seed in range(80):
         screen = null_screen(12, 3, n_targets=30, n_programs=10, cells_per_guide=10, seed=seed)
-        found = run_ntc_empirical_null(screen, null_kwargs={"guides_per_unit": 3} | POOLED)
+        found = null_of(screen, options={"guides_per_unit": 3} | POOLED)
         shares.append((found.gene_pvals <= 0.05).mean())
     error = np.std(shares, ddof=1) / np.sqrt(len(shares))
     assert error < 0.009

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from programde.calibration.combine import stouffer
-from programde.compat.empirical import run_ntc_empirical_null
 from programde.controls.guide_sets import pseudogene_sets
 from programde.controls.pseudogenes import p_against_units
+from tests.controls.against import null_of
 from tests.controls.simulate import null_screen
 
 PLAIN = {"finite_population_correction": False, "guides_per_unit": 2, "n_ntc_units": 40}
@@ -46,8 +46,8 @@ def union_effect(screen, guides, cells):
 @pytest.mark.parametrize("statistic", ["max_effect", "max_z"])
 def test_the_whole_way_on_one_stratum(statistic):
     screen = null_screen(8, 2, n_targets=4, n_programs=3, uneven=0.3)
-    options = PLAIN | {"batch_mode": "pooled", "gene_statistic": statistic, "matching": ONE_BIN}
-    found = run_ntc_empirical_null(screen, null_kwargs=options, base_seed=5)
+    options = PLAIN | {"batch_mode": "pooled", "target_statistic": statistic, "matching": ONE_BIN}
+    found = null_of(screen, options=options, seed=5)
     ntc = [g for g in screen.guide_names if g.startswith("ntc")]
     units = pseudogene_sets(ntc, 2, 40, seed=5)
     everyone = np.arange(screen.n_cells)
@@ -69,7 +69,7 @@ def test_the_whole_way_on_one_stratum(statistic):
 def test_stouffer_weighs_batches_by_their_information():
     screen = null_screen(8, 2, n_targets=3, n_programs=3, n_batches=3, uneven=0.3)
     options = PLAIN | {"combine_method": "stouffer", "matching": ONE_BIN, "min_treated": 1}
-    found = run_ntc_empirical_null(screen, null_kwargs=options)
+    found = null_of(screen, options=options)
     tables = list(found.per_batch.values())
     p = np.array([t["pvals"].to_numpy() for t in tables])
     effect = np.array([t["effects"].to_numpy() for t in tables])
@@ -95,5 +95,5 @@ def test_min_treated_holds_for_pseudogenes():
     few[:, screen.guide_names.index("ntc1")] = 0
     object.__setattr__(screen, "guides", few.tocsc())
     options = PLAIN | {"batch_mode": "pooled", "matching": ONE_BIN, "min_treated": 10}
-    found = run_ntc_empirical_null(screen, null_kwargs=options)
+    found = null_of(screen, options=options)
     assert (found.matching_info["n_matched"] == 27).all()  # all pairs but the one without cells

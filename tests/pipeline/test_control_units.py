@@ -16,6 +16,7 @@ from anndata import AnnData
 from pipeline.files import read_json, read_table
 from pipeline.stages.crossfit_files import load_crossfit
 from programde.analysis.ntc_groups import NTCNull, ntc_units
+from programde.analysis.tables import adjust_p
 from programde.controls.control_units import control_units
 from programde.controls.control_units_file import load_control_units
 from programde.controls.empirical_null import compare_targets
@@ -42,7 +43,7 @@ FEW = (4, 3)
 
 
 def crowded_screen() -> AnnData:
-    """One guide per cell: four targets of two guides, ten control guides; two batches, two days."""
+    """One guide per cell: four targets that act, ten control guides; two batches, two days."""
     rng = np.random.default_rng(8)
     guides = [f"T{j // 2}g{j % 2}" for j in range(8)] + [f"C{j}" for j in range(10)]
     n = 600
@@ -51,7 +52,7 @@ def crowded_screen() -> AnnData:
         lost = np.flatnonzero(held == guide)[cells:]
         held[lost] = 8 + np.arange(lost.size) % 10
     usage = rng.dirichlet(np.full(4, 3.0), n)
-    usage[held == 0, 0] *= 4
+    usage[held < 6, 0] *= 4
     names = [f"c{i}" for i in range(n)]
     covariates = pd.DataFrame(
         {"depth": rng.normal(size=n), "batch": rng.permutation(np.resize(["a", "b"], n))}, names
@@ -191,6 +192,21 @@ def test_the_side_is_that_of_every_p_value(calibrate: Calibrate) -> None:
             assert not np.allclose(left[column][seen], right[column][seen])
             smaller = np.minimum(left[column], right[column])[seen]
             assert (both[column][seen] >= smaller - 1e-12).all()
+
+
+def test_q_values_are_by_the_adjustment_that_is_asked_for(calibrate: Calibrate) -> None:
+    for adjust in ("bh", "storey"):
+        folder = calibrate(f"fdr.adjust={adjust}")
+        results = read_table(folder / "reports" / "results.parquet")
+        omnibus = read_table(folder / "reports" / "omnibus.csv")
+        for table, p, q in (
+            (results, "p_value", "q_value"),
+            (omnibus, "p_max", "q_max"),
+            (omnibus, "p_acat", "q_acat"),
+        ):
+            np.testing.assert_allclose(table[q], adjust_p(table[p].to_numpy(), adjust), rtol=1e-12)
+            other = adjust_p(table[p].to_numpy(), "storey" if adjust == "bh" else "bh")
+            assert not np.allclose(table[q], other, atol=0, equal_nan=True), q
 
 
 def test_why_there_are_no_units_is_told(

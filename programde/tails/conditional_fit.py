@@ -103,7 +103,7 @@ class UnitFit:
             strata.columns, *shape, p0, a, b, self.p, sums_l, sums_g, Ll, V, skip_l, left, False
         )
         self.log_det = log_det + factor(left, Lg, g, skip_g, False)
-        self.count_variance = float(self.p @ (1.0 - self.p))
+        self.count_variance = float(np.einsum("i,i->", self.p, 1.0 - self.p))
         self.rest = (self.target[0] - sums_l, self.target[1] - sums_g[:g])
         self.f = -0.5 * self._decrement(strata)
         self.exists = bool(np.isfinite(self.log_det) and np.isfinite(self.f))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from pipeline.files import read_json, write_json, write_table
-from programde.controls.crossfit import CrossFit, HeldOutTables
+
+if TYPE_CHECKING:  # to read tables, nothing of what made them is needed
+    from programde.controls.crossfit import CrossFit, HeldOutTables
 
 INDEX = "crossfit.json"
 TABLES = ("pvals_real", "pvals_holdout")

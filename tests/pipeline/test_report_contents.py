@@ -89,7 +89,7 @@ def test_untestable_targets_batches_left_out_and_hits_of_one_guide(run: Run) -> 
     units = pd.read_csv(reports / "units.csv").set_index("target")
     assert list(units["batches_left_out"]) == [0, 1, 0, 0]
     assert "<td>fewer than 10 treated cells</td>" in page
-    assert "batches were left out of the tests of 1 of 4 units" in page
+    assert "batches were left out of the tests of 1 of 4 targets" in page
     assert "4 single non-targeting guides" in page
     assert "4 non-targeting guides, fewer than crossfit.min_guides=20" in page
     assert "With one target per cell" not in page

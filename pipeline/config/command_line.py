@@ -15,7 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pipeline.config.explain import explain, refuse_words
 from pipeline.config.resolve import resolve
 from pipeline.config.schema import register
-from programde.errors import OptionError
+from programde.errors import OptionError, ProgramDEError
 
 
 def configured(conf: Path) -> dict[str, Any] | None:
@@ -44,8 +44,13 @@ def configured(conf: Path) -> dict[str, Any] | None:
     refuse_words(words, conf)
     found: list[dict[str, Any]] = []
 
+    failed: list[Exception] = []
+
     def task(config: DictConfig) -> None:
-        found.append(resolve(config))
+        try:
+            found.append(resolve(config))
+        except (ProgramDEError, OmegaConfBaseException) as error:  # Hydra would print a line on it
+            failed.append(error)
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us instead of being printed
     before = sys.argv
@@ -53,6 +58,8 @@ def configured(conf: Path) -> dict[str, Any] | None:
     sys.argv = [*before, "hydra.mode=RUN"]
     try:
         hydra.main(version_base="1.3", config_path=str(conf), config_name="config")(task)()
+        if failed:
+            raise failed[0]
     except (HydraException, OmegaConfBaseException) as error:
         raise OptionError(explain(error, words, conf)) from None
     finally:

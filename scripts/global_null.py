@@ -1,7 +1,7 @@
 """Global-null check: a synthetic screen without effects, on which every p-value should be uniform.
 
 Run from the top of the repository: `make global-null`, or `python scripts/global_null.py --help`.
-Writes into reports/global_null: diagnostics.csv (a row per gene and control group), summary.csv,
+Writes into reports/global_null: diagnostics.csv (a row per gene and control group), summary.json,
 qq_genes.png and qq_ntc_groups.png.
 """
 
@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 import programde as pde
+from programde.screen.synthetic import make_sceptre_style_synth
 
 NTC = "non-targeting"
 
@@ -47,10 +48,10 @@ def pooled(frames: dict) -> np.ndarray:
     return np.concatenate([frame.to_numpy().ravel() for frame in frames.values()])
 
 
-def write_csv(table: pd.DataFrame, path: Path, index: bool) -> None:
+def write_csv(table: pd.DataFrame, path: Path) -> None:
     """Write a table under a temporary name, then move it."""
     temporary = path.with_name(path.name + ".tmp")
-    table.to_csv(temporary, index=index, float_format="%.6g")
+    table.to_csv(temporary, index=False, float_format="%.6g")
     os.replace(temporary, path)
 
 
@@ -60,7 +61,7 @@ def main() -> int:
 
     given = options()
     pde.limit_threading()
-    adata = pde.make_sceptre_style_synth(
+    adata = make_sceptre_style_synth(
         N=given.cells,
         K=given.programs,
         n_target_genes=given.targets,
@@ -84,23 +85,20 @@ def main() -> int:
     )
     seeds = {"B": given.resamples, "base_seed": given.seed}
     of_genes = pde.collect_gene_diagnostics(inputs, genes, **seeds, **how)
-    of_groups = pde.collect_ntc_group_diagnostics(
-        inputs, groups, given.resamples, given.seed, **how
-    )
+    of_groups = pde.collect_ntc_group_diagnostics(inputs, groups, **seeds, **how)
     table = pd.concat([of_genes, of_groups], ignore_index=True)
     # a group that recurs is one unit: it counts once
-    summary = pde.summarize_diagnostics(table.drop_duplicates(["kind", "unit"]))
+    summary = pde.summarize_diagnostics(table.drop_duplicates(["kind", "unit"]), **seeds)
 
     out = pde.run_all_genes_union_crt(
         inputs, genes, **seeds, **how, return_raw_pvals=True, calibrate_skew_normal=True
     )
-    raw = pde.crt_pvals_for_ntc_groups_ensemble(inputs, groups, given.resamples, given.seed, **how)
-    smooth = pde.crt_pvals_for_ntc_groups_ensemble_skew(
-        inputs, groups, given.resamples, given.seed, **how
-    )
+    of_four = {"B": given.resamples, "seed0": given.seed, "expected_group_size": 4, **how}
+    raw = pde.crt_pvals_for_ntc_groups_ensemble(inputs, groups, **of_four)
+    smooth = pde.crt_pvals_for_ntc_groups_ensemble_skew(inputs, groups, **of_four)
     given.out.mkdir(parents=True, exist_ok=True)
-    write_csv(table, given.out / "diagnostics.csv", index=False)
-    write_csv(summary, given.out / "summary.csv", index=True)
+    write_csv(table, given.out / "diagnostics.csv")
+    pde.write_summary(summary, given.out / "summary.json")
     panels = {
         "genes": ("genes without effect", out["pvals_raw_df"], out["pvals_df"]),
         "ntc_groups": ("groups of control guides", pooled(raw), pooled(smooth)),
@@ -109,7 +107,7 @@ def main() -> int:
         ax = qq_panel({"raw": p_raw, "skew_normal": p_smooth}, title=f"Global null: {title}")
         save_png(ax, given.out / f"qq_{name}.png")
     with pd.option_context("display.width", 120, "display.max_rows", 100):
-        print(summary.T.to_string(float_format=lambda x: f"{x:.4g}"))
+        print(pd.DataFrame(summary["kinds"]).to_string(float_format=lambda x: f"{x:.4g}"))
     print(f"written: {given.out.resolve()}")
     return 0
 

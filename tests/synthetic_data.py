@@ -1,5 +1,10 @@
 """The synthetic screens of the package, under the name by which the original's tests know them."""
 
-from programde.screen.synthetic import make_sceptre_style_synth
+from programde.compat.synthetic import (
+    MockAdata,
+    SyntheticTruth,
+    make_sceptre_style_synth,
+    make_synthetic_adata,
+)
 
-__all__ = ["make_sceptre_style_synth"]
+__all__ = ["MockAdata", "SyntheticTruth", "make_sceptre_style_synth", "make_synthetic_adata"]

@@ -63,8 +63,9 @@ def door(problem: Problem, repeats: int = 3) -> dict[str, float]:
     All targets of the problem; the smallest of some repeats, which other programs disturb least.
     """
     import programde
+    from programde.screen.synthetic import make_sceptre_style_synth
 
-    adata = programde.make_sceptre_style_synth(
+    adata = make_sceptre_style_synth(
         N=problem.n_cells,
         K=problem.n_programs,
         n_target_genes=problem.n_targets,

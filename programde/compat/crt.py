@@ -14,15 +14,9 @@ from programde.calibration.empirical import side_from_code
 from programde.calibration.skew_normal import SkewNormal
 from programde.calibration.skew_normal import calibrate as fit_skew_normals
 from programde.compat.inputs import CRTInputs, gene_units
-from programde.compat.running import (
-    COMPLEMENT,
-    Compared,
-    compared,
-    no_contrast,
-    run_options,
-    run_units,
-    warn_untested,
-)
+from programde.compat.propensity import fit_propensity_logistic
+from programde.compat.running import COMPLEMENT, Compared, compared, run_units, warn_untested
+from programde.compat.settings import EFFECT_NAMES, run_options
 from programde.compat.shapes import Answer, CRTGeneResult, as_dict, as_tuple
 from programde.crt.engine import RunOptions
 from programde.crt.propensity import PropensityModel
@@ -42,8 +36,8 @@ def run_all_genes_union_crt(
     B: int = 1023,
     n_jobs: int = 8,
     base_seed: int = 123,
-    propensity_model: PropensityModel | None = None,
-    backend: str = "threading",
+    propensity_model: PropensityModel | None = fit_propensity_logistic,
+    backend: str = "loky",
     resampling_method: str = "bernoulli_index",
     resampling_kwargs: Mapping[str, Any] | None = None,
     null_method: str = "crt",
@@ -54,7 +48,7 @@ def run_all_genes_union_crt(
     return_skew_normal: bool = False,
     return_raw_pvals: bool = False,
     return_format: str = "dict",
-    test_stat: str = "ols",
+    test_stat: str | None = "ols",
     test_stat_kwargs: Mapping[str, Any] | None = None,
     *,
     calibration: str = "none",
@@ -70,9 +64,9 @@ def run_all_genes_union_crt(
     inputs
         From `prepare_crt_inputs`: N cells, K programs.
     genes
-        Genes to test, in this order; one name will do. Default: all that have guides, control
-        labels among them (all but the control labels with the NTC empirical null, and against
-        cells of control guides).
+        Genes to test, in this order; one name will do. Default: all that have guides, sorted,
+        control labels among them (all but the control labels with the NTC empirical null, and
+        against cells of control guides).
     B
         Resamples. 0 or below: nothing is tested, unless `calibration="saddlepoint"`, which needs
         none; raw p-values are then missing.
@@ -91,7 +85,7 @@ def run_all_genes_union_crt(
         ``"crt"``: resamples. ``"ntc_empirical"``: non-targeting guides as the null; B, sampler and
         calibration then have no part.
     null_kwargs, qq_crossfit
-        See `programde.controls.options.EmpiricalNullOptions`; whether to hold out NTC units.
+        See `programde.compat.empirical.empirical_null`; whether to hold out NTC units.
     calibrate_skew_normal
         Whether `pvals_df` holds skew-normal p-values; the same as `calibration="skew_normal"`.
     skew_normal_side_code
@@ -99,9 +93,11 @@ def run_all_genes_union_crt(
     return_skew_normal, return_raw_pvals
         Whether to return `pvals_skew_df` with `skew_params`, and `pvals_raw_df`.
     return_format
-        ``"dict"`` or ``"tuple"``: (pvals_df, betas_df, treated_df, results).
+        ``"dict"`` or ``"tuple"``: (pvals_df, betas_df, treated_df, results), then pvals_skew_df and
+        skew_params, then pvals_raw_df, where they were asked for.
     test_stat, test_stat_kwargs
-        ``"ols"``, or ``"utest"`` with use ("clr" or "usage") and rank_method ("average").
+        ``"ols"`` (also "beta", None), or ``"utest"`` (also "wilcoxon", "mannwhitney") with use
+        ("clr" or "usage") and rank_method ("average").
     calibration
         ``"none"``, ``"skew_normal"`` or ``"saddlepoint"``.
     adjust
@@ -122,11 +118,12 @@ def run_all_genes_union_crt(
         pvals_df, betas_df : (G, K) DataFrame
             P-values, and effects: OLS coefficients on the CLR scale, or rank-biserial
             correlations.
-        treated_df : (G, 1) DataFrame
-            n_treated.
+        treated_df : (G,) Series
+            Treated cells, named n_union_positive_cells.
         results : list of CRTGeneResult
             In the order of the genes; ``results["STAT1"]`` works too.
         stat_name : str
+            ``"beta"`` or ``"rank_biserial"``.
         results_table : DataFrame
             One row per gene x program with q-values, see `programde.analysis.tables`.
         omnibus_table : DataFrame
@@ -135,12 +132,12 @@ def run_all_genes_union_crt(
             Its `kind`, the `reason`, and a `warning` where there is one.
         pvals_raw_df, pvals_skew_df, skew_params (G, K, 3), stats_df (U-test)
             As asked.
-        ntc_matching_info, ntc_crossfit
+        null_method, ntc_matching_info, ntc_crossfit
             With the NTC empirical null, see `programde.compat.empirical`.
 
-    A gene without treated or without control cells has p-values of 1 and effects of 0 in the wide
-    tables, is marked in `results` (`testable`, `reason`), is NaN in the tidy table, and is named
-    in a warning. A gene that is collinear with the covariates has NaN everywhere.
+    A gene that cannot be tested (no treated or no control cells, collinear with the covariates)
+    has p-values of 1 and effects of 0 in the wide tables, is marked in `results` (`testable`,
+    `reason`), is NaN in the tidy table, and is named in a warning.
 
     Raises
     ------
@@ -186,11 +183,11 @@ def run_all_genes_union_crt(
         raise OptionError("null_kwargs and qq_crossfit belong to null_method='ntc_empirical'")
     against = compared(inputs, control, ntc_labels)
     if genes is None and against.group.kind == "nt_cells":
-        genes = [gene for gene in inputs.gene_to_cols if gene not in against.labels]
+        genes = [gene for gene in sorted(inputs.gene_to_cols) if gene not in against.labels]
     units = gene_units(inputs, genes)
     controls = np.array([unit.name in against.labels for unit in units])
     answer = answer_for(inputs, units, options, method, side, return_skew_normal, against)
-    out = as_dict(answer, options.statistic.name, adjust, controls)
+    out = as_dict(answer, EFFECT_NAMES[options.statistic.name], adjust, controls)
     out["control"] = against.group
     if return_raw_pvals:
         out["pvals_raw_df"] = answer.wide(answer.raw)
@@ -205,15 +202,17 @@ def run_one_gene_union_crt(
     inputs: CRTInputs,
     B: int = 1023,
     base_seed: int = 123,
-    propensity_model: PropensityModel | None = None,
+    propensity_model: PropensityModel | None = fit_propensity_logistic,
     resampling_method: str = "bernoulli_index",
     resampling_kwargs: Mapping[str, Any] | None = None,
+    null_method: str = "crt",
+    null_kwargs: Mapping[str, Any] | None = None,
     calibrate_skew_normal: bool = False,
     skew_normal_side_code: int = 0,
-    return_skew_normal: bool = False,
-    test_stat: str = "ols",
+    test_stat: str | None = "ols",
     test_stat_kwargs: Mapping[str, Any] | None = None,
     *,
+    return_skew_normal: bool = False,
     calibration: str = "none",
     ntc_labels: str | Sequence[str] | None = None,
     control: str = "complement",
@@ -224,25 +223,30 @@ def run_one_gene_union_crt(
     -------
     CRTGeneResult
     """
-    method = _calibration(calibration, calibrate_skew_normal)
-    options = run_options(
+    out = run_all_genes_union_crt(
         inputs,
+        [gene],
         B,
+        1,
         base_seed,
-        {
-            "propensity_model": propensity_model,
-            "resampling_method": resampling_method,
-            "resampling_kwargs": resampling_kwargs,
-            "test_stat": test_stat,
-            "test_stat_kwargs": test_stat_kwargs,
-            "progress": False,
-        },
+        propensity_model,
+        "sequential",
+        resampling_method,
+        resampling_kwargs,
+        null_method,
+        null_kwargs,
+        calibrate_skew_normal=calibrate_skew_normal,
+        skew_normal_side_code=skew_normal_side_code,
+        return_skew_normal=return_skew_normal,
+        test_stat=test_stat,
+        test_stat_kwargs=test_stat_kwargs,
+        calibration=calibration,
+        ntc_labels=ntc_labels,
+        control=control,
+        progress=False,
     )
-    side = side_from_code(skew_normal_side_code)
-    units = gene_units(inputs, gene)
-    against = compared(inputs, control, ntc_labels)
-    answer = answer_for(inputs, units, options, method, side, return_skew_normal, against)
-    return answer.per_gene()[0]
+    record: CRTGeneResult = out["results"][0]
+    return record
 
 
 def answer_for(
@@ -266,9 +270,8 @@ def answer_for(
         return Answer(result, nan, untold, skew, every)
     options = replace(options, tails=method == "saddlepoint")
     result = run_units(inputs, units, options, label="genes", against=against)
-    blank = no_contrast(result)
+    blank = np.array([reason != "" for reason in result.status])
     warn_untested(result, blank, "given p-values of 1 and effects of 0")
-    warn_untested(result, ~blank, "left as NaN")
     skew = None
     if (method == "skew_normal" or with_skew) and options.n_resamples > 0:
         skew = fit_skew_normals(result.effect, result.null, side)

@@ -22,11 +22,11 @@ import numpy as np
 from scipy import sparse
 
 from programde.calibration.empirical import empirical_p
-from programde.compat.running import whole_number
+from programde.compat.settings import whole_number
 from programde.crt.null_summary import summarise
 from programde.crt.samplers.bernoulli import BernoulliLaw
 from programde.crt.samplers.stratified import StrataOf, compute_bins
-from programde.errors import InputError, OptionError, check_choice
+from programde.errors import InputError, OptionError, check_choice, tell
 from programde.streams import stream_key
 
 Seed = int | np.ndarray
@@ -182,7 +182,7 @@ def crt_betas_for_gene(
     Returns
     -------
     beta_obs : (K,) float64
-        NaN where the indicator is collinear with the covariates.
+        0 where the indicator is collinear with the covariates, with a warning.
     beta_null : (B, K) float64
         0 for a resample without treated cells, or collinear with the covariates.
     """
@@ -201,7 +201,8 @@ def crt_betas_for_gene(
     x = sparse.csr_matrix((np.ones(cells.size), (row, cells)), shape=(1, n))
     observed, d, n1 = _effects(x, C, Y, A, CTY)
     if not d[0] > _COLLINEAR * n1[0]:
-        observed[:] = np.nan
+        tell("the treated cells are collinear with the covariates: effects set to 0, p-values to 1")
+        observed[:] = 0.0
     return observed[0], null
 
 
@@ -222,14 +223,14 @@ def crt_pvals_for_gene(
     pvals : (K,) float64
         (1 + #{|beta_b| >= |beta|}) / (B + 1); 1 without treated or control cells or draws.
     beta_obs : (K,) float64
-        0 without treated or control cells.
+        0 without treated or control cells, or collinear with the covariates.
     """
     n_treated, n_programs = len(obs_idx), np.shape(Y)[1]
     if _number_of_draws(B) == 0 or n_treated in (0, len(Y)):
         return np.ones(n_programs), np.zeros(n_programs)
     observed, null = crt_betas_for_gene(indptr, indices, C, Y, A, CTY, obs_idx, B)
     p = empirical_p(summarise(null, observed))[0]
-    return np.where(np.isfinite(observed), p, np.nan), observed
+    return p, observed
 
 
 def _effects(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,8 @@ import pandas as pd
 
 from programde.analysis.tables import adjust_p
 from programde.compat.inputs import CRTInputs
-from programde.compat.shapes import CRTGeneResult, GeneResults, treated_table
+from programde.compat.shapes import CRTGeneResult, GeneResults, treated_series
 from programde.controls.empirical_null import ntc_empirical_null
-from programde.controls.guide_sets import pseudogene_sets
 from programde.controls.null_tables import EmpiricalNull
 from programde.controls.options import (
     TARGET_STATISTICS,
@@ -21,11 +20,11 @@ from programde.controls.options import (
     ControlUnitOptions,
     CrossfitOptions,
 )
-from programde.controls.pseudogenes import p_against_units
 from programde.crt.engine import RunOptions
 from programde.crt.propensity import PropensityModel
 from programde.errors import InputError, check_choice, check_keywords, some, tell
 from programde.option_fields import spec_of
+from programde.screen.guides import check_ntc_labels
 from programde.screen.screen import Screen
 from programde.threads import worker_count
 
@@ -45,7 +44,7 @@ NULL_KEYS = (
 )
 
 
-def run_ntc_empirical_null(
+def empirical_null(
     inputs: Screen | CRTInputs,
     genes: Sequence[str] | None = None,
     null_kwargs: Mapping[str, Any] | None = None,
@@ -118,6 +117,119 @@ def run_ntc_empirical_null(
     )
 
 
+@dataclass(frozen=True)
+class NTCNullResult:
+    """Genes against control guides, by the field names of the original.
+
+    Attributes
+    ----------
+    pvals, betas : (G, K) DataFrame
+        P-values and effects; 1 and 0 where a gene could not be tested.
+    n_treated : (G,) Series
+        Treated cells.
+    matching_info : dict
+        "fallback_counts": {"none": n, "all": m}, in how many comparisons all control units were
+        taken; "bin_sizes": {gene: control units compared with}; and in full "per_gene" (DataFrame:
+        n_matched, radius, fallback, floor, n_treated, n_batches, reason), "per_batch" (batch ->
+        the same), "info" (NTC guides, options, notes).
+    ntc_crossfit : dict or None
+        Where asked for: tables of p-values ``meta_p_ntcB_vs_A``, ``meta_p_real_vs_A``, their kin
+        by gene ``meta_p_ntcB_gene_vs_A``, ``meta_p_real_gene_vs_A``, the same by batch
+        ``p_ntcB_vs_A_by_batch`` ...; beside them, "info", "meta" and "per_batch" of
+        `programde.controls.crossfit`.
+    """
+
+    pvals: pd.DataFrame
+    betas: pd.DataFrame
+    n_treated: pd.Series
+    matching_info: dict[str, Any]
+    ntc_crossfit: dict[str, Any] | None = None
+
+
+def run_ntc_empirical_null(
+    inputs: CRTInputs,
+    genes: str | Sequence[str] | None,
+    *,
+    base_seed: int,
+    null_kwargs: Mapping[str, Any] | None = None,
+    qq_crossfit: bool = False,
+) -> NTCNullResult:
+    """Genes against control guides.
+
+    Parameters
+    ----------
+    inputs
+        From `prepare_crt_inputs`.
+    genes
+        Genes to test; None: all but the control labels, sorted.
+    base_seed, null_kwargs, qq_crossfit
+        See `empirical_null`.
+    """
+    null = empirical_null(
+        inputs, _chosen(inputs, genes, null_kwargs), null_kwargs, base_seed, qq_crossfit
+    )
+    return _result(null)
+
+
+def _chosen(
+    inputs: CRTInputs, genes: str | Sequence[str] | None, null_kwargs: Mapping[str, Any] | None
+) -> list[str]:
+    """The genes to test, by default all but the control labels, sorted."""
+    if genes is not None:
+        return [genes] if isinstance(genes, str) else list(genes)
+    labels = check_ntc_labels(inputs.guide2gene, (null_kwargs or {}).get("ntc_labels", NTC_LABELS))
+    return [gene for gene in sorted(inputs.gene_to_cols) if gene not in set(labels)]
+
+
+def _result(null: EmpiricalNull) -> NTCNullResult:
+    untested = null.matching_info["reason"]
+    for reason in untested[untested != ""].unique():
+        names = untested.index[untested == reason]
+        tell(
+            f"{len(names)} gene(s) not testable ({reason}), given p-values of 1 and effects of 0: "
+            f"{some(names)}"
+        )
+    parts = [part["matching_info"] for part in null.per_batch.values()] or [null.matching_info]
+    compared = pd.concat([part[part["n_matched"] > 0] for part in parts])
+    all_taken = int((compared["fallback"] == "all").sum())
+    info = {
+        "fallback_counts": {"none": len(compared) - all_taken, "all": all_taken},
+        "bin_sizes": {str(g): int(n) for g, n in null.matching_info["n_matched"].items()},
+        "per_gene": _by_gene(null.matching_info),
+        "per_batch": {b: _by_gene(part["matching_info"]) for b, part in null.per_batch.items()},
+        "info": null.info,
+    }
+    tested = np.isfinite(null.pvals.to_numpy())
+    pvals, betas = (
+        _unnamed(table.where(tested, stand_in))
+        for table, stand_in in ((null.pvals, 1.0), (null.effects, 0.0))
+    )
+    treated = treated_series(null.n_treated.to_numpy(), null.n_treated.index)
+    return NTCNullResult(pvals, betas, treated, info, _flat(null.crossfit))
+
+
+#: Keys of the original's cross-fit -> the tables here.
+_FLAT = {
+    "p_ntcB_vs_A": "pvals_holdout",
+    "p_real_vs_A": "pvals_real",
+    "p_ntcB_gene_vs_A": "gene_holdout",
+    "p_real_gene_vs_A": "gene_real",
+}
+
+
+def _flat(crossfit: Any) -> dict[str, Any] | None:
+    """The cross-fit with the original's keys beside its own."""
+    if crossfit is None:
+        return None
+    flat: dict[str, Any] = dict(crossfit)
+    for key, table in _FLAT.items():
+        flat[f"meta_{key}"] = _unnamed(crossfit["meta"][table])
+        flat[f"{key}_by_batch"] = {
+            batch: _unnamed(part[table]) for batch, part in crossfit["per_batch"].items()
+        }
+    return flat
+
+
 def against_ntc(
     inputs: CRTInputs,
     genes: str | Sequence[str] | None,
@@ -132,18 +244,15 @@ def against_ntc(
     -------
     dict
         pvals_df, betas_df, treated_df, results, stat_name, results_table as with resamples;
-        ntc_matching_info : dict
-            "per_gene" (DataFrame: n_matched, radius, fallback, floor, n_treated, n_batches,
-            reason), "per_batch" (batch -> the same), "info" (NTC guides, options, notes);
+        null_method : "ntc_empirical"
+        ntc_matching_info, ntc_crossfit : dict
+            See `NTCNullResult`; the second where asked for.
         ntc_gene_pvals : Series
-            One p-value per gene, of its largest effect over programs;
-        ntc_crossfit : dict
-            Where asked for, see `programde.controls.crossfit`.
+            One p-value per gene, of its largest effect over programs.
     """
-    chosen = [genes] if isinstance(genes, str) else None if genes is None else list(genes)
-    null = run_ntc_empirical_null(
+    null = empirical_null(
         inputs,
-        chosen,
+        _chosen(inputs, genes, null_kwargs),
         null_kwargs,
         options.seed,
         qq_crossfit,
@@ -151,26 +260,20 @@ def against_ntc(
         worker_count(options.n_jobs),
         options.progress,
     )
-    untested = null.matching_info["reason"]
-    for reason in untested[untested != ""].unique():
-        names = untested.index[untested == reason]
-        tell(f"{len(names)} gene(s) not testable ({reason}), left as NaN: {some(names)}")
+    found = _result(null)
     out: dict[str, Any] = {
-        "pvals_df": _by_gene(null.pvals),
-        "betas_df": _by_gene(null.effects),
-        "treated_df": treated_table(null.n_treated.to_numpy(), null.n_treated.index),
-        "results": _per_gene(null),
-        "stat_name": "ols",
+        "pvals_df": found.pvals,
+        "betas_df": found.betas,
+        "treated_df": found.n_treated,
+        "results": _per_gene(null, found),
+        "stat_name": "beta",
+        "null_method": "ntc_empirical",
         "results_table": _tidy(null, adjust, len(inputs.Y)),
         "ntc_gene_pvals": _by_gene(null.gene_pvals),
-        "ntc_matching_info": {
-            "per_gene": _by_gene(null.matching_info),
-            "per_batch": {b: _by_gene(part["matching_info"]) for b, part in null.per_batch.items()},
-            "info": null.info,
-        },
+        "ntc_matching_info": found.matching_info,
     }
-    if null.crossfit is not None:
-        out["ntc_crossfit"] = null.crossfit
+    if found.ntc_crossfit is not None:
+        out["ntc_crossfit"] = found.ntc_crossfit
     return out
 
 
@@ -179,8 +282,13 @@ def _by_gene(table: Any) -> Any:
     return table.rename_axis(index="gene")
 
 
-def _per_gene(null: EmpiricalNull) -> GeneResults:
-    p, effects = null.pvals.to_numpy(), null.effects.to_numpy()
+def _unnamed(table: Any) -> Any:
+    """A wide table or series whose rows have no word over them."""
+    return table.rename_axis(index=None)
+
+
+def _per_gene(null: EmpiricalNull, found: NTCNullResult) -> GeneResults:
+    p, effects = found.pvals.to_numpy(), found.betas.to_numpy()
     reasons = null.matching_info["reason"].to_numpy()
     return GeneResults(
         CRTGeneResult(
@@ -224,41 +332,45 @@ def _tidy(null: EmpiricalNull, adjust: str, n_cells: int) -> pd.DataFrame:
     )
 
 
-def sample_ntc_pseudogenes_with_replacement(
-    ntc_guides: Sequence[str], guides_per_unit: int = 6, n_ntc_units: int = 5000, seed: int = 0
-) -> list[tuple[str, ...]]:
-    """Sets of control guides; see `programde.controls.guide_sets.pseudogene_sets`."""
-    return pseudogene_sets(ntc_guides, guides_per_unit, n_ntc_units, seed)
-
-
-def empirical_pvals_vs_ntc(
-    effects: np.ndarray, ntc_effects: np.ndarray, matched: np.ndarray | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """P-values and floors; see `programde.controls.pseudogenes.p_against_units`."""
-    return p_against_units(effects, ntc_effects, matched)
-
-
-def compute_ols_denom(C: np.ndarray, obs_idx: np.ndarray, A: np.ndarray | None = None) -> float:
-    """d = x'M_C x = n1 - x'C (C'C)^-1 C'x of the indicator x of some cells.
+def compute_ols_denom(C: np.ndarray, x: np.ndarray) -> float:
+    """d = x'M_C x = n1 - x'C (C'C)^-1 C'x of an indicator x.
 
     Parameters
     ----------
     C : (N, p)
-        Covariates, of full column rank if `A` is not given (else `A` decides).
-    obs_idx : (n1,) int
-        Treated cells, each once.
-    A : (p, p), optional
-        (C'C)^-1.
+        Covariates, of full column rank.
+    x : (N,)
+        Indicator of treatment, 0 or 1.
 
     Returns
     -------
     float
         Cells' worth of information in x that the covariates leave.
+
+    Raises
+    ------
+    InputError
+        `x` is not an indicator of N cells (a list of treated cells, say).
     """
-    C = np.asarray(C, dtype=np.float64)
-    total = C[np.asarray(obs_idx, dtype=np.int64)].sum(axis=0)
-    if A is None:
-        R: np.ndarray = np.asarray(np.linalg.qr(C, mode="r"))
-        part = np.linalg.solve(R.T, total)
-        return float(len(obs_idx) - part @ part)
-    return float(len(obs_idx) - total @ np.asarray(A, dtype=np.float64) @ total)
+    C, x = _indicator(C, x)
+    R: np.ndarray = np.asarray(np.linalg.qr(C, mode="r"))
+    part = np.linalg.solve(R.T, C.T @ x)
+    return float(x.sum() - part @ part)
+
+
+def compute_ols_denom_reference(C: np.ndarray, x: np.ndarray) -> float:
+    """`compute_ols_denom` as the squared length of what a regression on C leaves of x."""
+    C, x = _indicator(C, x)
+    rest = x - C @ np.linalg.lstsq(C, x, rcond=None)[0]
+    return float(rest @ rest)
+
+
+def _indicator(C: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    values = np.asarray(C, dtype=np.float64)
+    given = np.asarray(x, dtype=np.float64)
+    if given.shape != (len(values),) or not np.isin(given, (0.0, 1.0)).all():
+        raise InputError(
+            f"x must hold 0 and 1, one per cell: shape {given.shape} for {len(values)} cells; of "
+            "treated cells' numbers make it with x = np.isin(np.arange(len(C)), cells)"
+        )
+    return values, given

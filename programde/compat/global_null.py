@@ -2,94 +2,177 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, Unpack
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
 
+from programde.calibration.empirical import side_from_code
 from programde.compat.inputs import CRTInputs, gene_units
-from programde.compat.null import Ensemble, distinct_units, replicates, unit_of
-from programde.compat.running import WorkSettings, run_options
-from programde.controls.global_null import (
-    oracle_propensity_const,
-    summarize_diagnostics,
-    unit_diagnostics,
-)
+from programde.compat.null import Ensemble, distinct_units, replicates
+from programde.compat.propensity import fit_propensity_logistic
+from programde.compat.settings import UnitSettings, run_options, whole_number
+from programde.controls.global_null import summarize_diagnostics as summarise
+from programde.controls.global_null import unit_diagnostics
+from programde.crt.propensity import PropensityModel
+from programde.errors import InputError
+from programde.screen.screen import Unit
 
 
 def compute_unit_diagnostics(
+    *,
     inputs: CRTInputs,
-    unit: str | Sequence[Any] | np.ndarray,
-    B: int = 1023,
-    base_seed: int = 123,
-    **settings: Unpack[WorkSettings],
+    unit_id: str,
+    unit_type: str,
+    obs_idx: np.ndarray,
+    guide_count: int,
+    B: int,
+    base_seed: int,
+    propensity_model: PropensityModel | None = fit_propensity_logistic,
+    skew_side_code: int = 0,
+    **settings: Unpack[UnitSettings],
 ) -> pd.Series:
-    """Diagnostics of one gene (by name) or set of guides (by column numbers or names).
+    """Diagnostics of one unit, given by its treated cells.
 
     Parameters
     ----------
     inputs
         From `prepare_crt_inputs`.
-    unit
-        The unit.
+    unit_id
+        Its name; a gene's name gives the draws behind that gene's p-values.
+    unit_type
+        What it is, as the column `kind` says it: "gene", say.
+    obs_idx : (n1,) int
+        Numbers of the treated cells.
+    guide_count
+        Its number of guides.
     B, base_seed
         Number of resamples, and seed.
-    **settings
-        See `programde.compat.running.WorkSettings`; `propensity_model=oracle_propensity_const`
-        for a screen that is known to be free of confounding.
+    propensity_model, **settings
+        See `programde.compat.settings.WorkSettings`; `oracle_propensity_const` for a screen that
+        is known to be free of confounding.
+    skew_side_code
+        Side of the skew-normal p-values: 0 both, -1 left, 1 right.
 
     Returns
     -------
     Series
-        `programde.controls.global_null.COLUMNS`.
+        `kind`, and `programde.controls.global_null.COLUMNS`.
+
+    Raises
+    ------
+    InputError
+        Cells that do not exist.
     """
-    options = run_options(inputs, B, base_seed, settings)
-    return unit_diagnostics(inputs.screen, [unit_of(inputs, unit)], options).iloc[0]
+    n_cells = len(inputs.Y)
+    cells = np.unique(np.asarray(obs_idx, dtype=np.int64))
+    if cells.size and not (cells[0] >= 0 and cells[-1] < n_cells):
+        raise InputError(f"obs_idx holds cells that do not exist: there are {n_cells}")
+    column = sparse.csc_matrix(
+        (np.ones(cells.size, dtype=np.int8), cells, np.array([0, cells.size])), shape=(n_cells, 1)
+    )
+    guide = f"cells of {unit_id}"
+    with_unit = replace(
+        inputs,
+        G=sparse.csc_matrix(sparse.hstack([inputs.G, column])),
+        guide_names=[*inputs.guide_names, guide],
+    )
+    unit = Unit(str(unit_id), (guide,), (inputs.G.shape[1],))
+    options = run_options(inputs, B, base_seed, {"propensity_model": propensity_model, **settings})
+    side = side_from_code(skew_side_code)
+    table = unit_diagnostics(with_unit.screen, [unit], options, side)
+    table["n_guides"] = whole_number("guide_count", guide_count)
+    table.insert(0, "kind", unit_type)
+    return table.iloc[0]
 
 
 def collect_gene_diagnostics(
     inputs: CRTInputs,
-    genes: str | Sequence[str] | None = None,
-    B: int = 1023,
-    base_seed: int = 123,
-    **settings: Unpack[WorkSettings],
+    genes: str | Sequence[str] | None,
+    B: int,
+    base_seed: int,
+    propensity_model: PropensityModel | None = fit_propensity_logistic,
+    skew_side_code: int = 0,
+    **settings: Unpack[UnitSettings],
 ) -> pd.DataFrame:
-    """Diagnostics of genes, a row each; see `compute_unit_diagnostics`. `kind` is "gene"."""
-    options = run_options(inputs, B, base_seed, settings)
-    table = unit_diagnostics(inputs.screen, gene_units(inputs, genes), options)
+    """Diagnostics of genes (None: all), a row each, `kind` being "gene".
+
+    See `compute_unit_diagnostics`.
+    """
+    options = run_options(inputs, B, base_seed, {"propensity_model": propensity_model, **settings})
+    side = side_from_code(skew_side_code)
+    table = unit_diagnostics(inputs.screen, gene_units(inputs, genes), options, side)
     table.insert(0, "kind", "gene")
     return table
 
 
 def collect_ntc_group_diagnostics(
     inputs: CRTInputs,
-    ntc_groups_ens: Ensemble,
-    B: int = 1023,
-    seed0: int = 123,
-    **settings: Unpack[WorkSettings],
+    ntc_groups: Ensemble,
+    B: int,
+    base_seed: int,
+    propensity_model: PropensityModel | None = fit_propensity_logistic,
+    skew_side_code: int = 0,
+    **settings: Unpack[UnitSettings],
 ) -> pd.DataFrame:
-    """Diagnostics of groups of control guides, a row per replicate and group.
+    """Diagnostics of groups of control guides: one partition, or an ensemble of them.
 
     See `compute_unit_diagnostics`. `kind` is "NTC group"; `replicate` and `group` say which. A
     group that recurs is computed once and listed each time.
     """
-    parts = replicates(ntc_groups_ens)
+    parts = replicates(ntc_groups)
     places = [(replicate, group) for replicate, part in parts for group in part]
     groups = [guides for _, part in parts for guides in part.values()]
     units, rows = distinct_units(inputs, groups)
-    options = run_options(inputs, B, seed0, settings)
-    table = unit_diagnostics(inputs.screen, units, options).iloc[rows].reset_index(drop=True)
+    options = run_options(inputs, B, base_seed, {"propensity_model": propensity_model, **settings})
+    side = side_from_code(skew_side_code)
+    table = unit_diagnostics(inputs.screen, units, options, side)
+    table = table.iloc[rows].reset_index(drop=True)
     table.insert(0, "kind", "NTC group")
     table.insert(1, "replicate", [replicate for replicate, _ in places])
     table.insert(2, "group", [group for _, group in places])
     return table
 
 
-__all__ = [
-    "collect_gene_diagnostics",
-    "collect_ntc_group_diagnostics",
-    "compute_unit_diagnostics",
-    "oracle_propensity_const",
-    "summarize_diagnostics",
-]
+def summarize_diagnostics(diagnostics_df: pd.DataFrame, B: int, base_seed: int) -> dict[str, Any]:
+    """Are units of each kind, as a whole, what a null should give?
+
+    Parameters
+    ----------
+    diagnostics_df
+        Of `collect_gene_diagnostics` or `collect_ntc_group_diagnostics`; several may be joined.
+    B, base_seed
+        With how many resamples and which seed they were made.
+
+    Returns
+    -------
+    dict
+        "B", "base_seed", and "kinds": {kind: the numbers of
+        `programde.controls.global_null.summarize_diagnostics`}.
+    """
+    table = summarise(diagnostics_df)
+    kinds = {str(kind): _plain(row) for kind, row in table.iterrows()}
+    return {"B": whole_number("B", B), "base_seed": base_seed, "kinds": kinds}
+
+
+def _plain(row: pd.Series) -> dict[str, float | int | None]:
+    numbers = {str(key): float(value) for key, value in row.items()}
+    return {
+        key: None if np.isnan(x) else int(x) if key.startswith("n_") else x
+        for key, x in numbers.items()
+    }
+
+
+def write_summary(summary: dict[str, Any], path: str | os.PathLike[str]) -> None:
+    """Write what `summarize_diagnostics` returns as JSON, under a temporary name first."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    os.replace(temporary, path)

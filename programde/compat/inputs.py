@@ -13,6 +13,7 @@ from scipy import sparse
 from programde.errors import InputError, nearest, some
 from programde.io.anndata import screen_from_anndata
 from programde.screen.composition import Floor
+from programde.screen.covariates import INTERCEPT
 from programde.screen.screen import Screen, Unit
 from programde.threads import limit_threading
 
@@ -24,11 +25,13 @@ class CRTInputs:
     Attributes
     ----------
     C : (N, p) float64
-        Encoded covariates of full column rank, the intercept first.
+        Encoded covariates of full column rank: the intercept, then numbers, then indicators.
     Y : (N, K) float64
         Centred log-ratio of `U`.
-    U : (N, K) float64
-        Usages after flooring and renormalising.
+    A : (p, p) float64
+        (C'C)^-1, from the QR decomposition of C.
+    CTY : (p, K) float64
+        C'Y.
     G : (N, n_guides) csc_matrix, int8
         1 where the guide is present.
     guide_names
@@ -39,8 +42,14 @@ class CRTInputs:
         Columns of each gene's guides; which genes are tested, and on which guides.
     program_names
         Names of the K programs.
+    U : (N, K) float64
+        Usages after flooring and renormalising; None: those of which `Y` is the log-ratio.
+    R, rank_info
+        Of no use here, where ranks are made when they are needed; None.
+    usage_eps_quantile
+        The level of the quantile that is the floor, where it is one.
     covar_cols
-        Names of the p columns of `C`.
+        Names of the columns of `C` but the intercept.
     covar_df_raw : DataFrame or None
         The covariates before encoding; None where they came as an array.
     batch_raw : (N,) object or None
@@ -57,13 +66,18 @@ class CRTInputs:
 
     C: np.ndarray
     Y: np.ndarray
-    U: np.ndarray
+    A: np.ndarray
+    CTY: np.ndarray
     G: sparse.csc_matrix
     guide_names: list[str]
     guide2gene: dict[str, str]
     gene_to_cols: dict[str, list[int]]
     program_names: list[str]
-    covar_cols: list[str]
+    U: np.ndarray | None = None
+    R: np.ndarray | None = None
+    rank_info: Any = None
+    usage_eps_quantile: float | None = None
+    covar_cols: list[str] | None = None
     covar_df_raw: pd.DataFrame | None = None
     batch_raw: np.ndarray | None = None
     floor: float = float("nan")
@@ -72,29 +86,35 @@ class CRTInputs:
     source: Screen | None = field(default=None, repr=False)
 
     @property
-    def A(self) -> np.ndarray:
-        """(C'C)^-1, (p, p) float64, from the QR decomposition of C."""
-        R: np.ndarray = np.asarray(np.linalg.qr(self.C, mode="r"))
-        inverse: np.ndarray = np.asarray(np.linalg.inv(R))
-        return inverse @ inverse.T
+    def usage(self) -> np.ndarray:
+        """`U`, or the composition of which `Y` is the centred log-ratio."""
+        if self.U is not None:
+            return self.U
+        parts = np.exp(self.Y - self.Y.max(axis=1, keepdims=True))
+        closed: np.ndarray = parts / parts.sum(axis=1, keepdims=True)
+        return closed
 
-    @property
-    def CTY(self) -> np.ndarray:
-        """C'Y, (p, K) float64."""
-        return self.C.T @ self.Y
+    def column_names(self) -> list[str]:
+        """Names of all columns of `C`."""
+        n, names = self.C.shape[1], list(self.covar_cols or ())
+        if len(names) == n:
+            return names
+        if len(names) == n - 1 and bool((self.C[:, 0] == 1.0).all()):
+            return [INTERCEPT, *names]
+        return [f"covar_{j}" for j in range(n)]
 
     @property
     def screen(self) -> Screen:
         """The same arrays as a `Screen`, as the inner rooms see them; nothing is copied."""
         parts: dict[str, Any] = {
-            "usage": self.U,
-            "clr": self.Y,
+            "usage": self.usage,
+            "clr": np.asarray(self.Y),
             "floor": self.floor,
             "covariates": self.C,
-            "covariate_names": list(self.covar_cols),
+            "covariate_names": self.column_names(),
             "covariate_table": self.covar_df_raw,
             "batch": self.batch_raw,
-            "guides": self.G,
+            "guides": sparse.csc_matrix(self.G),
             "guide_names": list(self.guide_names),
             "guide_to_target": self.guide2gene,
             "program_names": list(self.program_names),
@@ -108,18 +128,27 @@ class CRTInputs:
         return replace(self.source, **parts)
 
     @classmethod
-    def of_screen(cls, screen: Screen) -> CRTInputs:
-        """The same arrays under the names of the original; nothing is copied."""
+    def of_screen(cls, screen: Screen, eps_quantile: float | None = None) -> CRTInputs:
+        """The same arrays under the names of the original, covariates in its order."""
+        order = _numbers_first(screen)
+        C = screen.covariates
+        if order != sorted(order):
+            C = np.ascontiguousarray(C[:, order])
+        names = [screen.covariate_names[j] for j in order]
+        inverse: np.ndarray = np.asarray(np.linalg.inv(np.linalg.qr(C, mode="r")))
         return cls(
-            C=screen.covariates,
+            C=C,
             Y=screen.clr,
-            U=screen.usage,
+            A=inverse @ inverse.T,
+            CTY=C.T @ screen.clr,
             G=screen.guides,
             guide_names=list(screen.guide_names),
             guide2gene=dict(screen.guide_to_target),
             gene_to_cols=screen.target_columns(),
             program_names=list(screen.program_names),
-            covar_cols=list(screen.covariate_names),
+            U=screen.usage,
+            usage_eps_quantile=eps_quantile,
+            covar_cols=names[1:] if names[:1] == [INTERCEPT] else names,
             covar_df_raw=screen.covariate_table,
             batch_raw=screen.batch,
             floor=screen.floor,
@@ -206,11 +235,24 @@ def prepare_crt_inputs(
         multi_target_guides=multi_target_guides,
         moi=moi,
     )
-    return CRTInputs.of_screen(screen)
+    return CRTInputs.of_screen(screen, eps_quantile if floor is None else None)
+
+
+def _numbers_first(screen: Screen) -> list[int]:
+    """Columns of the covariates: the intercept, those that stayed numbers, then indicators."""
+    columns = range(len(screen.covariate_names))
+    table = screen.covariate_table
+    if table is None:  # an array: its columns are covar_0, covar_1 ...
+        numbers = {j for j in columns if screen.covariate_names[j].count("_") == 1}
+    else:
+        known = {str(name) for name in table.columns}
+        numbers = {j for j in columns if screen.covariate_names[j] in known}
+    first = {j for j in columns if screen.covariate_names[j] == INTERCEPT}
+    return sorted(columns, key=lambda j: (j not in first, j not in numbers, j))
 
 
 def gene_units(inputs: CRTInputs, genes: str | Sequence[str] | None = None) -> list[Unit]:
-    """One unit per gene, in the order asked (default: all, in order of first appearance).
+    """One unit per gene, in the order asked (default: all, sorted).
 
     Raises
     ------
@@ -218,7 +260,7 @@ def gene_units(inputs: CRTInputs, genes: str | Sequence[str] | None = None) -> l
         A gene without guides, a gene named twice, or no gene at all.
     """
     known = inputs.gene_to_cols
-    names = list(known) if genes is None else [genes] if isinstance(genes, str) else list(genes)
+    names = sorted(known) if genes is None else [genes] if isinstance(genes, str) else list(genes)
     if not names:
         raise InputError("genes is empty; name at least one, or leave it out to test all")
     twice = sorted({str(name) for name in names if names.count(name) > 1})

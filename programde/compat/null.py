@@ -12,62 +12,69 @@ import numpy as np
 
 from programde.calibration.empirical import leave_one_out_p, side_from_code
 from programde.compat.inputs import CRTInputs, gene_units, guide_set_unit
-from programde.compat.running import (
-    Compared,
-    ComparedSettings,
-    NullSettings,
-    no_contrast,
-    run_options,
-    split_settings,
-    visit_null_draws,
-    warn_untested,
-)
+from programde.compat.propensity import fit_propensity_logistic
+from programde.compat.running import Compared, how_to_test, visit_null_draws, warn_untested
+from programde.compat.settings import Further, NullSettings, whole_number
 from programde.crt.engine import RunOptions
-from programde.errors import InputError
+from programde.crt.propensity import PropensityModel
+from programde.errors import InputError, OptionError, nearest, tell
 from programde.screen.screen import Unit
 
 Ensemble = Sequence[Mapping[str, Sequence[str]]] | Mapping[Any, Mapping[str, Sequence[str]]]
 
 
 def crt_null_stats_for_test(
-    unit: str | Sequence[Any] | np.ndarray,
+    gene: str | Sequence[Any] | np.ndarray,
+    program_index: int | str | None,
     inputs: CRTInputs,
     B: int = 1023,
     base_seed: int = 123,
-    **settings: Unpack[ComparedSettings],
+    propensity_model: PropensityModel | None = fit_propensity_logistic,
+    *,
+    resampling_method: str = "bernoulli_index",
+    resampling_kwargs: Mapping[str, Any] | None = None,
+    test_stat: str | None = "ols",
+    test_stat_kwargs: Mapping[str, Any] | None = None,
+    **further: Unpack[Further],
 ) -> np.ndarray:
-    """Null draws of the statistic for one unit: what `null_stats` means elsewhere.
+    """Null draws of the statistic for one test: what `null_stats` means elsewhere.
 
     Parameters
     ----------
-    unit
-        Name of a gene, or column numbers or names of guides.
+    gene
+        Name of a gene; column numbers or names of guides will do.
+    program_index
+        Number or name of a program; None: all programs.
     inputs
         From `prepare_crt_inputs`.
     B, base_seed
         Number of resamples, and seed.
-    **settings
-        See `programde.compat.running.ComparedSettings`.
+    propensity_model, resampling_method, resampling_kwargs, test_stat, test_stat_kwargs, **further
+        See `programde.compat.settings`.
 
     Returns
     -------
-    (B, K) float64
+    (B,) float64, or (B, K) for all programs
 
     Raises
     ------
     InputError
         The unit has no treated or no control cells, or is collinear with the covariates.
     """
-    chosen = unit_of(inputs, unit)
-    work, against = split_settings(inputs, settings)
-    options = run_options(inputs, B, base_seed, work)
-    found: list[np.ndarray] = []
-    result = visit_null_draws(
-        inputs, [chosen], options, lambda _, draws, __: found.append(draws), against=against
-    )
-    if not found:
-        raise InputError(f"{chosen.name} cannot be tested: {result.status[0]}")
-    return found[0]
+    program = _program(inputs, program_index)
+    unit = unit_of(inputs, gene)
+    settings = {
+        "propensity_model": propensity_model,
+        "resampling_method": resampling_method,
+        "resampling_kwargs": resampling_kwargs,
+        "test_stat": test_stat,
+        "test_stat_kwargs": test_stat_kwargs,
+    }
+    options, against = how_to_test(inputs, B, base_seed, settings, further)
+    draws, why = _draws(inputs, unit, options, against)
+    if draws is None:
+        raise InputError(f"{unit.name} cannot be tested: {why}")
+    return draws if program is None else draws[:, program]
 
 
 def compute_gene_null_pvals(
@@ -75,9 +82,13 @@ def compute_gene_null_pvals(
     inputs: CRTInputs,
     B: int = 1023,
     base_seed: int = 123,
-    *,
+    propensity_model: PropensityModel | None = fit_propensity_logistic,
+    resampling_method: str = "bernoulli_index",
+    resampling_kwargs: Mapping[str, Any] | None = None,
     side_code: int = 0,
-    **settings: Unpack[ComparedSettings],
+    test_stat: str | None = "ols",
+    test_stat_kwargs: Mapping[str, Any] | None = None,
+    **further: Unpack[Further],
 ) -> np.ndarray:
     """Leave-one-out null p-values of a gene: each draw judged by the others.
 
@@ -87,17 +98,33 @@ def compute_gene_null_pvals(
         A gene with guides.
     side_code
         0 both, -1 left, 1 right.
-    inputs, B, base_seed, **settings
+    inputs, B, base_seed, propensity_model, resampling_method, resampling_kwargs, test_stat,
+    test_stat_kwargs, **further
         See `crt_null_stats_for_test`.
 
     Returns
     -------
     (B, K) float64
-        Multiples of 1/B; all 1 for a gene without treated or control cells (with a warning).
+        Multiples of 1/B.
+
+    Raises
+    ------
+    InputError
+        A gene that cannot be tested (a ValueError).
     """
     (unit,) = gene_units(inputs, gene)
-    work, against = split_settings(inputs, settings)
-    return _null_p(inputs, unit, run_options(inputs, B, base_seed, work), side_code, against)
+    settings = {
+        "propensity_model": propensity_model,
+        "resampling_method": resampling_method,
+        "resampling_kwargs": resampling_kwargs,
+        "test_stat": test_stat,
+        "test_stat_kwargs": test_stat_kwargs,
+    }
+    options, against = how_to_test(inputs, B, base_seed, settings, further)
+    p, why = _null_p(inputs, unit, options, side_code, against)
+    if p is None:
+        raise InputError(f"gene {gene!r} cannot be tested: {why}")
+    return p
 
 
 def compute_guide_set_null_pvals(
@@ -105,9 +132,13 @@ def compute_guide_set_null_pvals(
     inputs: CRTInputs,
     B: int = 1023,
     base_seed: int = 123,
-    *,
+    propensity_model: PropensityModel | None = fit_propensity_logistic,
+    resampling_method: str = "bernoulli_index",
+    resampling_kwargs: Mapping[str, Any] | None = None,
     side_code: int = 0,
-    **settings: Unpack[ComparedSettings],
+    test_stat: str | None = "ols",
+    test_stat_kwargs: Mapping[str, Any] | None = None,
+    **further: Unpack[Further],
 ) -> np.ndarray:
     """Leave-one-out null p-values of the union of some guides.
 
@@ -115,16 +146,29 @@ def compute_guide_set_null_pvals(
     ----------
     guide_idx
         Column numbers or names of guides.
-    inputs, B, base_seed, side_code, **settings
+    inputs, B, base_seed, propensity_model, resampling_method, resampling_kwargs, side_code,
+    test_stat, test_stat_kwargs, **further
         See `compute_gene_null_pvals`.
 
     Returns
     -------
     (B, K) float64
+        All 1 for a set that cannot be tested (with a warning).
     """
     unit = guide_set_unit(inputs, guide_idx)
-    work, against = split_settings(inputs, settings)
-    return _null_p(inputs, unit, run_options(inputs, B, base_seed, work), side_code, against)
+    settings = {
+        "propensity_model": propensity_model,
+        "resampling_method": resampling_method,
+        "resampling_kwargs": resampling_kwargs,
+        "test_stat": test_stat,
+        "test_stat_kwargs": test_stat_kwargs,
+    }
+    options, against = how_to_test(inputs, B, base_seed, settings, further)
+    p, why = _null_p(inputs, unit, options, side_code, against)
+    if p is not None:
+        return p
+    tell(f"{unit.name} cannot be tested ({why}): its null p-values are set to 1")
+    return np.ones((options.n_resamples, len(inputs.program_names)))
 
 
 def compute_ntc_group_null_pvals_parallel(
@@ -134,9 +178,13 @@ def compute_ntc_group_null_pvals_parallel(
     base_seed: int = 123,
     n_jobs: int = 8,
     backend: str = "threading",
+    resampling_method: str = "bernoulli_index",
+    resampling_kwargs: Mapping[str, Any] | None = None,
+    test_stat: str | None = "ols",
+    test_stat_kwargs: Mapping[str, Any] | None = None,
     *,
     side_code: int = 0,
-    **settings: Unpack[NullSettings],
+    **further: Unpack[NullSettings],
 ) -> np.ndarray:
     """Leave-one-out null p-values of groups of control guides, for a QQ plot's null curve.
 
@@ -148,8 +196,8 @@ def compute_ntc_group_null_pvals_parallel(
         From `make_ntc_groups_ensemble`. A group that recurs is drawn once and listed each time.
     B, base_seed
         Number of resamples, and seed.
-    n_jobs, backend, **settings
-        See `programde.compat.running.ComparedSettings`.
+    n_jobs, backend, resampling_method, resampling_kwargs, test_stat, test_stat_kwargs, **further
+        See `programde.compat.settings`; take those of the main run.
     side_code
         0 both, -1 left, 1 right.
 
@@ -161,9 +209,15 @@ def compute_ntc_group_null_pvals_parallel(
     """
     groups = [guides for _, part in replicates(ntc_groups_ens) for guides in part.values()]
     units, row_of = distinct_units(inputs, groups)
-    given: ComparedSettings = {**settings, "n_jobs": n_jobs, "backend": backend}  # type: ignore[typeddict-item]
-    work, against = split_settings(inputs, given)
-    options = run_options(inputs, B, base_seed, work)
+    settings = {
+        "n_jobs": n_jobs,
+        "backend": backend,
+        "resampling_method": resampling_method,
+        "resampling_kwargs": resampling_kwargs,
+        "test_stat": test_stat,
+        "test_stat_kwargs": test_stat_kwargs,
+    }
+    options, against = how_to_test(inputs, B, base_seed, settings, further)
     side = side_from_code(side_code)
     out = np.empty((len(units), options.n_resamples, len(inputs.program_names)))
     if options.n_resamples == 0:
@@ -215,19 +269,37 @@ def unit_of(inputs: CRTInputs, unit: str | Sequence[Any] | np.ndarray) -> Unit:
     return guide_set_unit(inputs, unit)
 
 
-def _null_p(
-    inputs: CRTInputs, unit: Unit, options: RunOptions, side_code: int, against: Compared
-) -> np.ndarray:
-    side = side_from_code(side_code)
-    shape = (options.n_resamples, len(inputs.program_names))
-    if options.n_resamples == 0:
-        return np.ones(shape)
+def _program(inputs: CRTInputs, program: int | str | None) -> int | None:
+    """The number of a program given by number or name."""
+    names = list(inputs.program_names)
+    if program is None:
+        return None
+    if isinstance(program, str):
+        if program not in names:
+            raise InputError(f"no program {program!r}{nearest(program, names)}")
+        return names.index(program)
+    number = whole_number("program_index", program)
+    if not -len(names) <= number < len(names):
+        raise OptionError(f"program_index={program} does not exist: there are {len(names)}")
+    return number
+
+
+def _draws(
+    inputs: CRTInputs, unit: Unit, options: RunOptions, against: Compared
+) -> tuple[np.ndarray | None, str]:
+    """Null draws (B, K) of a unit; or None, and why there are none."""
     found: list[np.ndarray] = []
     result = visit_null_draws(
         inputs, [unit], options, lambda _, draws, __: found.append(draws), against=against
     )
-    if found:
-        return leave_one_out_p(found[0], side)
-    blank = bool(no_contrast(result)[0])
-    warn_untested(result, np.ones(1, dtype=bool), f"p-values set to {1 if blank else 'NaN'}")
-    return np.full(shape, 1.0 if blank else np.nan)
+    return (found[0], "") if found else (None, result.status[0])
+
+
+def _null_p(
+    inputs: CRTInputs, unit: Unit, options: RunOptions, side_code: int, against: Compared
+) -> tuple[np.ndarray | None, str]:
+    side = side_from_code(side_code)
+    if options.n_resamples == 0:
+        return np.ones((0, len(inputs.program_names))), ""
+    draws, why = _draws(inputs, unit, options, against)
+    return (None if draws is None else leave_one_out_p(draws, side)), why

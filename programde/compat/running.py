@@ -1,100 +1,24 @@
-"""From the options of the original to a run of the engine."""
+"""Units of the original's doors through the engine: who they are compared with, and the run."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
-from typing import Any, TypedDict
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from programde.analysis.targets import fit_to_memory
 from programde.compat.inputs import CRTInputs
+from programde.compat.settings import Comparison, Further, WorkSettings, run_options
 from programde.crt.control_group import ControlGroup, choose_control, targets_per_cell
 from programde.crt.engine import PreparedPopulation, RunOptions, Watcher, run_tasks
 from programde.crt.plan import plan
-from programde.crt.propensity import PropensityModel, fit_propensity_logistic
 from programde.crt.protocols import Law
 from programde.crt.results import CRTResult
-from programde.crt.samplers import SAMPLERS, Bernoulli, StratifiedPermutation, make_sampler
-from programde.crt.statistics import OLS, STATISTICS, UTest, make_statistic
-from programde.errors import (
-    InputError,
-    OptionError,
-    check_choice,
-    check_keywords,
-    nearest,
-    some,
-    tell,
-)
+from programde.errors import check_keywords, some, tell
 from programde.screen.guides import check_ntc_labels, looks_like_control
 from programde.screen.screen import Unit
-from programde.threads import worker_count
-
-#: Names of joblib's backends; whichever is named, the work is done by threads.
-BACKENDS = ("threading", "loky", "multiprocessing", "sequential")
-
-
-class Settings(TypedDict, total=False):
-    """How a unit is tested; keywords that the doors share.
-
-    propensity_model
-        f(C, x) -> p or (p, model); None for the ridge logistic regression.
-    resampling_method
-        ``"bernoulli_index"`` (default) or ``"stratified_perm"``.
-    resampling_kwargs
-        Options of the sampler, see `programde.crt.samplers`.
-    test_stat
-        ``"ols"`` (default) or ``"utest"``.
-    test_stat_kwargs
-        Options of the statistic: `use` ("clr" or "usage") and `rank_method` for the U-test.
-    progress
-        Whether to show a progress bar; None (default) on interactive terminals only.
-    """
-
-    propensity_model: PropensityModel | None
-    resampling_method: str
-    resampling_kwargs: Mapping[str, Any] | None
-    test_stat: str
-    test_stat_kwargs: Mapping[str, Any] | None
-    progress: bool | None
-
-
-class WorkSettings(Settings, total=False):
-    """`Settings`, and by how many threads.
-
-    n_jobs
-        Threads, as joblib counts them, at most one per core; no result depends on it.
-    backend
-        A name of joblib's; threads are used in any case.
-    """
-
-    n_jobs: int
-    backend: str
-
-
-class Comparison(TypedDict, total=False):
-    """Who a unit is compared with.
-
-    control
-        ``"complement"`` (default): all other cells. ``"nt_cells"``: cells that hold only control
-        guides; a group of control guides is compared with the remaining such cells. ``"auto"``:
-        `nt_cells` where the median cell holds one guide.
-    ntc_labels
-        Genes that are controls. Default: those whose names say so (NTC, non-targeting ...).
-    """
-
-    control: str
-    ntc_labels: str | Sequence[str] | None
-
-
-class ComparedSettings(WorkSettings, Comparison, total=False):
-    """`WorkSettings` and `Comparison`."""
-
-
-class NullSettings(Settings, Comparison, total=False):
-    """`Settings` and `Comparison`, where the number of threads has a place of its own."""
 
 
 @dataclass(frozen=True)
@@ -154,119 +78,22 @@ def compared(
     return Compared(replace(group, drop_siblings=False), tuple(labels))
 
 
-def split_settings(inputs: CRTInputs, settings: ComparedSettings) -> tuple[WorkSettings, Compared]:
-    """How units are tested, and who they are compared with."""
-    check_keywords("the test", settings, ComparedSettings.__annotations__)
-    rest: Any = dict(settings)
-    asked = {key: rest.pop(key) for key in ("control", "ntc_labels") if key in rest}
-    return rest, compared(inputs, **asked)
-
-
-def run_options(inputs: CRTInputs, B: int, seed: int, settings: Mapping[str, Any]) -> RunOptions:
-    """Options of the engine.
+def how_to_test(
+    inputs: CRTInputs, B: int, seed: int, settings: Mapping[str, Any], further: Mapping[str, Any]
+) -> tuple[RunOptions, Compared]:
+    """How units are tested (`settings.WorkSettings`), and who they are compared with.
 
     Parameters
     ----------
-    inputs
-        For checking column names.
-    B
-        Number of resamples; 0 or below: none.
-    seed
-        Seed of all random streams.
-    settings
-        `WorkSettings`.
-
-    Raises
-    ------
-    OptionError
-        An unknown name or value; the nearest are offered.
-    InputError
-        A column that the sampler needs and the covariates do not have.
+    inputs, B, seed, settings
+        See `settings.run_options`.
+    further
+        `settings.Further`: what a door takes by keyword beyond its settings.
     """
-    check_keywords("the test", settings, WorkSettings.__annotations__)
-    check_choice("backend", settings.get("backend", "threading"), BACKENDS)
-    model = settings.get("propensity_model")
-    if model is not None and not callable(model):
-        raise OptionError(f"propensity_model={model!r} must be a function f(C, x) -> p")
-    return RunOptions(
-        statistic=_statistic(settings.get("test_stat", "ols"), settings.get("test_stat_kwargs")),
-        sampler=_sampler(
-            inputs,
-            settings.get("resampling_method", "bernoulli_index"),
-            settings.get("resampling_kwargs"),
-        ),
-        n_resamples=max(0, whole_number("B", B)),
-        seed=whole_number("seed", seed),
-        propensity=None if model is fit_propensity_logistic else model,
-        min_treated=1,
-        min_control=1,
-        tails=False,
-        n_jobs=_threads(settings.get("n_jobs", 1), settings.get("backend", "threading")),
-        progress=settings.get("progress"),
-    )
-
-
-def whole_number(name: str, value: Any) -> int:
-    """`value` as an int; raises an OptionError where it is not a whole number."""
-    try:
-        number = int(value)
-        if number == value:
-            return number
-    except (TypeError, ValueError, OverflowError):
-        pass
-    raise OptionError(f"{name}={value!r} must be a whole number")
-
-
-def _threads(n_jobs: int, backend: str) -> int:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return 1 if backend == "sequential" else min(worker_count(n_jobs), cores or 1)
-
-
-def _own_options(
-    name: str, kind: Any, given: Mapping[str, Any] | None, others: Sequence[Any], key: str
-) -> dict[str, Any]:
-    """Those of `given` that `kind` has; options of another kind are left out, with a warning."""
-    given = dict(given or {})
-    own = [f.name for f in fields(kind)]
-    foreign = [f.name for other in others for f in fields(other) if f.name not in own]
-    check_keywords(f"{key} of {name!r}", given, own + foreign)
-    ignored = [option for option in given if option in foreign]
-    if ignored:
-        tell(f"{key}: {some(ignored)} have no meaning for {name!r} and are ignored")
-    return {option: value for option, value in given.items() if option in own}
-
-
-def _statistic(name: str, given: Mapping[str, Any] | None) -> Any:
-    check_choice("test_stat", name, STATISTICS)
-    kind = {OLS.name: OLS, UTest.name: UTest}[name]
-    return make_statistic(name, **_own_options(name, kind, given, [OLS, UTest], "test_stat_kwargs"))
-
-
-def _sampler(inputs: CRTInputs, name: str, given: Mapping[str, Any] | None) -> Any:
-    check_choice("resampling_method", name, SAMPLERS)
-    kinds: dict[str, Any] = {
-        Bernoulli.name: Bernoulli,
-        StratifiedPermutation.name: StratifiedPermutation,
-    }
-    options = _own_options(name, kinds[name], given, list(kinds.values()), "resampling_kwargs")
-    if name == StratifiedPermutation.name:
-        _check_batch(inputs, options)
-    return make_sampler(name, **options)
-
-
-def _check_batch(inputs: CRTInputs, options: Mapping[str, Any]) -> None:
-    """Say so where strata within batches were asked for and there is no batch to be had."""
-    if not options.get("stratify_by_batch", True):
-        return
-    asked = "batch_key" in options or "stratify_by_batch" in options
-    table, key = inputs.covar_df_raw, options.get("batch_key", "batch")
-    if table is None:
-        if asked and inputs.batch_raw is None:
-            tell("the covariates came as an array, so stratify_by_batch is ignored")
-    elif "batch_key" in options and key not in table.columns:
-        raise InputError(f"batch_key={key!r} is not a covariate{nearest(key, table.columns)}")
-    elif asked and key not in table.columns and inputs.batch_raw is None:
-        tell(f"the covariates have no column {key!r}, so stratify_by_batch is ignored")
+    check_keywords("the test", further, {**Further.__annotations__, **WorkSettings.__annotations__})
+    asked = {key: further[key] for key in Comparison.__annotations__ if key in further}
+    rest = {key: value for key, value in further.items() if key not in asked}
+    return run_options(inputs, B, seed, {**settings, **rest}), compared(inputs, **asked)
 
 
 def run_units(

@@ -95,8 +95,10 @@ class Answer:
     blank: np.ndarray
 
     def filled(self, values: np.ndarray, stand_in: float = 1.0) -> np.ndarray:
-        """`values` (G, K) with `stand_in` in the rows of blank units."""
-        return np.where(self.blank[:, None], stand_in, values)
+        """`values` (G, K) with `stand_in` where there is no test: a NaN among them would make NaN
+        of every q-value of whoever adjusts the table."""
+        untested = self.blank[:, None] | ~np.isfinite(self.result.effect)
+        return np.where(untested, stand_in, values)
 
     def wide(self, values: np.ndarray, stand_in: float = 1.0) -> pd.DataFrame:
         """`values` (G, K) as a table, genes x programs, blank units filled in."""
@@ -125,15 +127,16 @@ class Answer:
 
 
 def wide(values: np.ndarray, units: Iterable[str], programs: Iterable[str]) -> pd.DataFrame:
-    """An array (G, K) as a table, genes x programs."""
-    index = pd.Index(list(units), dtype=object, name="gene")
+    """An array (G, K) as a table, genes x programs, its axes without a name."""
+    index = pd.Index(list(units), dtype=object)
     return pd.DataFrame(values, index=index, columns=pd.Index(list(programs), dtype=object))
 
 
-def treated_table(n_treated: np.ndarray, units: Iterable[str]) -> pd.DataFrame:
-    """Treated cells, one row per gene."""
-    index = pd.Index(list(units), dtype=object, name="gene")
-    return pd.DataFrame({"n_treated": np.asarray(n_treated, dtype=np.int64)}, index=index)
+def treated_series(n_treated: np.ndarray, units: Iterable[str]) -> pd.Series:
+    """Treated cells by gene."""
+    index = pd.Index(list(units), dtype=object)
+    counts = np.asarray(n_treated, dtype=np.int64)
+    return pd.Series(counts, index=index, name="n_union_positive_cells")
 
 
 def as_dict(answer: Answer, stat_name: str, adjust: str, controls: np.ndarray) -> dict[str, Any]:
@@ -152,17 +155,19 @@ def as_dict(answer: Answer, stat_name: str, adjust: str, controls: np.ndarray) -
     out: dict[str, Any] = {
         "pvals_df": answer.wide(calibrated.p_value),
         "betas_df": answer.wide(result.effect, 0.0),
-        "treated_df": treated_table(result.n_treated, result.units),
+        "treated_df": treated_series(result.n_treated, result.units),
         "results": answer.per_gene(),
         "stat_name": stat_name,
         "results_table": tidy,
         "omnibus_table": omnibus,
     }
-    if stat_name != "ols":
+    if stat_name != "beta":
         out["stats_df"] = out["betas_df"].copy()
     return out
 
 
 def as_tuple(out: dict[str, Any]) -> tuple[Any, ...]:
-    """(pvals_df, betas_df, treated_df, results)."""
-    return out["pvals_df"], out["betas_df"], out["treated_df"], out["results"]
+    """(pvals_df, betas_df, treated_df, results), and what else was asked for, in this order."""
+    asked = ("pvals_skew_df", "skew_params", "pvals_raw_df")
+    first = out["pvals_df"], out["betas_df"], out["treated_df"], out["results"]
+    return first + tuple(out[key] for key in asked if key in out)

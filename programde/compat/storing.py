@@ -27,8 +27,8 @@ def store_results_in_adata(
         AnnData; modified.
     pvals_df, betas_df : (G, K) DataFrame
         Stored as ``uns[f"{prefix}_pvals"]`` and ``_betas``.
-    treated_df : (G, 1) DataFrame
-        Treated cells, as ``_n_positive``.
+    treated_df : (G,) Series
+        Treated cells, as ``_n_positive``, a table of one column.
     prefix
         Begin of the keys.
     pvals_skew_df : (G, K) DataFrame, optional
@@ -43,7 +43,11 @@ def store_results_in_adata(
     """
     if "/" in prefix:
         raise InputError(f"prefix={prefix!r}: a key of an h5ad file cannot hold a slash")
-    treated = treated_df.to_frame("n_treated") if isinstance(treated_df, pd.Series) else treated_df
+    treated = (
+        treated_df.to_frame(treated_df.name or "n_union_positive_cells")
+        if isinstance(treated_df, pd.Series)
+        else treated_df
+    )
     tables = {"pvals": pvals_df, "betas": betas_df, "n_positive": treated}
     if pvals_skew_df is not None:
         tables["pvals_skew"] = pvals_skew_df

@@ -74,7 +74,9 @@ def oracle_propensity_const(C: np.ndarray, x: np.ndarray) -> np.ndarray:
     return np.full(len(C), float(np.mean(x)))
 
 
-def unit_diagnostics(screen: Screen, units: Sequence[Unit], options: RunOptions) -> pd.DataFrame:
+def unit_diagnostics(
+    screen: Screen, units: Sequence[Unit], options: RunOptions, skew_side: str = "both"
+) -> pd.DataFrame:
     """Diagnostics of units tested against the complement of their treated cells.
 
     Parameters
@@ -85,6 +87,8 @@ def unit_diagnostics(screen: Screen, units: Sequence[Unit], options: RunOptions)
         Units, row by row.
     options
         How they are tested; null columns are NaN without resamples.
+    skew_side
+        Side of the skew-normal p-values.
 
     Returns
     -------
@@ -120,7 +124,7 @@ def unit_diagnostics(screen: Screen, units: Sequence[Unit], options: RunOptions)
     table["expected_treated"] = moments[:, 4]
     table["separated"] = [bool(by) for by in separated]
     table["separated_by"] = separated
-    table |= _null_columns(result)
+    table |= _null_columns(result, skew_side)
     table["n_programs"] = np.full(len(units), screen.n_programs)
     table["reason"] = result.status
     return pd.DataFrame(table, columns=list(COLUMNS))
@@ -137,7 +141,7 @@ def area_under_roc(p: np.ndarray, treated: np.ndarray) -> float:
     return float((rankdata(p)[treated].sum() - n1 * (n1 + 1) / 2) / (n1 * n0))
 
 
-def _null_columns(result: CRTResult) -> dict[str, Any]:
+def _null_columns(result: CRTResult, skew_side: str) -> dict[str, Any]:
     """What the null draws say, by unit; NaN where nothing was drawn."""
     null = result.null
     n_units = len(result.units)
@@ -151,7 +155,7 @@ def _null_columns(result: CRTResult) -> dict[str, Any]:
     if null.n_draws < 1:
         return columns
     p = empirical_p(null, "both")
-    smooth = fit_skew_normals(result.effect, null)
+    smooth = fit_skew_normals(result.effect, null, skew_side)
     programs = np.array(result.programs, dtype=object)
     for g in np.flatnonzero(np.isfinite(p).any(axis=1)).tolist():
         used = np.isfinite(p[g])

@@ -265,7 +265,7 @@ def add_burden_covariate(
     if not isinstance(table, pd.DataFrame):
         tell(f"covariates {covar_key!r} were an array and are now a table")
         table = covariate_frame(table).drop(columns=INTERCEPT, errors="ignore")
-        table.index = pd.Index(adata.obs_names)
+        table.index = pd.Index(slots.cell_names())
     needs_names = not include_ntc and ntc_labels is not None and len(ntc_labels) > 0
     names, mapping = None, None
     if needs_names:

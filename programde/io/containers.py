@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import pandas as pd
 
 from programde.errors import InputError, ProgramDEError, nearest, some
@@ -39,13 +40,16 @@ class Slots(Protocol):
 
 
 class MemorySlots:
-    """Containers of an AnnData object (a view works too)."""
+    """Containers of an AnnData object (a view works too), or of anything that has them.
+
+    Cells without names (neither `obs_names` nor an index of `obs`) are called ``cell_0`` ...
+    """
 
     def __init__(self, adata: Any) -> None:
-        missing = [c for c in ("obs", "obsm", "uns", "obs_names") if not hasattr(adata, c)]
-        if missing:
+        if not any(hasattr(adata, container) for container in CONTAINERS):
             raise InputError(f"a {type(adata).__name__} was given, an AnnData is needed")
-        self.adata, self.obs = adata, adata.obs
+        self.adata = adata
+        self.obs = _table_of_cells(adata)
 
     def matrix(self, layer: str | None = None) -> Any:
         return _need_matrix(self.adata.X) if layer is None else _need_layer(self, layer)
@@ -54,14 +58,31 @@ class MemorySlots:
         return self.adata.var
 
     def cell_names(self) -> list[str]:
-        return [str(name) for name in self.adata.obs_names]
+        return [str(name) for name in getattr(self.adata, "obs_names", self.obs.index)]
 
     def keys(self, container: str) -> list[str]:
-        held = getattr(self.adata, container, None)
+        held = self.obs if container == "obs" else getattr(self.adata, container, None)
         return [str(key) for key in held] if held is not None else []
 
     def get(self, container: str, key: str) -> Any:
-        return getattr(self.adata, container)[key]
+        return self.obs[key] if container == "obs" else getattr(self.adata, container)[key]
+
+
+def _table_of_cells(adata: Any) -> pd.DataFrame:
+    """obs as a table: made of what it holds, named by the tables beside it, where it is none."""
+    obs = getattr(adata, "obs", None)
+    obsm = getattr(adata, "obsm", None)
+    parts = [obsm[key] for key in obsm] if obsm is not None else []
+    tables = [part for part in parts if isinstance(part, pd.DataFrame)]
+    named = [t.index for t in tables if not isinstance(t.index, pd.RangeIndex)]
+    if isinstance(obs, pd.DataFrame) and (len(obs) or not parts):
+        nameless = isinstance(obs.index, pd.RangeIndex) and not hasattr(adata, "obs_names")
+        return obs.set_axis(named[0]) if nameless and named and len(named[0]) == len(obs) else obs
+    columns = dict(obs) if obs is not None else {}
+    counts = [getattr(adata, "n_obs", None), *(part.shape[0] for part in parts)]
+    n = next((int(c) for c in counts if c), max(map(len, columns.values()), default=0))
+    names = named[0] if named and len(named[0]) == n else [f"cell_{i}" for i in range(n)]
+    return pd.DataFrame({key: np.asarray(value) for key, value in columns.items()}, index=names)
 
 
 class FileSlots:

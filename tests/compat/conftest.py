@@ -6,13 +6,14 @@ import matplotlib
 import pytest
 
 import programde as pde
+from programde.screen.synthetic import make_sceptre_style_synth
 
 matplotlib.use("Agg")
 
 
 def small_screen(seed: int = 0, n_cells: int = 900):
     """900 cells x 5 programs, 8 targets of 6 guides, 20 control guides, 2 batches."""
-    adata = pde.make_sceptre_style_synth(
+    adata = make_sceptre_style_synth(
         N=n_cells,
         K=5,
         n_target_genes=8,

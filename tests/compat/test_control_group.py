@@ -56,7 +56,7 @@ def test_equals_the_pipelines_comparison(one_guide, control, calibration):
         gene, one_guide, B=99, control=control, calibration=calibration
     )
     np.testing.assert_allclose(one.pvals, out["pvals_df"].loc[gene], rtol=1e-12)
-    draws = pde.crt_null_stats_for_test(gene, one_guide, B=99, control="nt_cells")
+    draws = pde.crt_null_stats_for_test(gene, None, one_guide, B=99, control="nt_cells")
     hits = (np.abs(draws) >= np.abs(one.betas)).sum(axis=0)
     np.testing.assert_allclose((1 + hits) / 100, one.pvals_raw, rtol=1e-12)
 
@@ -73,7 +73,7 @@ def test_groups_of_controls_against_the_remaining_control_cells(one_guide):
     np.testing.assert_array_equal(tables[0].loc[null.result.units], p)
     first = null.result.units[0]
     alone = pde.crt_pvals_for_guide_set(
-        one_guide, null.guides[first], B=99, control="auto", ntc_labels=[NTC]
+        one_guide, null.guides[first], B=99, seed=123, control="auto", ntc_labels=[NTC]
     )
     np.testing.assert_array_equal(alone, p[0])
     pooled = pde.compute_ntc_group_null_pvals_parallel(
@@ -102,6 +102,6 @@ def test_what_does_not_go_is_refused(one_guide, inputs):
             inputs, null_method="ntc_empirical", null_kwargs={"ntc_labels": [NTC]}, control="auto"
         )
     with pytest.raises(OptionError, match="contrl"):
-        pde.crt_pvals_for_guide_set(one_guide, [0], B=9, contrl="auto")
+        pde.crt_pvals_for_guide_set(one_guide, [0], B=9, seed=0, contrl="auto")
     with pytest.raises(OptionError, match="control"):
-        pde.collect_gene_diagnostics(one_guide, B=9, control="nt_cells")
+        pde.collect_gene_diagnostics(one_guide, None, 9, 123, control="nt_cells")

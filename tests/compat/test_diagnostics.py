@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import sys
 from pathlib import Path
 
@@ -24,13 +25,24 @@ def load(script: str):
     return module
 
 
+def diagnose(inputs, cells, name="unit", guides=6, B=19, seed=123, **how):
+    return pde.compute_unit_diagnostics(
+        inputs=inputs, unit_id=name, unit_type="gene", obs_idx=cells, guide_count=guides, B=B,
+        base_seed=seed, **how,
+    )  # fmt: skip
+
+
 def test_a_row_says_how_a_unit_was_tested(inputs):
     from sklearn.metrics import roc_auc_score
 
-    row = pde.compute_unit_diagnostics(inputs, "GENE4", B=99)
-    assert list(row.index) == list(COLUMNS)
+    cells = pde.union_obs_idx_from_cols(inputs.G, inputs.gene_to_cols["GENE4"])
+    row = diagnose(inputs, cells, "GENE4", B=99)
+    assert list(row.index) == ["kind", *COLUMNS]
+    assert row["kind"] == "gene"
+    genes = pde.collect_gene_diagnostics(inputs, ["GENE4"], 99, 123)
+    pd.testing.assert_series_equal(row, genes.iloc[0])
     x = np.zeros(len(inputs.Y))
-    x[pde.union_obs_idx_from_cols(inputs.G, inputs.gene_to_cols["GENE4"])] = 1
+    x[cells] = 1
     p, _ = pde.fit_propensity_logistic(inputs.C, x)
     assert row["n_treated"] == x.sum()
     assert row["n_control"] == (1 - x).sum()
@@ -40,11 +52,15 @@ def test_a_row_says_how_a_unit_was_tested(inputs):
         assert row[f"propensity_{name}"] == pytest.approx(value)
     # with an unpenalised intercept the fitted probabilities sum to the treated cells
     assert row["expected_treated"] == pytest.approx(x.sum(), rel=1e-6)
-    draws = pde.crt_null_stats_for_test("GENE4", inputs, 99)
+    draws = pde.crt_null_stats_for_test("GENE4", None, inputs, 99)
     assert row["null_mean"] == pytest.approx(np.median(draws.mean(axis=0)))
     assert row["null_sd"] == pytest.approx(np.median(draws.std(axis=0)))
     shift = np.abs(draws.mean(axis=0)) / draws.std(axis=0)
     assert row["null_shift_worst"] == pytest.approx(shift.max())
+    one = pde.crt_null_stats_for_test("GENE4", 2, inputs, 99)
+    np.testing.assert_array_equal(one, draws[:, 2])
+    by_name = pde.crt_null_stats_for_test("GENE4", inputs.program_names[2], inputs, 99)
+    np.testing.assert_array_equal(by_name, one)
     record = pde.run_one_gene_union_crt("GENE4", inputs, B=99, calibrate_skew_normal=True)
     assert row["p_smallest"] == record.pvals_raw.min()
     assert row["p_smallest_program"] == inputs.program_names[record.pvals_raw.argmin()]
@@ -54,27 +70,21 @@ def test_a_row_says_how_a_unit_was_tested(inputs):
 
 
 def test_a_covariate_level_without_treated_cells_is_flagged(inputs):
-    import dataclasses
-
-    from scipy import sparse
-
-    column = np.zeros((len(inputs.Y), 1), dtype=np.int8)
-    column[np.flatnonzero(inputs.batch_raw == "B2")[:40]] = 1
-    more = dataclasses.replace(
-        inputs,
-        G=sparse.csc_matrix(sparse.hstack([inputs.G, column])),
-        guide_names=[*inputs.guide_names, "only_b2"],
-    )
-    row = pde.compute_unit_diagnostics(more, ["only_b2"], B=19)
+    cells = np.flatnonzero(inputs.batch_raw == "B2")[:40]
+    row = diagnose(inputs, cells, guides=1)
     assert row["separated"]
     assert row["separated_by"] == "batch_B2, batch"
-    assert not pde.compute_unit_diagnostics(inputs, "GENE4", B=0)["separated"]
+    assert row["n_guides"] == 1
+    cells = pde.union_obs_idx_from_cols(inputs.G, inputs.gene_to_cols["GENE4"])
+    assert not diagnose(inputs, cells, B=0)["separated"]
+    with pytest.raises(InputError, match="do not exist"):
+        diagnose(inputs, [len(inputs.Y)])
 
 
-def test_tables_and_their_summary(inputs, ntc_groups):
-    genes = pde.collect_gene_diagnostics(inputs, ["GENE1", "GENE4"], B=39)
+def test_tables_and_their_summary(inputs, ntc_groups, tmp_path):
+    genes = pde.collect_gene_diagnostics(inputs, ["GENE1", "GENE4"], 39, 123)
     twice = [ntc_groups[0], ntc_groups[0]]
-    groups = pde.collect_ntc_group_diagnostics(inputs, twice, B=39, seed0=23, n_jobs=2)
+    groups = pde.collect_ntc_group_diagnostics(inputs, twice, 39, 23, n_jobs=2)
     assert list(genes["unit"]) == ["GENE1", "GENE4"]
     assert list(groups["replicate"]) == [0] * 3 + [1] * 3
     assert list(groups["group"]) == [*ntc_groups[0], *ntc_groups[0]]
@@ -84,24 +94,26 @@ def test_tables_and_their_summary(inputs, ntc_groups):
     )
     raw = pde.crt_pvals_for_ntc_groups_ensemble(inputs, twice, 39, 23)
     np.testing.assert_allclose(groups["p_smallest"].iloc[:3], raw[0].min(axis=1))
-    summary = pde.summarize_diagnostics(pd.concat([genes, groups], ignore_index=True))
-    assert list(summary.index) == ["gene", "NTC group"]
-    assert summary.loc["NTC group", "n_units"] == 6
+    summary = pde.summarize_diagnostics(pd.concat([genes, groups], ignore_index=True), 39, 23)
+    assert (summary["B"], summary["base_seed"]) == (39, 23)
+    assert list(summary["kinds"]) == ["gene", "NTC group"]
+    of_groups = summary["kinds"]["NTC group"]
+    assert of_groups["n_units"] == 6
+    pde.write_summary(summary, tmp_path / "made" / "summary.json")
+    assert json.loads((tmp_path / "made" / "summary.json").read_text()) == summary
     rate = np.mean([(frame <= 0.05).to_numpy().mean() for frame in raw.values()])
-    assert summary.loc["NTC group", "rate_05"] == pytest.approx(rate)
+    assert of_groups["rate_05"] == pytest.approx(rate)
     with pytest.raises(InputError, match="unit_diagnostics"):
-        pde.summarize_diagnostics(genes.drop(columns="n_treated"))
+        pde.summarize_diagnostics(genes.drop(columns="n_treated"), 39, 123)
     with pytest.raises(InputError, match="unit_diagnostics"):
-        pde.summarize_diagnostics(genes.iloc[:0])
+        pde.summarize_diagnostics(genes.iloc[:0], 39, 123)
 
 
 def test_the_oracle_is_the_treated_share(inputs):
     x = np.zeros(len(inputs.Y))
     x[:90] = 1
     np.testing.assert_array_equal(pde.oracle_propensity_const(inputs.C, x), x.mean())
-    row = pde.compute_unit_diagnostics(
-        inputs, "GENE4", B=9, propensity_model=pde.oracle_propensity_const
-    )
+    row = diagnose(inputs, np.arange(90), B=9, propensity_model=pde.oracle_propensity_const)
     assert row["propensity_min"] == row["propensity_max"]
     assert row["propensity_auc"] == 0.5
 
@@ -133,7 +145,7 @@ def test_the_global_null_command_writes_its_table_summary_and_pictures(
     assert load("global_null").main() == 0
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         "diagnostics.csv",
-        "summary.csv",
+        "summary.json",
         "qq_genes.png",
         "qq_ntc_groups.png",
     }

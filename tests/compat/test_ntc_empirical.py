@@ -36,8 +36,9 @@ def test_the_dictionary_has_the_same_shape_as_with_resamples(inputs):
     pd.testing.assert_frame_equal(out["pvals_raw_df"], out["pvals_df"])
     assert [r.gene for r in out["results"]] == genes
     crt = pde.run_all_genes_union_crt(inputs, genes, B=1, progress=False)
-    pd.testing.assert_frame_equal(out["treated_df"], crt["treated_df"])
-    assert out["stat_name"] == "ols"
+    pd.testing.assert_series_equal(out["treated_df"], crt["treated_df"])
+    assert out["stat_name"] == "beta"
+    assert out["null_method"] == "ntc_empirical"
     info = out["ntc_matching_info"]
     assert set(info["per_batch"]) == {"B1", "B2"}
     assert {"n_matched", "radius", "fallback", "floor"} <= set(info["per_gene"].columns)
@@ -60,13 +61,14 @@ def test_one_gene_by_name_and_the_tuple(inputs):
         inputs, genes="GENE3", null_kwargs=NULL, return_format="tuple"
     )
     assert list(pvals.index) == list(betas.index) == list(treated.index) == ["GENE3"]
-    assert results["GENE3"].n_treated == treated.loc["GENE3", "n_treated"]
+    assert results["GENE3"].n_treated == treated["GENE3"]
 
 
-def test_a_gene_with_too_few_cells_is_nan_with_a_reason(inputs):
+def test_a_gene_with_too_few_cells_is_not_tested_and_says_why(inputs):
     with pytest.warns(ProgramDEWarning, match="not testable .*min_treated=100000"):
         out = run(inputs, null_kwargs={**NULL, "min_treated": 100_000}, genes=["GENE0"])
-    assert out["pvals_df"].isna().all(axis=None)
+    assert (out["pvals_df"] == 1).all(axis=None)
+    assert (out["betas_df"] == 0).all(axis=None)
     assert not out["results"]["GENE0"].testable
     assert "min_treated" in out["results_table"]["reason"].iloc[0]
     assert out["results_table"]["q_value"].isna().all()
@@ -96,7 +98,7 @@ def test_crossfit_and_its_pictures(inputs, tmp_path):
         ({"calibrate_skew_normal": True}, "draws nothing that could be calibrated"),
         ({"null_kwargs": {"ntc_label": "NTC"}}, "no option 'ntc_label'; did you mean"),
         ({"null_kwargs": {**NULL, "matching": {"bins": 3}}}, "matching has no option 'bins'"),
-        ({"null_kwargs": {**NULL, "ntc_labels": ["nobody"]}}, "no guide has an NTC label"),
+        ({"null_kwargs": {**NULL, "ntc_labels": ["nobody"]}}, "nobody"),
         ({"null_kwargs": {**NULL, "guides_per_unit": 50}, "qq_crossfit": True}, "guides_per_unit"),
         ({"genes": ["GENE00"], "null_kwargs": NULL}, "'GENE00' has no guide"),
     ],

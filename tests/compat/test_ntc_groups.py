@@ -50,7 +50,7 @@ def test_p_values_of_groups_equal_those_of_the_guide_sets(inputs, ntc_groups, ho
 def test_null_p_values_are_leave_one_out_over_the_draws(inputs, ntc_groups, how):
     group = next(iter(ntc_groups[0].values()))
     columns = [inputs.guide_names.index(g) for g in group]
-    draws = pde.crt_null_stats_for_test(columns, inputs, B, 23, **how)
+    draws = pde.crt_null_stats_for_test(columns, None, inputs, B, 23, **how)
     assert draws.shape == (B, 5)
     null = pde.compute_guide_set_null_pvals(columns, inputs, B, 23, **how)
     size = np.abs(draws)
@@ -67,7 +67,7 @@ def test_null_p_values_are_leave_one_out_over_the_draws(inputs, ntc_groups, how)
 def test_null_p_values_of_a_gene_are_those_behind_its_p_values(inputs):
     null = pde.compute_gene_null_pvals("GENE2", inputs, B=B)
     assert null.shape == (B, 5)
-    draws = pde.crt_null_stats_for_test("GENE2", inputs, B)
+    draws = pde.crt_null_stats_for_test("GENE2", None, inputs, B)
     record = pde.run_one_gene_union_crt("GENE2", inputs, B=B)
     hits = (np.abs(draws) >= np.abs(record.betas)).sum(axis=0)
     np.testing.assert_allclose(record.pvals, (1 + hits) / (B + 1))
@@ -134,7 +134,7 @@ def test_a_set_without_treated_cells_is_told_of(inputs):
         guide_names=[*inputs.guide_names, "nowhere"],
     )
     with pytest.warns(ProgramDEWarning, match="no treated cells"):
-        assert (pde.crt_pvals_for_guide_set(more, ["nowhere"], B) == 1).all()
+        assert (pde.crt_pvals_for_guide_set(more, ["nowhere"], B, 123) == 1).all()
     with pytest.warns(ProgramDEWarning, match="set to 1"):
         null = pde.compute_guide_set_null_pvals(["nowhere"], more, B)
     assert null.shape == (B, 5)
@@ -145,7 +145,7 @@ def test_a_set_without_treated_cells_is_told_of(inputs):
         )
     assert null.shape == (B * 5,)
     with pytest.raises(InputError, match="cannot be tested: no treated cells"):
-        pde.crt_null_stats_for_test(["nowhere"], more, B)
+        pde.crt_null_stats_for_test(["nowhere"], None, more, B)
 
 
 def test_wrong_guides_and_options_are_one_clear_line(inputs, ntc_groups):
@@ -155,11 +155,11 @@ def test_wrong_guides_and_options_are_one_clear_line(inputs, ntc_groups):
         ([], "guide set is empty"),
     ):
         with pytest.raises(InputError, match=message):
-            pde.crt_pvals_for_guide_set(inputs, guides, B)
+            pde.crt_pvals_for_guide_set(inputs, guides, B, 123)
     with pytest.raises(InputError, match="holds no group"):
         pde.crt_pvals_for_ntc_groups_ensemble(inputs, [], B, 0)
     with pytest.raises(OptionError, match="no option 'resampling'; did you mean"):
-        pde.crt_pvals_for_guide_set(inputs, [0], B, resampling="stratified_perm")
+        pde.crt_pvals_for_guide_set(inputs, [0], B, 0, resampling="stratified_perm")
     with pytest.raises(InputError, match="no guide has an NTC label"):
         pde.build_ntc_group_inputs(inputs, "controls")
 

@@ -29,10 +29,11 @@ def test_results_survive_writing_and_reading(adata, tmp_path):
     adata.write_h5ad(tmp_path / "screen.h5ad")
     back = anndata.read_h5ad(tmp_path / "screen.h5ad")
     prefix = "crt_union_gene_program"
+    treated = back.uns[f"{prefix}_n_positive"]["n_union_positive_cells"]
+    pd.testing.assert_series_equal(treated, out["treated_df"])
     for suffix, key in (
         ("pvals", "pvals_df"),
         ("betas", "betas_df"),
-        ("n_positive", "treated_df"),
         ("pvals_skew", "pvals_skew_df"),
     ):
         stored = back.uns[f"{prefix}_{suffix}"]
@@ -55,5 +56,5 @@ def test_storing_refuses_tables_that_do_not_belong_together(adata, inputs):
     with pytest.raises(InputError, match="skew_params"):
         pde.store_results_in_adata(adata, p, beta, treated, skew_params=np.zeros((2, 2, 3)))
     assert not any(key.startswith("crt_") for key in adata.uns)
-    pde.store_results_in_adata(adata, p, beta, treated["n_treated"], prefix="mine")
-    pd.testing.assert_frame_equal(adata.uns["mine_n_positive"], treated)
+    pde.store_results_in_adata(adata, p, beta, treated.to_frame(), prefix="mine")
+    pd.testing.assert_frame_equal(adata.uns["mine_n_positive"], treated.to_frame())

@@ -108,7 +108,7 @@ def test_partitions_depend_on_seed_and_number_alone():
     built = given(inputs)
     turned = built._replace(ntc_guides=built.ntc_guides[::-1])
     assert g.partition_guides(turned, 1, 1, 6) == four[:1]
-    matched = make_ntc_groups_matched_by_freq(built[0], built[1], built[3], built[2], 1)
+    matched = make_ntc_groups_matched_by_freq(built[0], built[1], built[3], built[2], seed=1)
     assert matched == four[0]
 
 

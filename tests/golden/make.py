@@ -26,6 +26,7 @@ import numpy as np
 import pandas as pd
 
 import programde as pde
+from programde.compat.empirical import empirical_null
 from tests.golden.screens import NTC, SCREENS, original_inputs
 from tests.golden.store import STORE, Arrays, load, save
 
@@ -197,7 +198,7 @@ def against_controls(screen: str, **options: Any) -> Arrays:
     """The targets against non-targeting guides, with the cross-fit."""
     data = SCREENS[screen]()
     given = {"ntc_labels": NTC, "batch_mode": "auto", "n_ntc_units": 300, "n_holdout_units": 20}
-    null = pde.run_ntc_empirical_null(
+    null = empirical_null(
         data,
         null_kwargs=given | options,
         base_seed=123,
@@ -279,7 +280,7 @@ def by_original_names(statistic: str, resampling: str) -> Arrays:
     group = next(iter(groups[0].values()))
     found["null.p"] = pde.compute_guide_set_null_pvals(group, inputs, 99, 23, **how)
     found["null.gene.p"] = pde.compute_gene_null_pvals("GENE3", inputs, 99, 23, **how)
-    found["null.draws"] = pde.crt_null_stats_for_test("GENE3", inputs, 19, 23, **how)
+    found["null.draws"] = pde.crt_null_stats_for_test("GENE3", None, inputs, 19, 23, **how)
     return found
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 from anndata import AnnData
 
 import programde as pde
+from programde.screen.synthetic import make_sceptre_style_synth
 
 NTC = "non-targeting"
 
@@ -19,7 +20,7 @@ NTC = "non-targeting"
 @cache
 def many_guides() -> Any:
     """The built-in screen as small as experiment=quick makes it: some guides per cell."""
-    adata = pde.make_sceptre_style_synth(
+    adata = make_sceptre_style_synth(
         N=1500,
         K=8,
         n_target_genes=12,
@@ -109,7 +110,7 @@ def _screen(adata: AnnData, **keys: Any) -> Any:
 @cache
 def original_inputs() -> tuple[Any, Any]:
     """Inputs by the original's names, and groups of control guides."""
-    adata = pde.make_sceptre_style_synth(
+    adata = make_sceptre_style_synth(
         N=900,
         K=5,
         n_target_genes=8,

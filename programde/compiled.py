@@ -3,36 +3,50 @@
 Numba renews a kernel on disk when the file that holds it changes, but not when a function that was
 inlined into it from another file does: after an update such a kernel would go on as before, and
 two kernels meant to make the same draws would make different ones. Here each kernel's cache also
-carries a stamp of all the package's files that hold kernels, so that a change in any renews all.
+carries a stamp of its own file and of those of the package that this one imports and that hold
+kernels in turn, so that a change in any of them renews it, and no other change does.
 """
 
 from __future__ import annotations
 
 import functools
 import hashlib
+import inspect
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numba
 
-#: Files that hold kernels, relative to the package.
-KERNEL_FILES = (
-    "crt/kernels/*.py",
-    "calibration/saddlepoint*.py",
-    "controls/*kernel*.py",
-)
+#: What marks a file that holds kernels.
+MARK = "import njit"
+_IMPORT = re.compile(r"^\s*(?:from|import) programde\.([\w.]+)", re.MULTILINE)
 
 
 @functools.cache
-def kernels_stamp() -> str:
-    """A hash of the files that hold kernels."""
+def kernel_files(path: Path) -> tuple[Path, ...]:
+    """The file, and the files that hold kernels among all that it imports, sorted."""
     root = Path(__file__).parent
+    found, left = {path}, [path]
+    while left:
+        for module in _IMPORT.findall(left.pop().read_text(encoding="utf-8")):
+            other = root.joinpath(*module.split(".")).with_suffix(".py")
+            if other in found or not other.is_file():
+                continue
+            if MARK in other.read_text(encoding="utf-8") and other != Path(__file__):
+                found.add(other)
+                left.append(other)
+    return tuple(sorted(found))
+
+
+@functools.cache
+def kernels_stamp(path: Path) -> str:
+    """A hash of the files of which a kernel in `path` is made."""
     digest = hashlib.blake2b(digest_size=16)
-    for pattern in KERNEL_FILES:
-        for path in sorted(root.glob(pattern)):
-            content = path.read_bytes()
-            digest.update(f"{path.name} {len(content)}\n".encode() + content)
+    for file in kernel_files(path):
+        content = file.read_bytes()
+        digest.update(f"{file.name} {len(content)}\n".encode() + content)
     return digest.hexdigest()
 
 
@@ -48,5 +62,6 @@ def _stamped(kernel: Any) -> Any:
     """Add our stamp to the one by which numba judges whether a cached kernel is fresh."""
     store = getattr(getattr(kernel, "_cache", None), "_cache_file", None)
     if store is not None and hasattr(store, "_source_stamp"):
-        store._source_stamp = (store._source_stamp, kernels_stamp())
+        stamp = kernels_stamp(Path(inspect.getfile(kernel.py_func)).resolve())
+        store._source_stamp = (store._source_stamp, stamp)
     return kernel

@@ -31,7 +31,7 @@ def load(path):
 def test_a_kernel_is_read_from_disk_until_some_kernel_file_changes(tmp_path, monkeypatch):
     path = tmp_path / "kernel_for_a_test.py"
     path.write_text(SOURCE, encoding="utf-8")
-    monkeypatch.setattr(compiled, "kernels_stamp", lambda: "first")
+    monkeypatch.setattr(compiled, "kernels_stamp", lambda path: "first")
 
     def hits_and_misses():
         kernel = load(path).double
@@ -41,30 +41,41 @@ def test_a_kernel_is_read_from_disk_until_some_kernel_file_changes(tmp_path, mon
 
     assert hits_and_misses() == (0, 1)
     assert hits_and_misses() == (1, 0)
-    monkeypatch.setattr(compiled, "kernels_stamp", lambda: "second")
+    monkeypatch.setattr(compiled, "kernels_stamp", lambda path: "second")
     assert hits_and_misses() == (0, 1)
     assert hits_and_misses() == (1, 0)
     assert load(path).plain(2) == 6
 
 
-def test_every_file_that_holds_kernels_is_part_of_the_stamp():
-    stamped = {path for pattern in compiled.KERNEL_FILES for path in ROOT.glob(pattern)}
+def test_kernels_are_made_by_our_njit_alone():
     for path in ROOT.rglob("*.py"):
         text = path.read_text(encoding="utf-8")
-        if path.name == "compiled.py":
-            continue
         mine = text.replace("from programde.compiled import njit", "")
-        assert "import njit" not in mine, f"{path}: take njit from programde.compiled"
-        if "njit" in text or "@intrinsic" in text:
-            assert path in stamped, path
+        if path.name != "compiled.py":
+            assert "import njit" not in mine, f"{path}: take njit from programde.compiled"
+            assert ("@njit" in text) == (compiled.MARK in text), path
+
+
+def test_a_kernel_is_stamped_with_the_kernels_that_it_calls():
+    sums = ROOT / "crt" / "kernels" / "sums.py"
+    files = {path.name for path in compiled.kernel_files(sums)}
+    assert {"sums.py", "random_numbers.py", "rows.py"} <= files
+    assert "logistic.py" not in files
+    for path in ROOT.rglob("*.py"):  # through files without kernels none is reached
+        if compiled.MARK in path.read_text(encoding="utf-8") and path.name != "compiled.py":
+            for file in compiled.kernel_files(path):
+                assert compiled.MARK in file.read_text(encoding="utf-8")
 
 
 def test_the_stamp_follows_the_files(tmp_path, monkeypatch):
     kernels = tmp_path / "crt" / "kernels"
     kernels.mkdir(parents=True)
     monkeypatch.setattr(compiled, "__file__", str(tmp_path / "compiled.py"))
+    caller, called = kernels / "one.py", kernels / "two.py"
+    caller.write_text("from programde.crt.kernels.two import add\nfrom numba import njit\n")
     stamps = set()
     for content in ("a = 1", "a = 2", "a = 1"):
-        (kernels / "one.py").write_text(content)
-        stamps.add(compiled.kernels_stamp.__wrapped__())
+        called.write_text(f"from numba import njit\n{content}")
+        compiled.kernel_files.cache_clear()
+        stamps.add(compiled.kernels_stamp.__wrapped__(caller))
     assert len(stamps) == 2

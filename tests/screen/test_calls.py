@@ -4,8 +4,11 @@ import pytest
 from scipy import sparse
 
 from programde.errors import InputError, OptionError, ProgramDEWarning
+from programde.io.anndata import screen_from_anndata
 from programde.screen.calls import call_guides
 from programde.screen.guides import compute_guide_burden
+from programde.screen.store import screen_arrays, screen_from_arrays
+from tests.screen.small_screens import small_adata
 
 UMI = np.array([[0, 1, 30], [2, 0, 0], [0, 5, 4], [9, 0, 0]])
 TYPES = [
@@ -120,3 +123,22 @@ def test_burden_by_the_same_threshold():
     assert burden.tolist() == [1, 0, 1, 1]
     sums = compute_guide_burden(UMI, guide_threshold=5, use_log1p=False, count_nonzero=False)
     assert sums.tolist() == [30, 0, 5, 9]
+
+
+def test_ambiguous_entries_follow_the_cells():
+    adata = small_adata()
+    values = np.random.default_rng(3).integers(0, 6, (60, 6))
+    expected = (values >= 2) & (values < 4)
+    adata.obsm["cnmf_usage"][[3, 8]] = 0
+    table = pd.DataFrame(values, adata.obs_names, adata.uns["guide_names"])
+    del adata.obsm["guide_assignment"]
+    adata.uns["guide_assignment"] = table.iloc[::-1]
+    with pytest.warns(ProgramDEWarning):  # rows reordered, cells dropped
+        screen = screen_from_anndata(
+            adata, guide_threshold=4, guide_absent_below=2, on_empty="drop"
+        )
+    kept = np.delete(np.arange(60), [3, 8])
+    np.testing.assert_array_equal(screen.ambiguous.toarray(), expected[kept])
+    np.testing.assert_array_equal(screen.guides.toarray(), values[kept] >= 4)
+    again = screen_from_arrays(screen_arrays(screen), screen.covariate_table)
+    np.testing.assert_array_equal(again.ambiguous.toarray(), expected[kept])

@@ -11,6 +11,7 @@ import pytest
 from anndata import AnnData
 
 from pipeline.files import read_json
+from programde.calibration.fdr import benjamini_hochberg, storey
 
 from .stages import STAGES, project_folder, run_stage
 
@@ -122,6 +123,24 @@ def test_by_condition_against_all_other_cells(run: Run) -> None:
     assert combined["n_tests"] == 4 * 5  # single guides x programs
     for name in ("volcano_in_day_0", "heatmap_in_day_3", "qq_conditions"):
         assert (reports / "plots" / f"{name}.png").is_file()
+
+
+def test_one_adjustment_makes_every_q_value(run: Run) -> None:
+    results, _, reports = run(
+        "analysis.by_condition=true", "data.condition_key=day", "fdr.adjust=storey"
+    )
+    across = pd.read_csv(reports / "across_conditions.csv")
+    omnibus = pd.read_csv(reports / "omnibus.csv")
+    for table, name in (
+        (results, "value"),
+        (across, "value"),
+        (omnibus, "max"),
+        (omnibus, "acat"),
+    ):
+        p = table[f"p_{name}"].to_numpy()
+        np.testing.assert_allclose(table[f"q_{name}"], storey(p), rtol=1e-12)
+    for table in (results, across):  # else this would show nothing
+        assert (storey(table["p_value"]) < 0.95 * benjamini_hochberg(table["p_value"])).any()
 
 
 def test_against_control_guides_without_batches_and_unjudged(run: Run) -> None:

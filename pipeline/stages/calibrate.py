@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pipeline.files import read_json, read_table, replacing_folder, write_table
+from pipeline.stages.arguments import n_jobs, progress
 from pipeline.stages.crossfit_files import load_crossfit, save_crossfit
 from pipeline.stages.entry import Options, stage
-from pipeline.stages.arguments import n_jobs, progress
 from pipeline.stages.paths import (
     ACROSS,
     CONTROL,

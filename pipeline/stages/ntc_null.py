@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pipeline.files import replacing_folder
+from pipeline.stages.arguments import comparison, group_options, n_jobs, progress, run_options
 from pipeline.stages.crossfit_files import save_crossfit
 from pipeline.stages.entry import Options, stage
-from pipeline.stages.arguments import comparison, group_options, n_jobs, progress, run_options
 from pipeline.stages.paths import NTC_NULL, SCREEN
 from programde.analysis.ntc_groups import run_ntc_groups
 from programde.controls.control_units import ControlUnits, control_units

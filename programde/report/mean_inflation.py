@@ -114,7 +114,7 @@ def mean_inflation(
         effect = sum(effects) / 2
         tests = n_independent * per_unit
         error = float(np.sqrt(score.var() * effect * gain / tests) / mean)
-        df = max(1.0, (n_worth - 1.0) / (1.0 + 3.0 * (1.0 - 1.0 / effect)))
+        df = float(max(1.0, (n_worth - 1.0) / (1.0 + 3.0 * (1.0 - 1.0 / effect))))
     numbers: Metrics = {"lambda_mean": _inflation_at(mean), "lambda_mean_error": error}
     numbers |= {"lambda_mean_df": df, "lambda_mean_units": n_worth}
     numbers["lambda_mean_low"] = inflation_limit(numbers, 0.025, upper=False)

@@ -201,10 +201,11 @@ def _sentence(
     units = counted(int(numbers["n_independent"]), "independent control unit")
     if numbers["n_partitions"] > 1:
         units += f" in each of {int(numbers['n_partitions'])} partitions"
-    low, high = numbers["lambda_mean_low"], numbers["lambda_mean_high"]
+    low, high = (_inflation(float(numbers[f"lambda_mean_{end}"])) for end in ("low", "high"))
     return (
-        f"{_opening(word, name, levels, shown, least)} inflation{of} {numbers['lambda_mean']:.2f} "
-        f"over all p-values (95 % interval {low:.2f} to {high:.2f}; 1 is right); {rates} "
+        f"{_opening(word, name, levels, shown, least)} inflation{of} "
+        f"{_inflation(float(numbers['lambda_mean']))} "
+        f"over all p-values (95 % interval {low} to {high}; 1 is right); {rates} "
         f"({counted(int(numbers['n_tests']), 'control test')}, {units}); "
         f"lambda {numbers['lambda']:.2f} at the median."
     )
@@ -222,6 +223,10 @@ def _opening(word: Word, name: str, levels: list[str], shown: _Look | None, leas
     if shown is None:
         return f"With fewer than {least} independent control units the {name} cannot be judged:"
     return f"The controls neither show nor rule out that the {name} are inflated by {MARGIN:g}:"
+
+
+def _inflation(value: float) -> str:
+    return f"{value:.2f}" if value < 10 else "more than 10"
 
 
 def _rate(metrics: Numbers, name: str) -> str:

@@ -90,8 +90,11 @@ def _row(numbers: Metrics) -> dict[str, object]:
 def _inflation(numbers: Metrics) -> str:
     if not numbers["n_tests"]:
         return "–"
-    at, low, high = (numbers[f"lambda_mean{end}"] for end in ("", "_low", "_high"))
-    return f"{at:.2f}\n{low:.2f} to {high:.2f}"
+    at, low, high = (
+        f"{value:.2f}" if value < 10 else "> 10"
+        for value in (numbers[f"lambda_mean{end}"] for end in ("", "_low", "_high"))
+    )
+    return f"{at}\n{low} to {high}"
 
 
 def _rate(numbers: Metrics, level: str) -> str:

@@ -34,8 +34,11 @@ def save_crossfit(folder: Path, crossfit: CrossFit | None, why_not: str = "") ->
             write_table(part[key].to_frame(column), folder / name / f"{key}.parquet")
 
 
-def load_crossfit(folder: Path) -> tuple[CrossFit | None, str]:
-    """Read what `save_crossfit` wrote: a cross-fit, or None and why there is none."""
+def load_crossfit(folder: Path, per_batch: bool = True) -> tuple[CrossFit | None, str]:
+    """Read what `save_crossfit` wrote: a cross-fit, or None and why there is none.
+
+    Without `per_batch` only what holds over all batches, which is all that the report shows.
+    """
     index = read_json(folder / INDEX)
     if not index["made"]:
         return None, index["info"].get("why_not", "")
@@ -52,5 +55,6 @@ def load_crossfit(folder: Path) -> tuple[CrossFit | None, str]:
             "layer_holdout": table("layer_holdout")["layer"],
         }
 
-    batches = {batch: part(f"batch_{i}") for i, batch in enumerate(index["batches"])}
+    names = index["batches"] if per_batch else []
+    batches = {batch: part(f"batch_{i}") for i, batch in enumerate(names)}
     return {"info": index["info"], "meta": part("meta"), "per_batch": batches}, ""

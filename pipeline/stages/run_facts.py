@@ -29,7 +29,7 @@ FILES = {
 def controls(o: Options) -> Controls:
     """What the control groups show."""
     tables = tables_by_kind(read_table(paths.NTC_P_VALUES))
-    crossfit, why_not = load_crossfit(paths.CROSSFIT)
+    crossfit, why_not = load_crossfit(paths.CROSSFIT, per_batch=False)
     groups = read_json(paths.NTC_NULL / "groups.json")
     return Controls(
         used="raw" if o.calibrate.kind == "none" else o.calibrate.kind,

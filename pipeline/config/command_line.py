@@ -55,7 +55,7 @@ def configured(conf: Path) -> dict[str, Any] | None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us instead of being printed
     before = sys.argv
     # an experiment may ask for a sweep; a stage is one run
-    sys.argv = [*before, "hydra.mode=RUN"]
+    sys.argv = [*before, "hydra.mode=RUN", f"hydra.job.name={Path(before[0]).stem}"]
     try:
         hydra.main(version_base="1.3", config_path=str(conf), config_name="config")(task)()
         if failed:

@@ -47,14 +47,19 @@ def explain(error: Exception, arguments: Sequence[str], conf: Path) -> str:
 
 
 def _overrides(arguments: Sequence[str]) -> list[str]:
+    """The overrides that are ours: no options of Hydra, and no words of its own."""
+    return [word for word in _words(arguments) if not word.startswith("hydra")]
+
+
+def _words(arguments: Sequence[str]) -> list[str]:
     """The arguments that are overrides: not options, nor the value of one."""
     chosen = []
     skip = False
     for argument in arguments:
         if skip or argument.startswith("-"):
-            takes_value = argument in ("--config-name", "-cn", "--config-dir", "-cd", "--cfg", "-c")
+            takes_value = argument in TAKE_A_VALUE
             skip = not skip and takes_value
-        elif not argument.startswith("hydra"):
+        else:
             chosen.append(argument)
     return chosen
 
@@ -67,9 +72,7 @@ def refuse_words(arguments: Sequence[str], conf: Path) -> None:
     OptionError
         One line: the word and what is allowed.
     """
-    for text in arguments:
-        if text.startswith("-"):
-            continue
+    for text in _words(arguments):
         override = parse_override(text)
         if override is None:
             raise OptionError(CANNOT_BE_READ.format(repr(text)))
@@ -88,6 +91,11 @@ def refuse_words(arguments: Sequence[str], conf: Path) -> None:
                 )
 
 
+#: Hydra's options that the next argument belongs to.
+TAKE_A_VALUE = (
+    "--cfg", "-c", "--config-name", "-cn", "--config-path", "-cp", "--config-dir", "-cd",
+    "--package", "-p",
+)  # fmt: skip
 #: The line for a word that is no override.
 CANNOT_BE_READ = "{} cannot be read; write key=value, and quote a value with special signs"
 

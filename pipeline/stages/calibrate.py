@@ -11,6 +11,8 @@ from pipeline.stages.paths import (
     CONTROL,
     CROSSFIT,
     CRT,
+    NTC_GUIDE_P_VALUES,
+    NTC_GUIDES,
     NTC_NULL,
     NTC_P_VALUES,
     OMNIBUS,
@@ -74,6 +76,8 @@ def main(o: Options) -> None:
     omnibus = omnibus_table(result, calibrated, adjust=adjust, target_of=target_of)
     write_table(omnibus, OMNIBUS)
     write_table(table, NTC_P_VALUES)
+    alone = NTCNull.load(NTC_GUIDES)
+    write_table(control_table(alone, method, side), NTC_GUIDE_P_VALUES)
     with replacing_folder(CROSSFIT) as folder:
         save_crossfit(folder, crossfit, why_not)
 

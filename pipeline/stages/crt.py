@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 
 from pipeline.files import replacing_folder, write_json, write_table
-from pipeline.stages.entry import Options, note, stage
 from pipeline.stages.arguments import comparison, run_options, which_targets
+from pipeline.stages.entry import Options, note, stage
 from pipeline.stages.paths import CONTROL, CRT, GUIDES, SCREEN, UNITS
 from programde.analysis.separation import unit_support
 from programde.analysis.targets import (

@@ -21,7 +21,7 @@ def main(o: Options) -> None:
     write_json(
         METRICS,
         {
-            **named_for_record(facts.controls.metrics, facts.controls.used),
+            **named_for_record(facts.controls.metrics, facts.controls.used, facts.controls.guides),
             "discoveries": {key.removeprefix("discoveries_"): n for key, n in counts.items()},
             "truth": facts.truth.metrics if facts.truth else {},
         },

@@ -6,8 +6,8 @@ from pipeline.files import replacing_folder
 from pipeline.stages.arguments import comparison, group_options, n_jobs, progress, run_options
 from pipeline.stages.crossfit_files import save_crossfit
 from pipeline.stages.entry import Options, stage
-from pipeline.stages.paths import NTC_NULL, SCREEN
-from programde.analysis.ntc_groups import run_ntc_groups
+from pipeline.stages.paths import NTC_GUIDES, NTC_NULL, SCREEN
+from programde.analysis.ntc_groups import NTCNull, run_ntc_groups
 from programde.controls.control_units import ControlUnits, control_units
 from programde.controls.control_units_file import save_control_units
 from programde.controls.crossfit import CrossFit, cross_fit, too_few_guides
@@ -43,16 +43,23 @@ def held_out(units: ControlUnits, o: Options) -> tuple[CrossFit | None, str]:
     return made, units.why_none_held_out
 
 
+def tested(screen: Screen, o: Options, **instead: int) -> NTCNull:
+    """Tests of groups of control guides; `group_size=1` for each guide alone."""
+    how = {**comparison(o), **group_options(o), **instead}
+    return run_ntc_groups(screen, run_options(o, o.n_resamples), seed=o.seed, **how)
+
+
 @stage("ntc_null")
 def main(o: Options) -> None:
     screen = load_screen(SCREEN)
-    controls = run_ntc_groups(
-        screen, run_options(o, o.n_resamples), seed=o.seed, **comparison(o), **group_options(o)
-    )
+    groups = tested(screen, o)
+    # the same guides looked at one by one: more evidence for the verdict
+    guides = groups if groups.group_size == 1 else tested(screen, o, group_size=1)
     units, why_not = units_of(screen, o)
     crossfit, why_no_crossfit = held_out(units, o) if units else (None, why_not)
     with replacing_folder(NTC_NULL) as folder:
-        controls.save(folder)
+        groups.save(folder)
+        guides.save(folder / NTC_GUIDES.name)
         save_control_units(folder, units, why_not)
         save_crossfit(folder / "crossfit", crossfit, why_no_crossfit)
 

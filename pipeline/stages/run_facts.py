@@ -9,7 +9,7 @@ from pipeline.stages import paths
 from pipeline.stages.crossfit_files import load_crossfit
 from pipeline.stages.entry import Options
 from programde.report.control_groups import metrics_by_kind, tables_by_kind
-from programde.report.facts import Comparison, Controls, Facts, Inputs, Truth
+from programde.report.facts import Comparison, Controls, Facts, Inputs, Metrics, Truth
 from programde.report.findings import truth_metrics
 from programde.screen.store import load_screen
 
@@ -35,10 +35,17 @@ def controls(o: Options) -> Controls:
         used="raw" if o.calibrate.kind == "none" else o.calibrate.kind,
         p_values=tables,
         metrics=metrics_by_kind(tables, o.report.n_boot, o.report.seed, groups["guides"]),
+        guides=single_guides(o) if groups["group_size"] > 1 else {},
         group_size=groups["group_size"],
         crossfit=crossfit,
         why_no_crossfit=why_not,
     )
+
+
+def single_guides(o: Options) -> dict[str, Metrics]:
+    """What control guides show one by one."""
+    tables = tables_by_kind(read_table(paths.NTC_GUIDE_P_VALUES))
+    return metrics_by_kind(tables, o.report.n_boot, o.report.seed)
 
 
 def inputs() -> Inputs:

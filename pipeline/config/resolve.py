@@ -23,8 +23,8 @@ from programde.errors import InputError, OptionError
 from programde.io.containers import is_zarr
 from programde.option_fields import Spec
 
-#: The one path that is a folder, cNMF's.
-FOLDER = "folder"
+#: Paths that are folders: cNMF's, and that of PerturbNMF's runs.
+FOLDERS = ("folder", "out_dir")
 
 
 def resolve(config: DictConfig) -> dict[str, Any]:
@@ -69,7 +69,7 @@ def resolve(config: DictConfig) -> dict[str, Any]:
     for key, where in inputs.items():
         if not Path(where).exists():
             raise InputError(f"data.{key}={where} does not exist; give an existing file")
-        if Path(where).is_dir() and key != FOLDER and not is_zarr(where):
+        if Path(where).is_dir() and key not in FOLDERS and not is_zarr(where):
             raise InputError(f"data.{key}={where} is a folder; give a file")
     prints = {key: fingerprint(_read_there(key, where, data)) for key, where in inputs.items()}
     if prints:
@@ -78,9 +78,13 @@ def resolve(config: DictConfig) -> dict[str, Any]:
 
 
 def _read_there(key: str, where: str, data: dict[str, Any]) -> Path:
-    """The file that is read: of cNMF's folder, which may be large, that of one K and threshold."""
-    if key != FOLDER:
+    """The file that is read: of a folder, which may be large, that of one K and threshold."""
+    if key not in FOLDERS:
         return Path(where)
+    if data["kind"] == "perturbnmf":
+        from programde.io.perturbnmf import find_run
+
+        return find_run(where, data["run_name"], data["k"], data["density_threshold"])
     from programde.io.cnmf import find_usages
 
     return find_usages(where, data["k"], data["density_threshold"], data["name"])

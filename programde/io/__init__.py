@@ -15,6 +15,7 @@ SOURCES = {
     "h5ad": ("anndata", "read_h5ad"),
     "h5mu": ("mudata", "read_h5mu"),
     "cnmf": ("cnmf", "read_cnmf"),
+    "perturbnmf": ("perturbnmf", "read_perturbnmf"),
     "guide_tables": ("guide_tables", "read_guide_tables"),
 }
 

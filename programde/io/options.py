@@ -119,11 +119,10 @@ class H5adOptions(KeyedOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class H5muOptions(KeyedOptions):
-    """`io.mudata.read_h5mu`."""
+class MuDataOptions(KeyedOptions):
+    """What all sources that are MuData have in common; see `io.mudata.screen_from_mudata`."""
 
     ntc_labels: tuple[str, ...] = NTC_TYPES
-    path: str = option(path=True)
     guides_path: str | None = option(None, path=True)
     usage_modality: str = "cNMF"
     usage_key: str | None = None
@@ -138,6 +137,13 @@ class H5muOptions(KeyedOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
+class H5muOptions(MuDataOptions):
+    """`io.mudata.read_h5mu`."""
+
+    path: str = option(path=True)
+
+
+@dataclass(frozen=True, kw_only=True)
 class CnmfOptions(KeyedOptions):
     """`io.cnmf.read_cnmf`, with guides and covariates from an h5ad or h5mu file."""
 
@@ -147,6 +153,17 @@ class CnmfOptions(KeyedOptions):
     k: int = option(minimum=2)
     density_threshold: float = option(0.5, above=0)
     on_missing: str = option("error", choices=ON_MISSING)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PerturbNMFOptions(MuDataOptions):
+    """`io.perturbnmf.read_perturbnmf`: the MuData of one K and threshold of a run."""
+
+    out_dir: str = option(path=True)
+    run_name: str
+    k: int = option(minimum=2)
+    density_threshold: float = option(0.5, above=0)
+    covar_key: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,5 +191,6 @@ SOURCE_OPTIONS: dict[str, type[SourceOptions]] = {
     "h5ad": H5adOptions,
     "h5mu": H5muOptions,
     "cnmf": CnmfOptions,
+    "perturbnmf": PerturbNMFOptions,
     "guide_tables": GuideTablesOptions,
 }

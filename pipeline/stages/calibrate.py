@@ -76,7 +76,7 @@ def main(o: Options) -> None:
     omnibus = omnibus_table(result, calibrated, adjust=adjust, target_of=target_of)
     write_table(omnibus, OMNIBUS)
     write_table(table, NTC_P_VALUES)
-    alone = NTCNull.load(NTC_GUIDES)
+    alone = NTCNull.load(NTC_NULL / NTC_GUIDES)
     write_table(control_table(alone, method, side), NTC_GUIDE_P_VALUES)
     with replacing_folder(CROSSFIT) as folder:
         save_crossfit(folder, crossfit, why_not)

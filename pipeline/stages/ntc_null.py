@@ -59,7 +59,7 @@ def main(o: Options) -> None:
     crossfit, why_no_crossfit = held_out(units, o) if units else (None, why_not)
     with replacing_folder(NTC_NULL) as folder:
         groups.save(folder)
-        guides.save(folder / NTC_GUIDES.name)
+        guides.save(folder / NTC_GUIDES)
         save_control_units(folder, units, why_not)
         save_crossfit(folder / "crossfit", crossfit, why_no_crossfit)
 

@@ -10,7 +10,8 @@ TRUTH = Path("data/truth.parquet")
 CRT = Path("data/crt")
 CONTROL = Path("data/control.json")
 NTC_NULL = Path("data/ntc_null")
-NTC_GUIDES = NTC_NULL / "guides"
+#: Within NTC_NULL, the same guides tested one by one.
+NTC_GUIDES = "guides"
 NTC_P_VALUES = Path("data/ntc_p_values.parquet")
 NTC_GUIDE_P_VALUES = Path("data/ntc_guide_p_values.parquet")
 CROSSFIT = Path("data/crossfit")

@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from programde.tails.conditional import CONDITIONAL, ConditionalLaw
+from programde.tails.conditional import ConditionalLaw
 from programde.tails.covariate_strata import strata_of
 from programde.tails.first_order import first_order_tails
+from programde.tails.formulas import CONDITIONAL
 
 SIZES = (5, 10, 15, 30, 60, 300)
 GOALS = (2.0, 3.0, 4.0, 5.0, 6.0, 7.5, 9.0)

@@ -21,6 +21,7 @@ treated cells) are left out instead.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -41,21 +42,21 @@ from .conditional_tests import (
 from .covariate_strata import CovariateStrata, strata_of
 from .first_order import first_order_tails
 from .first_order_kernels import first_order_sums, project, sums_of_treated
-from .formulas import LOG_SMALLEST, edgeworth, other_tail
-from .ladder import SCREEN_LEVEL, tails_of_sums
-from .permutation import StratifiedSums
-
-FIRST_ORDER, CONDITIONAL, PERMUTATION, SEPARATED, UNTESTABLE = range(5)
-#: Branch of a test, by code.
-BRANCHES = ("first order", "conditional", "permutation", "separated", "untestable")
-#: What the results table says under `fallback`, by code.
-FALLBACK = (
-    "",
-    "",
-    "",
-    "first order: no conditional law, as the covariates (nearly) separate treated cells",
-    "",
+from .formulas import (
+    CHERNOFF,
+    CONDITIONAL,
+    END,
+    FIRST_ORDER,
+    LOG_SMALLEST,
+    PERMUTATION,
+    SEPARATED,
+    UNTESTABLE,
+    edgeworth,
+    other_tail,
 )
+from .ladder import SCREEN_LEVEL, tails_of_sums
+from .log_tails import LogTails
+from .permutation import StratifiedSums
 
 #: Two-sided p-values below this have the conditional law's share, below `ALONE` its alone.
 TAKES_OVER, ALONE = 0.05, 0.02
@@ -75,27 +76,6 @@ _TOGETHER = 4
 _GAMMA_COUNTS = 1e-3
 #: The cumulants' tail serves where its third order is this share of it, as in `ladder`.
 _SCREEN_TOLERANCE, _SKEWNESS, _KURTOSIS, _COUNT = 0.02, 0.5, 0.6, 4.0
-
-
-class ConditionalTails(NamedTuple):
-    """Both tails of one unit's tests under the conditional law.
-
-    Attributes
-    ----------
-    log_left, log_right : (K,) float64
-        log P(S'x <= observed | C'x) and log P(S'x >= observed | C'x), at least log 1e-300; NaN
-        where the test does not exist.
-    branch : (K,) int8
-        Index into `BRANCHES` and `FALLBACK`.
-    rough : (K,) bool
-        Few cells of a lumpy outcome decide, or C'x leaves the treated cells hardly any freedom: the
-        tail may be off by more than a tenth.
-    """
-
-    log_left: np.ndarray
-    log_right: np.ndarray
-    branch: np.ndarray
-    rough: np.ndarray
 
 
 class ConditionalLaw:
@@ -158,7 +138,8 @@ class ConditionalLaw:
         treated: Sequence[np.ndarray],
         p: Callable[[int], np.ndarray] | None = None,
         theta: Sequence[np.ndarray] | None = None,
-    ) -> list[ConditionalTails]:
+        probabilities: Callable[[int, np.ndarray], None] | None = None,
+    ) -> list[LogTails]:
         """Both tails of the K tests of each of some units.
 
         Parameters
@@ -170,11 +151,24 @@ class ConditionalLaw:
             the conditional law fails; without it such tests are NaN.
         theta : (p,) float64 of each unit, optional
             Coefficients of a fit of x on the covariates, ridge or not: a start that saves a pass.
+        probabilities : callable, optional
+            Called with (u, (n,) probabilities of treatment of the u-th unit's cells, in no
+            particular order), fitted without a ridge; with those of `p` where no fit exists.
+
+        Returns
+        -------
+        list of LogTails (K,)
+            Branches "first order", "conditional", "permutation", "separated", "untestable" (and
+            those of bounds, see `exact`, of a permutation law). A tail is `rough` where few cells
+            of a lumpy outcome decide, or C'x leaves the treated cells hardly any freedom.
         """
         treated = [np.asarray(places, dtype=np.int64) for places in treated]
         if self.strata.saturated:
-            return [self._permuted(places) for places in treated]
-        found: list[ConditionalTails] = []
+            return [
+                self._permuted(places, None if probabilities is None else partial(probabilities, u))
+                for u, places in enumerate(treated)
+            ]
+        found: list[LogTails] = []
         for begin in range(0, len(treated), _TOGETHER):
             some = range(begin, min(begin + _TOGETHER, len(treated)))
             fits = [
@@ -184,20 +178,28 @@ class ConditionalLaw:
             for u, fit in zip(some, fits, strict=True):
                 tails = self._tails(fit, next(moments)) if fit.exists else self._nothing(fit)
                 lost = np.flatnonzero(tails.branch == SEPARATED)
-                if lost.size:
-                    self._separated(treated[u], None if p is None else p(u), lost, tails)
+                at_hand = p(u) if p is not None and (lost.size or not fit.exists) else None
+                if lost.size and at_hand is not None:
+                    self._separated(treated[u], at_hand, lost, tails)
+                mean = self._mean(fit, treated[u]) if fit.exists else at_hand
+                if probabilities is not None and mean is not None:
+                    probabilities(u, mean)
                 found.append(tails)
         return found
 
-    def _nothing(self, fit: UnitFit) -> ConditionalTails:
-        K = self.n_programs
-        branch = np.full(K, UNTESTABLE if fit.empty else SEPARATED, dtype=np.int8)
-        branch[self._constant] = UNTESTABLE
-        return ConditionalTails(
-            np.full(K, np.nan), np.full(K, np.nan), branch, np.zeros(K, dtype=bool)
-        )
+    def _mean(self, fit: UnitFit, treated: np.ndarray) -> np.ndarray:
+        """Probabilities of treatment (n,): 1 where a whole set of cells is treated."""
+        mean, places = fit.p.copy(), self.strata.place[treated]
+        mean[places[mean[places] == 0.0]] = 1.0
+        return mean
 
-    def _permuted(self, treated: np.ndarray) -> ConditionalTails:
+    def _nothing(self, fit: UnitFit) -> LogTails:
+        tails = LogTails.empty(self.n_programs)
+        tails.branch[:] = UNTESTABLE if fit.empty else SEPARATED
+        tails.branch[self._constant] = UNTESTABLE
+        return tails
+
+    def _permuted(self, treated: np.ndarray, see: Callable[[np.ndarray], None] | None) -> LogTails:
         strata = self.strata
         x = np.zeros(strata.order.size, dtype=np.int64)
         x[strata.place[treated]] = 1
@@ -207,18 +209,17 @@ class ConditionalLaw:
         law = (strata.order, strata.first, totals)
         sums = StratifiedSums(self.S_t, np.zeros(K), np.ones(x.size), threshold, *law)
         tails = tails_of_sums(sums, SCREEN_LEVEL)
-        left, right = tails.log_left, tails.log_right
-        branch = np.where(np.isnan(left), UNTESTABLE, PERMUTATION).astype(np.int8)
-        return ConditionalTails(left, right, branch, np.zeros(K, dtype=bool))
+        tails.branch[~np.isin(tails.branch, (UNTESTABLE, CHERNOFF, END))] = PERMUTATION
+        if see is not None:
+            sizes = np.diff(strata.first)
+            see(np.repeat(totals / sizes, sizes))
+        return tails
 
-    def _separated(self, treated, p, which, tails: ConditionalTails) -> None:
+    def _separated(self, treated, p, which, tails: LogTails) -> None:
         """First-order tails of the tests `which`, stored."""
-        if p is None:
-            return
         found = first_order_tails(self.S_t[which], self.covariates, p, treated)
-        left, right = found.log_left, found.log_right
-        tails.log_left[which], tails.log_right[which] = left, right
-        tails.branch[which[np.isnan(left)]] = UNTESTABLE
+        found.branch[:] = np.where(np.isnan(found.log_left), UNTESTABLE, SEPARATED)
+        tails.put(which, found)
 
     def _moments(self, fits: list[UnitFit]) -> Iterator[_Moments]:
         """First-order moments of some units, in one reading of the summands."""
@@ -267,7 +268,7 @@ class ConditionalLaw:
         sd = np.sqrt(variance)
         return _Moments(gap / sd, cumulants[:, 2] / sd**3, cumulants[:, 3] / sd**4, gamma, treated)
 
-    def _tails(self, fit: UnitFit, moments: _Moments) -> ConditionalTails:
+    def _tails(self, fit: UnitFit, moments: _Moments) -> LogTails:
         z, skewness, kurtosis = moments.z, moments.skewness, moments.kurtosis
         exists = np.isfinite(z) & ~self._constant
         log_right, size = edgeworth(z, skewness, kurtosis)
@@ -297,9 +298,11 @@ class ConditionalLaw:
             log_right[which], log_left[which] = right, left
             branch[which] = np.where(done, CONDITIONAL, SEPARATED)
             rough[which] = done & ((found[:, SMOOTHNESS] < ROUGH) | fit.hardly_free)
-        return ConditionalTails(
-            np.maximum(log_left, LOG_SMALLEST), np.maximum(log_right, LOG_SMALLEST), branch, rough
-        )
+        one, nothing = np.where(exists, 1.0, np.nan), np.where(exists, 0.0, np.nan)
+        return LogTails(
+            np.maximum(log_left, LOG_SMALLEST), np.maximum(log_right, LOG_SMALLEST), branch,
+            nothing, one, skewness, kurtosis, z, rough,
+        )  # fmt: skip
 
     def _conditional(self, fit: UnitFit, moments: _Moments, which: np.ndarray) -> np.ndarray:
         """(J, 6) of `conditional_tests.tests` for programs `which` (J,)."""
@@ -339,7 +342,7 @@ def conditional_tails(
     *,
     batch: np.ndarray | None = None,
     spans: np.ndarray | None = None,
-) -> ConditionalTails:
+) -> LogTails:
     """Both tails of one unit's K tests; see `ConditionalLaw`, which units of a population share."""
     law = ConditionalLaw(S_t, covariates, batch, spans)
     return law.tails(

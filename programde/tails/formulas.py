@@ -23,9 +23,23 @@ from programde.errors import check_choice
 SIDES = ("both", "left", "right")
 
 MOMENTS, SADDLEPOINT, INVERSION, CHERNOFF, END, UNTESTABLE, ENUMERATION = range(7)
+#: Given covariates (see `conditional`).
+FIRST_ORDER, CONDITIONAL, PERMUTATION, SEPARATED = range(7, 11)
 
 #: Branch of a test, by code.
-BRANCHES = ("moments", "saddlepoint", "inversion", "chernoff", "end", "untestable", "enumeration")
+BRANCHES = (
+    "moments",
+    "saddlepoint",
+    "inversion",
+    "chernoff",
+    "end",
+    "untestable",
+    "enumeration",
+    "first order",
+    "conditional",
+    "permutation",
+    "separated",
+)
 
 #: What the results table says under `fallback`, by code; "" where the tail itself was computed.
 FALLBACK = (
@@ -36,7 +50,13 @@ FALLBACK = (
     "beyond the linearised law: probability of its most extreme draw",
     "",
     "",
+    "",
+    "",
+    "",
+    "first order: no conditional law, as the covariates (nearly) separate treated cells",
 )
+#: What is said there of a tail that may be off by more than a tenth.
+ROUGH = "rough: few cells decide, the tail may be off by more than a tenth"
 
 #: The smallest p-value that is ever reported.
 LOG_SMALLEST = float(np.log(1e-300))

@@ -112,7 +112,10 @@ def tails_of_sums(sums: NullSums, screen_level: float) -> LogTails:
         if rest.size:
             _solved(sums, rest, z[rest] >= 0.0, log_upper, log_lower, branch)
     mean, variance, third, fourth = cumulants.T
-    return LogTails(log_lower, log_upper, branch, mean, variance, third, fourth, sums.threshold)
+    rough = np.zeros(K, dtype=bool)
+    return LogTails(
+        log_lower, log_upper, branch, mean, variance, third, fourth, sums.threshold, rough
+    )
 
 
 def _screened(

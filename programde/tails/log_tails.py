@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from programde.tails.formulas import BRANCHES, FALLBACK, combine_sides
+from programde.tails.formulas import BRANCHES, FALLBACK, ROUGH, combine_sides
 
 #: Branch of a test whose tails were not computed.
 NOT_COMPUTED = -1
@@ -27,9 +27,12 @@ class LogTails:
     branch : int8
         How they were computed: index into `formulas.BRANCHES`, or `NOT_COMPUTED`.
     mean, variance, third, fourth : float64
-        Null cumulants of the linearised sum.
+        Null cumulants of the linearised sum; given covariates, of the first-order one, on the
+        scale on which its variance is 1.
     threshold : float64
         What the linearised sum is compared with.
+    rough : bool
+        The tail may be off by more than a tenth.
     """
 
     log_left: np.ndarray
@@ -40,16 +43,18 @@ class LogTails:
     third: np.ndarray
     fourth: np.ndarray
     threshold: np.ndarray
+    rough: np.ndarray
 
     @classmethod
     def empty(cls, *shape: int) -> LogTails:
         """Tails to be filled unit by unit: NaN, and `NOT_COMPUTED`."""
         arrays = {item.name: np.full(shape, np.nan) for item in fields(cls)}
         arrays["branch"] = np.full(shape, NOT_COMPUTED, dtype=np.int8)
+        arrays["rough"] = np.zeros(shape, dtype=bool)
         return cls(**arrays)
 
-    def put(self, row: int, unit: LogTails) -> None:
-        """Store the tails of one unit in a row."""
+    def put(self, row: int | np.ndarray, unit: LogTails) -> None:
+        """Store the tails of one unit in a row, or those of some tests in their places."""
         for item in fields(self):
             getattr(self, item.name)[row] = getattr(unit, item.name)
 
@@ -66,5 +71,7 @@ class LogTails:
         return np.array([*BRANCHES, ""], dtype=object)[self.branch]
 
     def fallback(self) -> np.ndarray:
-        """What was reported in a tail's place, in words (object); empty where it is the tail."""
-        return np.array([*FALLBACK, ""], dtype=object)[self.branch]
+        """What was reported in a tail's place, or is to be known of it, in words (object); empty
+        where it is the tail."""
+        words = np.array([*FALLBACK, ""], dtype=object)[self.branch]
+        return np.where(self.rough & (words == ""), ROUGH, words)

@@ -121,7 +121,7 @@ class Spec:
             "maximum": lambda limit: plain <= limit,
             "below": lambda limit: plain < limit,
         }
-        bad = not math.isfinite(plain) or not all(
+        bad = (isinstance(plain, float) and not math.isfinite(plain)) or not all(
             ok[name](limit) for name, limit in self.limits.items() if name in ok
         )
         if bad:

@@ -20,6 +20,7 @@ def run_options(o: Options, n_resamples: int, **instead: Any) -> RunOptions:
         "seed": o.seed,
         "min_treated": o.analysis.min_treated,
         "min_control": o.analysis.min_control,
+        "tails": o.analysis.tails,
         "n_jobs": n_jobs(o),
         "progress": progress(),
     }

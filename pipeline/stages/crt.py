@@ -8,7 +8,7 @@ from pipeline.files import replacing_folder, write_json, write_table
 from pipeline.stages.arguments import comparison, run_options, which_targets
 from pipeline.stages.entry import Options, note, stage
 from pipeline.stages.paths import CONTROL, CRT, GUIDES, SCREEN, UNITS
-from programde.analysis.separation import unit_support
+from programde.analysis.separation import told_left_out, unit_support
 from programde.analysis.targets import (
     condition_levels,
     run_targets,
@@ -82,7 +82,7 @@ def main(o: Options) -> None:
     write_table(support, UNITS)
     write_table(guides_alone(screen, o), GUIDES)
     about = {"kind": control.kind, "reason": control.reason, "warning": control.warning}
-    write_json(CONTROL, about)
+    write_json(CONTROL, {**about, "left_out": told_left_out(support)})
 
 
 if __name__ == "__main__":

@@ -78,8 +78,9 @@ def in_one_line(numbers: dict[str, float | int]) -> str:
 @stage("prepare")
 def main(o: Options) -> None:
     screen, truth = read(o)
-    screen = with_burden(screen, check_ntc_labels(screen.guide_to_target, o.data.ntc_labels))
-    report = input_report(screen)
+    labels = check_ntc_labels(screen.guide_to_target, o.data.ntc_labels)
+    screen = with_burden(screen, labels)
+    report = input_report(screen, ntc_labels=labels)
     print(in_one_line(report.numbers), flush=True)
     for remark in report.remarks:
         note(remark)

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from programde.crt.control_group import ControlGroup, guides_per_cell
+from programde.crt.control_group import ControlGroup, Membership
 from programde.crt.results import CERTAIN, TreatmentProbability
 from programde.errors import OptionError, some
+from programde.screen.cells import guides_per_cell, guides_with_cells
 from programde.screen.screen import Screen, Unit
 
 #: A note is made where more than this share of the treated cells is concerned.
@@ -27,7 +28,9 @@ MAX_LEVELS = 20
 COLUMNS = [
     "condition",
     "target",
+    "guides",
     "n_treated",
+    "left_out",
     "batches",
     "batches_left_out",
     "without_control",
@@ -65,24 +68,29 @@ def unit_support(
     Returns
     -------
     DataFrame
-        condition, target (guide and target, where guides are tested one by one), n_treated,
-        batches (with treated cells), batches_left_out of the test,
-        without_control and without_treated (levels of covariates, as text),
-        treated_without_control (treated cells in the former), highest_probability of treatment,
-        certain_cells (treated with a probability above 0.999), note (a sentence, or empty).
+        condition, target (guide and target, where guides are tested one by one), guides (each
+        with its number of cells), n_treated, left_out (cells of another target as well), batches
+        (with treated cells), batches_left_out of the test, without_control and without_treated
+        (levels of covariates, as text), treated_without_control (treated cells in the former),
+        highest_probability of treatment, certain_cells (treated with a probability above 0.999),
+        note (a sentence, or empty).
     """
     factors = _factors(screen)
-    treated_of = [screen.treated_cells(unit) for unit in units]
+    membership = Membership(screen, control)
+    held = [screen.treated_cells(unit) for unit in units]
+    out = [membership.of_other_targets(*pair) for pair in zip(units, held, strict=True)]
+    guides = [guides_with_cells(screen, unit) for unit in units]
     rows = []
     for level in levels:
         base = np.ones(screen.n_cells, dtype=bool)
         if level:
             base = np.asarray(screen.condition).astype(str) == level
         counts = _Counts(screen, factors, base, control, drop_empty_batches)
-        for unit, treated in zip(units, treated_of, strict=True):
-            rows.append(
-                {"condition": level, "target": unit.name, **counts.of(treated[base[treated]])}
-            )
+        for unit, cells, lost, of in zip(units, held, out, guides, strict=True):
+            treated = np.setdiff1d(cells, lost, assume_unique=True)
+            row = {"condition": level, "target": unit.name, "guides": of}
+            row |= {"left_out": int(base[lost].sum()), **counts.of(treated[base[treated]])}
+            rows.append(row)
     table = pd.DataFrame(rows)
     table["highest_probability"] = probability.highest
     table["certain_cells"] = probability.n_certain
@@ -92,6 +100,25 @@ def unit_support(
         table = table.rename(columns={"target": "guide"})
         table.insert(2, "target", table["guide"].map(dict(target_of)))
     return table
+
+
+def told_left_out(table: pd.DataFrame) -> str:
+    """How many treated cells are left out for a second target, in one sentence; empty for none.
+
+    Parameters
+    ----------
+    table
+        From `unit_support`.
+    """
+    lost, kept = table["left_out"].to_numpy(), table["n_treated"].to_numpy()
+    if not lost.any():
+        return ""
+    share = np.divide(lost, lost + kept, out=np.zeros(len(table)), where=lost + kept > 0)
+    most = table["guide" if "guide" in table else "target"].iloc[int(share.argmax())]
+    return (
+        f"Cells that hold another target as well are in neither group: {np.median(share):.1%} of "
+        f"the treated cells of the median target, at most {share.max():.1%} ({most})."
+    )
 
 
 class _Counts:
@@ -105,8 +132,8 @@ class _Counts:
         control: ControlGroup,
         drop_empty_batches: bool,
     ) -> None:
-        self._complement = control.nt_only is None
-        controls = base if control.nt_only is None else base & control.nt_only
+        self._complement = control.cells is None
+        controls = base if control.cells is None else base & control.cells
         batch = _codes(screen.batch if screen.batch is not None else np.zeros(screen.n_cells, int))
         self._factors, self._batch = factors, batch[1]
         self._n_batches = len(batch[0])

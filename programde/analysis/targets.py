@@ -23,7 +23,7 @@ from programde.errors import (
     some,
     tell,
 )
-from programde.screen.control_labels import check_ntc_labels, ntc_labels_if_any
+from programde.screen.control_labels import ntc_labels_if_any
 from programde.screen.screen import Screen, Unit
 from programde.threads import worker_count
 

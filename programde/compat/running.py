@@ -11,12 +11,13 @@ import numpy as np
 from programde.analysis.targets import fit_to_memory
 from programde.compat.inputs import CRTInputs
 from programde.compat.settings import Comparison, Further, WorkSettings, run_options
-from programde.crt.control_group import ControlGroup, choose_control, targets_per_cell
+from programde.crt.control_group import ControlGroup, choose_control
 from programde.crt.engine import PreparedPopulation, RunOptions, Watcher, run_tasks
 from programde.crt.plan import plan
 from programde.crt.protocols import Law
 from programde.crt.results import CRTResult
 from programde.errors import check_keywords, some, tell
+from programde.screen.cells import targets_per_cell
 from programde.screen.guides import check_ntc_labels, looks_like_control
 from programde.screen.screen import Unit
 

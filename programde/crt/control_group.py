@@ -28,6 +28,7 @@ import numpy as np
 from scipy import sparse
 
 from programde.errors import InputError, check_choice
+from programde.screen.cells import guides_per_cell, nt_only_cells, targets_per_cell
 from programde.screen.control_labels import resolved
 from programde.screen.screen import Screen, Unit
 
@@ -77,34 +78,6 @@ class ControlGroup:
     drop_others: bool = False
     drop_siblings: bool = False
     labels: tuple[str, ...] = ()
-
-    @property
-    def nt_only(self) -> np.ndarray | None:
-        """The control cells under their former name."""
-        return self.cells
-
-
-def guides_per_cell(screen: Screen) -> np.ndarray:
-    """Number of guides present in each cell (N,)."""
-    return np.bincount(screen.guides.indices, minlength=screen.n_cells)
-
-
-def targets_per_cell(screen: Screen, ntc_labels: Sequence[str]) -> np.ndarray:
-    """Number of distinct non-control targets that each cell's guides have (N,)."""
-    labels = set(ntc_labels)
-    count = np.zeros(screen.n_cells, dtype=np.int64)
-    for unit in screen.target_units([t for t in screen.target_columns() if t not in labels]):
-        count[screen.treated_cells(unit)] += 1
-    return count
-
-
-def nt_only_cells(screen: Screen, ntc_labels: Sequence[str]) -> np.ndarray:
-    """Which cells (N,) hold at least one non-targeting guide and no other guide."""
-    columns = screen.target_columns()
-    control = [column for label in dict.fromkeys(ntc_labels) for column in columns.get(label, ())]
-    present = guides_per_cell(screen)
-    held = np.bincount(screen.guides[:, control].indices, minlength=screen.n_cells)
-    return (held > 0) & (held == present)
 
 
 def choose_control(

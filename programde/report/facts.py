@@ -28,11 +28,14 @@ class Comparison:
         Why.
     warning
         What makes this comparison doubtful; empty where nothing does.
+    left_out
+        How many treated cells are in neither group, as a sentence; empty for none.
     """
 
     kind: str
     reason: str
     warning: str = ""
+    left_out: str = ""
 
 
 @dataclass(frozen=True)

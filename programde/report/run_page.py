@@ -18,7 +18,11 @@ from programde.report.pictures import NONE, Pictures
 from programde.report.style import write_atomically
 
 TITLE = "Which target shifts which program?"
-COMPARED = {"complement": "all other cells", "nt_cells": "cells with non-targeting guides only"}
+COMPARED = {
+    "complement": "all other cells",
+    "nt_cells": "cells with non-targeting guides only",
+    "unperturbed_cells": "cells without any guide",
+}
 
 
 def write_run_page(path: str | os.PathLike[str], facts: Facts, pictures: Pictures = NONE) -> Path:
@@ -67,7 +71,8 @@ def _sections(facts: Facts, pictures: Pictures, folder: Path) -> list[Section]:
 
 def _compared_with(comparison: Comparison) -> str:
     """Who treated cells were compared with, and why."""
-    return f"Perturbed cells against {COMPARED[comparison.kind]} ({comparison.reason})."
+    told = f"Perturbed cells against {COMPARED[comparison.kind]} ({comparison.reason})."
+    return f"{told} {comparison.left_out}".rstrip()
 
 
 def _warnings(comparison: Comparison) -> list[str]:

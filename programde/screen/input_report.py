@@ -7,11 +7,13 @@ length 1; A. van der Sluis, Numer. Math. 14 (1969) 14-23: within sqrt(p) of the 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
+from programde.screen.cells import nt_only_cells, targets_per_cell
 from programde.screen.guides import looks_like_control
 from programde.screen.screen import Screen
 
@@ -43,7 +45,9 @@ class InputReport:
     remarks: list[str]
 
 
-def input_report(screen: Screen, few_treated: int = 10) -> InputReport:
+def input_report(
+    screen: Screen, few_treated: int = 10, ntc_labels: Sequence[str] | None = None
+) -> InputReport:
     """Describe a screen.
 
     Parameters
@@ -52,6 +56,8 @@ def input_report(screen: Screen, few_treated: int = 10) -> InputReport:
         The screen.
     few_treated
         Targets with fewer treated cells are remarked on.
+    ntc_labels
+        Labels of the control guides; None: the targets named like controls.
 
     Returns
     -------
@@ -60,6 +66,9 @@ def input_report(screen: Screen, few_treated: int = 10) -> InputReport:
     targets, batches = _targets(screen)
     programs = _programs(screen)
     per_cell = np.bincount(screen.guides.indices, minlength=screen.n_cells)
+    if ntc_labels is None:
+        ntc_labels = list(targets.loc[targets["is_control"], "target"])
+    held = targets_per_cell(screen, ntc_labels)
     treated = targets["n_treated"].to_numpy()
     numbers: dict[str, float | int] = {
         "cells": screen.n_cells,
@@ -74,6 +83,9 @@ def input_report(screen: Screen, few_treated: int = 10) -> InputReport:
         "guides_per_cell_max": int(per_cell.max()),
         "cells_without_guide": int((per_cell == 0).sum()),
         "cells_with_one_guide": int((per_cell == 1).sum()),
+        "cells_with_one_target": int((held == 1).sum()),
+        "cells_with_several_targets": int((held > 1).sum()),
+        "cells_with_controls_only": int(nt_only_cells(screen, ntc_labels).sum()),
         "treated_per_target_min": int(treated.min()),
         "treated_per_target_median": float(np.median(treated)),
         "treated_per_target_max": int(treated.max()),

@@ -17,11 +17,11 @@ from programde.analysis.targets import (
 )
 from programde.calibration.empirical import empirical_p
 from programde.controls.groups import group_unit_name
-from programde.crt.control_group import nt_only_cells
 from programde.crt.null_summary import NullSummary
 from programde.crt.samplers import Bernoulli, StratifiedPermutation
 from programde.crt.statistics import OLS, UTest
 from programde.errors import InputError, OptionError, ProgramDEWarning
+from programde.screen.cells import nt_only_cells
 from tests.crt.small import screen_of
 
 

@@ -12,12 +12,11 @@ from programde.crt.control_group import (
     Membership,
     choose_control,
     left_out_cells,
-    nt_only_cells,
-    targets_per_cell,
 )
 from programde.crt.engine import Deferred
 from programde.crt.plan import plan
 from programde.errors import InputError, OptionError
+from programde.screen.cells import guides_with_cells, nt_only_cells, targets_per_cell
 from programde.screen.screen import Screen
 from tests.crt.small import screen_of
 
@@ -161,3 +160,8 @@ def test_a_guide_with_two_targets_is_not_another_target():
     # b1 is a guide of B, which the unit's own a2 hits as well
     assert membership.of_other_targets(unit, treated).tolist() == []
     assert membership.of_other_targets(screen.unit("a1", ["a1"]), np.array([0, 2])).tolist() == [2]
+
+
+def test_guides_of_a_target_with_their_cells():
+    screen = screen_with(CELLS)
+    assert guides_with_cells(screen, screen.target_units(["A"])[0]) == "a1 (3), a2 (3)"

@@ -241,7 +241,7 @@ def test_rows_hold_the_cells_of_their_own_unit(kind):
         assert len(set(treated)) > 1
         np.testing.assert_array_equal(result.n_treated, treated)
         if kind == "nt_cells":
-            controls = int((control.nt_only & kept).sum())
+            controls = int((control.cells & kept).sum())
             np.testing.assert_array_equal(result.n_control, [controls] * 4)
         else:
             np.testing.assert_array_equal(result.n_control, kept.sum() - np.array(treated))

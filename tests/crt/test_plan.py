@@ -5,10 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from programde.crt.control_group import choose_control, guides_per_cell, nt_only_cells
+from programde.crt.control_group import choose_control
 from programde.crt.engine import Deferred
 from programde.crt.plan import plan
 from programde.errors import InputError, OptionError
+from programde.screen.cells import guides_per_cell, nt_only_cells
 from tests.crt.small import screen_of
 
 

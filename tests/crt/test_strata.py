@@ -1,6 +1,7 @@
 """Strata: bins, merging of small ones, sorting, and what the sampler makes of a population."""
 
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -8,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from programde.crt.kernels.strata import bins_by_edges
+from programde.crt.kernels.strata import LIKE, OFF_ROUND, bins_by_edges
 from programde.crt.population import population_of
 from programde.crt.samplers import StratifiedPermutation
-from programde.crt.samplers.stratified import compute_bins, merge_small
+from programde.crt.samplers.bins import compute_bins, merge_small
 from programde.errors import InputError, OptionError
 from tests.crt.small import population, screen_of
 
@@ -85,6 +86,12 @@ def test_wrong_bins_are_refused():
     assert compute_bins(np.empty(0), 3)[1] == 0
 
 
+def test_merging_by_several_counts_fills_each():
+    counts = np.array([[9, 1], [9, 1], [1, 9], [9, 9], [9, 9], [0, 3]])
+    group = merge_small(counts, np.zeros(6), (5, 2))
+    np.testing.assert_array_equal(group, [0, 0, 1, 1, 2, 2])
+
+
 @settings(max_examples=200, deadline=None, derandomize=True)
 @given(
     st.lists(st.lists(st.integers(0, 6), min_size=1, max_size=6), min_size=1, max_size=4),
@@ -108,12 +115,111 @@ def test_strata_that_are_large_enough_are_left_alone():
     np.testing.assert_array_equal(group, [0, 1, 2, 3])
 
 
-def test_strata_are_batch_by_propensity_bin():
+def plain_bins(p, parent, most):
+    """Bins at quantiles of the cumulated propensity, by their definition, cell by cell."""
+    bins = np.zeros(p.size, dtype=np.int64)
+    like = (p.view(np.int64) + int(OFF_ROUND)) >> int(LIKE)
+    for one in np.unique(parent):
+        cells = np.flatnonzero(parent == one)
+        expected = p[cells].sum()
+        n_bins = max(1, int(min(most, expected / 2, (cells.size - expected) / 5)))
+        before = 0.0
+        for value in np.unique(like[cells]):
+            same = cells[like[cells] == value]
+            middle = before + p[same].sum() / 2
+            bins[same] = min(n_bins - 1, int(n_bins * middle / expected + 1e-9))
+            before += p[same].sum()
+    return bins
+
+
+@pytest.mark.parametrize("share", [0.02, 0.1, 0.4])
+def test_bins_expect_as_many_treated_cells_by_definition(share):
+    people = population(n=3000, p=2, n_batches=3)
+    rng = np.random.default_rng(0)
+    p = np.clip(share * rng.lognormal(0, 1, 3000), 1e-6, 0.9)
+    batch = np.unique(people.batch.astype(str), return_inverse=True)[1]
+    treated = np.flatnonzero(rng.random(3000) < p)
+    law = StratifiedPermutation().prepare(people).law(p, treated)
+    codes = batch * 20 + plain_bins(p, batch, 20)
+    used = np.unique(codes, return_inverse=True)[1]
+    expected, sizes = np.bincount(used, weights=p), np.bincount(used)
+    # where no bin is short of untreated cells nothing is merged
+    if (sizes - expected > 2.5).all():
+        np.testing.assert_array_equal(law.order, np.argsort(codes, kind="stable"))
+        np.testing.assert_array_equal(law.sizes, sizes)
+        np.testing.assert_array_equal(law.totals, np.bincount(used[treated]))
+    for one in range(3):
+        inside = expected[np.unique(used[batch == one])]
+        assert inside.size <= min(20, p[batch == one].sum() / 2)
+        # equal but for the share of one value of p at either end
+        assert np.ptp(inside) < 0.3 * inside.mean()
+    starts = np.split(law.order, law.starts[1:-1])
+    assert min(p[cells].sum() for cells in starts) > 1
+    assert min((1 - p[cells]).sum() for cells in starts) > 2.5
+
+
+def test_a_batch_with_little_to_permute_is_one_stratum():
+    people = population(n=600, p=2, n_batches=3)
+    batch = np.unique(people.batch.astype(str), return_inverse=True)[1]
+    rng = np.random.default_rng(1)
+    # 15 treated cells over three batches: 2 bins of 2 expect 4 of 5; one batch expects hardly any
+    p = np.array([0.025, 0.025, 0.0001])[batch] * rng.uniform(0.2, 1.8, 600)
+    law = StratifiedPermutation().prepare(people).law(p, np.arange(15))
+    of = np.array([batch[law.order[start]] for start in law.starts[:-1]])
+    assert np.bincount(of).tolist() == [2, 2, 1]
+
+
+def test_cells_that_hardly_stay_untreated_join_the_stratum_below():
+    people = population(n=200, p=1)
+    p = np.concatenate([np.full(160, 0.05), np.linspace(0.9, 0.99, 40)])
+    law = StratifiedPermutation().prepare(people).law(p, np.arange(160, 198))
+    untreated = [(1 - p[cells]).sum() for cells in np.split(law.order, law.starts[1:-1])]
+    assert min(untreated) > 2.5
+
+
+def test_equal_propensities_are_never_parted():
+    people = population(n=900, p=1)
+    levels = np.array([0.125, 0.25, 0.1, 0.3, 1 / 3])
+    rng = np.random.default_rng(2)
+    level = rng.integers(5, size=900)
+    # what a fit leaves of equal propensities
+    p = levels[level] * (1 + 4e-16 * rng.integers(-3, 4, size=900))
+    for n_bins in (2, 3, 5, 20, 500):
+        law = StratifiedPermutation(n_bins=n_bins).prepare(people).law(p, np.arange(150))
+        held = [set(level[cells]) for cells in np.split(law.order, law.starts[1:-1])]
+        assert sum(map(len, held)) == 5
+    assert len(held) == 5  # and parted where they differ
+    assert StratifiedPermutation().prepare(people).law(p * 0 + 0.2, np.arange(9)).sizes == [900]
+
+
+def test_strata_do_not_depend_on_the_order_of_cells():
+    people = population(n=1000, p=1, n_batches=2)
+    rng = np.random.default_rng(3)
+    p, shuffled = rng.beta(1, 9, 1000), rng.permutation(1000)
+    moved = replace(people, outcome=people.outcome[shuffled], batch=people.batch[shuffled])
+    sets = []
+    for one, values, name in ((people, p, np.arange(1000)), (moved, p[shuffled], shuffled)):
+        one = replace(one, table=None)
+        law = StratifiedPermutation().prepare(one).law(values, np.arange(10))
+        sets.append([frozenset(name[cells]) for cells in np.split(law.order, law.starts[1:-1])])
+    assert sets[0] == sets[1]
+    assert len(sets[0]) > 20
+
+
+def test_propensities_of_zero_and_one_have_their_strata():
+    people = population(n=300, p=1)
+    p = np.concatenate([np.zeros(100), np.full(190, 0.1), np.ones(10)])
+    law = StratifiedPermutation().prepare(people).law(p, np.arange(280, 300))
+    assert sorted(law.order) == list(range(300))
+    assert law.totals.sum() == 20
+
+
+def test_by_cells_strata_are_batch_by_quantile_bin():
     people = population(n=600, p=2, n_batches=3)
     rng = np.random.default_rng(0)
     p = rng.uniform(0.01, 0.4, 600)
     treated = np.sort(rng.choice(600, 80, replace=False))
-    law = StratifiedPermutation(n_bins=5).prepare(people).law(p, treated)
+    law = StratifiedPermutation(n_bins=5, bins_by="cells").prepare(people).law(p, treated)
     batch = np.unique(people.batch.astype(str), return_inverse=True)[1]
     bins = np.searchsorted(np.quantile(p, [0.2, 0.4, 0.6, 0.8]), p, side="right")
     codes = batch * 5 + bins
@@ -123,28 +229,46 @@ def test_strata_are_batch_by_propensity_bin():
     np.testing.assert_array_equal(law.totals, np.bincount(codes[treated], minlength=15))
 
 
-def test_strata_can_cross_batches_and_follow_the_burden():
+@pytest.mark.parametrize("bins_by", ["expected", "cells"])
+def test_strata_can_cross_batches_and_follow_the_burden(bins_by):
     screen = screen_of(n=400, p=1, n_batches=2)
     burden = np.random.default_rng(1).poisson(3.0, 400).astype(float)
     table = screen.covariate_table.assign(burden=burden)
     people = population_of(screen)
     people = replace(people, table=table)
     p, treated = np.full(400, 0.2), np.arange(0, 400, 5)
-    sampler = StratifiedPermutation(stratify_by_batch=False, burden_key="burden", n_burden_bins=3)
-    law = sampler.prepare(people).law(p, treated)
+    how = {"burden_key": "burden", "n_burden_bins": 3, "bins_by": bins_by}
+    law = StratifiedPermutation(stratify_by_batch=False, **how).prepare(people).law(p, treated)
     bins, n_bins, _ = compute_bins(burden, 3)
     assert law.totals.size == n_bins
     np.testing.assert_array_equal(law.order, np.argsort(bins, kind="stable"))
-    with_batch = StratifiedPermutation(burden_key="burden", n_burden_bins=3).prepare(people)
+    with_batch = StratifiedPermutation(**how).prepare(people)
     assert with_batch.law(p, treated).totals.size == 2 * n_bins
+
+
+def test_a_burden_bin_too_small_to_permute_joins_the_next_of_its_batch():
+    people = population(n=400, p=1, n_batches=2)
+    batch = np.unique(people.batch.astype(str), return_inverse=True)[1]
+    burden = np.where(np.arange(400) < 6, 0.0, np.arange(400) % 3 + 1.0)
+    people = replace(people, table=pd.DataFrame({"burden": burden}))
+    sampler = StratifiedPermutation(
+        burden_key="burden", n_burden_bins=400, burden_bin_method="uniform"
+    )
+    law = sampler.prepare(people).law(np.full(400, 0.1), np.arange(40))
+    held = [
+        (set(batch[cells]), sorted(set(burden[cells])))
+        for cells in np.split(law.order, law.starts[1:-1])
+    ]
+    assert held == [({b}, kinds) for b in (0, 1) for kinds in ([0.0, 1.0], [2.0], [3.0])]
 
 
 def test_strata_below_the_smallest_size_are_merged():
     people = population(n=100, p=1, n_batches=2)
     p = np.random.default_rng(3).uniform(0.01, 0.5, 100)
     treated = np.arange(10)
-    for smallest in (2, 7, 30, 1000):
-        law = StratifiedPermutation(min_stratum_size=smallest).prepare(people).law(p, treated)
+    for smallest, by in product((2, 7, 30, 1000), ("expected", "cells")):
+        sampler = StratifiedPermutation(min_stratum_size=smallest, bins_by=by)
+        law = sampler.prepare(people).law(p, treated)
         assert (law.sizes >= smallest).all() or law.totals.size == 2
         assert law.totals.sum() == 10
         assert law.sizes.sum() == 100

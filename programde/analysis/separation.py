@@ -88,7 +88,7 @@ def unit_support(
         counts = _Counts(screen, factors, base, control, drop_empty_batches)
         for unit, cells, lost, of in zip(units, held, out, guides, strict=True):
             treated = np.setdiff1d(cells, lost, assume_unique=True)
-            row = {"condition": level, "target": unit.name, "guides": of}
+            row: dict[str, Any] = {"condition": level, "target": unit.name, "guides": of}
             row |= {"left_out": int(base[lost].sum()), **counts.of(treated[base[treated]])}
             rows.append(row)
     table = pd.DataFrame(rows)

@@ -268,16 +268,16 @@ def _draw_heatmap(scores: pd.DataFrame, hits: pd.DataFrame, level: float) -> Fig
     for word, rises, marker in (("raises", True, "+"), ("lowers", False, "_")):
         for color, deep in (("white", True), ("black", False)):
             here = ((marked > 0) == rises) & ((np.abs(marked) > 0.3 * end) == deep)
-            look = {"marker": marker, "color": color, "linewidths": 1.1}
-            ax.scatter(x[here], y[here], size**2 / 3, label=word, **look)
+            at = (x[here], y[here], size**2 / 3, color)
+            ax.scatter(*at, marker=marker, linewidths=1.1, label=word)
     ax.set_xticks(range(n_columns), columns, rotation=90)
     ax.set_yticks(range(n_rows), rows)
     ax.tick_params(length=0, labelsize=font)
     for spine in ax.spines.values():
         spine.set_visible(False)
-    ends = {"color": "white", "linewidth": 0.6}
-    ax.vlines(np.arange(n_columns + 1) - 0.5, -0.5, n_rows - 0.5, **ends)
-    ax.hlines(np.arange(n_rows + 1) - 0.5, -0.5, n_columns - 0.5, **ends)
+    across, down = np.arange(n_columns + 1) - 0.5, np.arange(n_rows + 1) - 0.5
+    ax.vlines(across, -0.5, n_rows - 0.5, color="white", linewidth=0.6)
+    ax.hlines(down, -0.5, n_columns - 0.5, color="white", linewidth=0.6)
     figure = figure_of(ax)
     room = height - 0.55 - below
     tall = min(3.2, room)

@@ -116,9 +116,9 @@ def styled(draw: Callable[P, R]) -> Callable[P, R]:
 
 
 @functools.cache
-def _style() -> dict[str, Any]:
-    """Every setting: matplotlib's own defaults, and ours over them."""
-    defaults = matplotlib.rcParamsDefault
+def _style() -> Any:
+    """Every setting: matplotlib's own defaults, and ours over them (its type lists all names)."""
+    defaults: Any = matplotlib.rcParamsDefault
     return {key: defaults[key] for key in defaults if key not in _ELSEWHERE} | _RC
 
 

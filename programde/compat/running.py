@@ -18,7 +18,11 @@ from programde.crt.protocols import Law
 from programde.crt.results import CRTResult
 from programde.errors import check_keywords, some, tell
 from programde.screen.cells import targets_per_cell
-from programde.screen.guides import check_ntc_labels, looks_like_control
+from programde.screen.control_labels import (
+    check_ntc_labels,
+    looks_like_control,
+    warn_unlisted,
+)
 from programde.screen.screen import Unit
 
 
@@ -64,6 +68,7 @@ def compared(
         labels = check_ntc_labels(inputs.guide2gene, ntc_labels)
     else:
         labels = [gene for gene in inputs.gene_to_cols if looks_like_control(gene)]
+        warn_unlisted(list(inputs.gene_to_cols), labels)
     group = choose_control(inputs.screen, control, labels, cells_with_other_targets="keep")
     if group.warning:
         tell(group.warning)

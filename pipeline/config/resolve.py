@@ -71,13 +71,13 @@ def resolve(config: DictConfig) -> dict[str, Any]:
             raise InputError(f"data.{key}={where} does not exist; give an existing file")
         if Path(where).is_dir() and key not in FOLDERS and not is_zarr(where):
             raise InputError(f"data.{key}={where} is a folder; give a file")
-    prints = {key: fingerprint(_read_there(key, where, data)) for key, where in inputs.items()}
+    prints = {key: fingerprint(read_there(key, where, data)) for key, where in inputs.items()}
     if prints:
         data["fingerprint"] = prints
     return {**plain, "inputs": inputs}
 
 
-def _read_there(key: str, where: str, data: dict[str, Any]) -> Path:
+def read_there(key: str, where: str, data: dict[str, Any]) -> Path:
     """The file that is read: of a folder, which may be large, that of one K and threshold."""
     if key not in FOLDERS:
         return Path(where)

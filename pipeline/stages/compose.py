@@ -14,6 +14,7 @@ import yaml
 
 from pipeline.config.command_line import configured
 from pipeline.config.params import PARAMS
+from pipeline.config.resolve import read_there
 from pipeline.files import replacing_folder, write_json, write_text
 from pipeline.stages.entry import run
 
@@ -32,7 +33,8 @@ def link_inputs(params: dict[str, Any], folder: Path = INPUTS) -> None:
     with replacing_folder(folder) as temporary:
         write_json(temporary / "inputs.json", params["data"].get("fingerprint", {}))
         for key, where in params["inputs"].items():
-            source = Path(where)
+            # of a folder that grows with every run, the file that is read
+            source = read_there(key, where, params["data"]) if key == "out_dir" else Path(where)
             if source.is_dir():
                 for file in sorted(p for p in source.rglob("*") if p.is_file()):
                     link = temporary / f"data.{key}" / file.relative_to(source)

@@ -25,7 +25,7 @@ CONTROL_STARTS = (
 PERHAPS_WORDS = frozenset(
     {"negctrl", "negativectrl", "ntctrl", "ntcontrol", "intergenic", "aavs", "rosa", "luciferase",
      "gfp", "egfp", "lacz", "negative", "scr", "scrbl", "safetargeting", "nosite", "nulltarget",
-     "olfactory", "neutral", "unperturbed", "nosgrna", "dummy", "empty", "emptyvector"}
+     "olfactory", "unperturbed", "nosgrna", "emptyvector"}
 )  # fmt: skip
 PERHAPS_STARTS = ("scramble", "intergenic", "nontarget", "onenongene", "nongene", "safecut")
 #: Genes of olfactory receptors, OR2A4 and the like, which many libraries use as controls.

@@ -17,7 +17,10 @@ def compile_with(sampler_name: str) -> None:
     """Go through everything that is compiled, with one sampler, as the stages do."""
     from programde.analysis.calibrate import calibrate
     from programde.analysis.ntc_groups import run_ntc_groups
-    from programde.analysis.targets import RunOptions, run_targets
+    from programde.analysis.targets import run_targets
+    from programde.controls.empirical_null import ntc_empirical_null
+    from programde.controls.options import CrossfitOptions
+    from programde.crt.options import RunOptions
     from programde.crt.samplers import make_sampler
     from programde.crt.statistics import make_statistic
     from programde.io.anndata import screen_from_anndata
@@ -39,21 +42,14 @@ def compile_with(sampler_name: str) -> None:
             result = run_targets(screen, options, ntc_labels=labels)
             run_ntc_groups(screen, options, ntc_labels=labels, n_partitions=2)
             for method in ("skew_normal", "saddlepoint"):
-                calibrate(
-                    result,
-                    method,
-                    revisit=lambda visit, o=options: run_targets(
-                        screen, o, ntc_labels=labels, visit=visit
-                    ),
-                )
+                calibrate(result, method)
             compile_rare_ways(screen, options)
-        calibrate(result, "ntc_empirical", screen=screen, options={"ntc_labels": labels})
+        ntc_empirical_null(screen, ntc_labels=labels, crossfit=CrossfitOptions())
 
 
 def compile_rare_ways(screen: Any, options: Any) -> None:
     """Exact tails of tests so sparse that they are inverted, or all their draws listed."""
     import numpy as np
-    from programde.tails.units import ExactTails
 
     from programde.crt.engine import Task, run_tasks
     from programde.crt.population import population_of
@@ -63,9 +59,7 @@ def compile_rare_ways(screen: Any, options: Any) -> None:
         # of the first program's highest cells every third: a far tail, and not its very end
         high = np.argsort(-population.outcome[:, 0])[: screen.n_cells // 40 : 3]
         task = Task(population, ["rare"], [np.sort(high)], [0])
-        tails = ExactTails((1, screen.n_programs), "both")
-        run_tasks([task], ["rare"], screen.program_names, options, tails)
-        tails.found()
+        run_tasks([task], ["rare"], screen.program_names, options)
 
 
 def main(names: list[str]) -> None:

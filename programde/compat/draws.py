@@ -25,7 +25,8 @@ from programde.calibration.empirical import empirical_p
 from programde.compat.settings import whole_number
 from programde.crt.null_summary import summarise
 from programde.crt.samplers.bernoulli import BernoulliLaw
-from programde.crt.samplers.stratified import StrataOf, compute_bins
+from programde.crt.samplers.bins import compute_bins
+from programde.crt.samplers.stratified import StrataOfEqualCount
 from programde.errors import InputError, OptionError, check_choice, tell
 from programde.streams import stream_key
 
@@ -142,7 +143,7 @@ def stratified_permutation_sampler(
         burden, n_burden, _ = compute_bins(
             values, n_burden_bins, burden_bin_method, burden_clip_quantiles
         )
-    strata = StrataOf(
+    strata = StrataOfEqualCount(
         batch=batch,
         n_batches=int(batch.max(initial=0)) + 1,
         burden=burden,

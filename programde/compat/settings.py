@@ -164,6 +164,7 @@ def run_options(inputs: CRTInputs, B: int, seed: int, settings: Mapping[str, Any
         min_treated=1,
         min_control=1,
         tails=False,
+        given="propensity",
         n_jobs=_threads(settings.get("n_jobs", 1), backend),
         progress=settings.get("progress"),
     )
@@ -221,6 +222,7 @@ def _sampler(inputs: CRTInputs, name: str, given: Mapping[str, Any] | None) -> A
     )
     if name == StratifiedPermutation.name:
         _check_batch(inputs, options)
+        options.setdefault("bins_by", "cells")
     return make_sampler(name, **options)
 
 

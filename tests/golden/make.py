@@ -41,7 +41,6 @@ RENEWED: dict[str, str] = {
 }
 SIDES = ("both", "left", "right")
 STATISTICS = {"ols": pde.OLS, "utest": pde.UTest}
-SAMPLERS = {"bernoulli": pde.Bernoulli, "stratified": pde.StratifiedPermutation}
 N_RESAMPLES = 199
 #: Quantiles of the null draws that are kept, of the 19 in either tail.
 KEPT = [0, 9, 18]
@@ -61,6 +60,16 @@ def either(source: Any, *names: str) -> Any:
 def takes(function: Callable[..., Any], name: str) -> bool:
     """Whether a function has a parameter of that name."""
     return name in inspect.signature(function).parameters
+
+
+def strata_of(**options: Any) -> Any:
+    """The stratified sampler with bins of equal cell count, the only ones there were."""
+    if takes(pde.StratifiedPermutation, "bins_by"):
+        options["bins_by"] = "cells"
+    return pde.StratifiedPermutation(**options)
+
+
+SAMPLERS = {"bernoulli": pde.Bernoulli, "stratified": strata_of}
 
 
 def exact(result: Any, side: str, again: Callable[[Any], object]) -> Any:
@@ -151,6 +160,7 @@ def run_options(
         min_control=10,
         n_jobs=1,
         progress=False,
+        **({"given": "propensity"} if takes(pde.RunOptions, "given") else {}),
     )
 
 
@@ -296,9 +306,9 @@ def _cases() -> dict[str, Callable[[], Arrays]]:
                 name, what = f"{screen}.{s}.{r}", (screen, statistic(), sampler())
                 cases[f"{name}.targets"] = partial(results, *what)
                 cases[f"{name}.controls"] = partial(controls, *what, min_groups=3)
-        ols, burden = pde.OLS(), pde.StratifiedPermutation(burden_key="log_depth", n_burden_bins=3)
+        ols, burden = pde.OLS(), strata_of(burden_key="log_depth", n_burden_bins=3)
         four = {"many": [f"GENE{g:02d}" for g in range(4)], "one": [f"T{t}" for t in range(4)]}
-        rank, strata = pde.UTest(), pde.StratifiedPermutation()
+        rank, strata = pde.UTest(), strata_of()
         more = {
             "conditions": partial(results, screen, ols, pde.Bernoulli(), by_condition=True),
             "guides": partial(results, screen, rank, strata, unit="guide", targets=four[screen]),
@@ -322,7 +332,7 @@ def _cases() -> dict[str, Callable[[], Arrays]]:
     # not of the other screen: its usages at the floor are tied but for the processor's rounding
     cases["one.usages"] = partial(results, "one", pde.UTest(use="usage"), pde.Bernoulli())
     cases["one.complement"] = partial(
-        results, "one", pde.OLS(), pde.StratifiedPermutation(), control="complement"
+        results, "one", pde.OLS(), strata_of(), control="complement"
     )
     for s in ("ols", "utest"):
         for resampling in ("bernoulli_index", "stratified_perm"):

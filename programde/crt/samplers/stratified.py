@@ -1,141 +1,37 @@
 """Sampler `stratified_perm`: the treated cells are permuted within strata of like propensity.
 
-Strata are batch x propensity quantile bin x, if asked, burden bin. Within stratum s exactly m_s of
-its n_s cells are treated in each resample, m_s being the observed number: drawn without
-replacement. Strata smaller than `min_stratum_size` are merged with the next bin of their batch.
+Strata are batch x, if asked, burden bin x propensity bin. Within stratum s exactly m_s of its n_s
+cells are treated in each resample, m_s being the observed number: drawn without replacement.
+
+Within a stratum all cells count as equally likely to be treated, so its propensities should be
+alike where the treated cells are. Bins of equal cell count do not see to that: under strong
+confounding most treated cells share the last few bins. The bins are therefore cut at quantiles of
+the cumulated propensity, each expecting as many treated cells, and there are no more of them than
+leave something to permute in each. ``bins_by="cells"`` cuts by cell count.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from programde.crt.population import Population
-from programde.errors import InputError, OptionError, check_choice, nearest
+from programde.crt.samplers.bins import BIN_METHODS, compute_bins, merge_small, quantiles
+from programde.errors import InputError, OptionError, nearest
 from programde.option_fields import MANY, check_options, option
 from programde.tails.linearised import Linearised
 from programde.tails.log_tails import LogTails
 
 DEFAULT_BATCH_KEY = "batch"
-BIN_METHODS = ("quantile", "uniform")
-
-
-def compute_bins(
-    values: np.ndarray,
-    n_bins: int,
-    method: str = "quantile",
-    clip_quantiles: tuple[float, float] = (0.0, 1.0),
-) -> tuple[np.ndarray, int, np.ndarray]:
-    """Cut values into bins.
-
-    Parameters
-    ----------
-    values : (n,) float
-        Finite values.
-    n_bins
-        Number of bins asked for; ties may leave fewer.
-    method
-        ``"quantile"``: bins of equal count; ``"uniform"``: bins of equal width.
-    clip_quantiles
-        Values beyond these quantiles are taken as the quantiles, before binning.
-
-    Returns
-    -------
-    bin_id : (n,) int64
-        From 0, without gaps.
-    n_bins_effective : int
-    edges : (n_bins_effective + 1,) float64
-        Bin j holds edges[j] <= value < edges[j + 1], the last bin its upper edge too.
-
-    Raises
-    ------
-    OptionError
-        If n_bins < 1, the method is unknown or the quantiles are not 0 <= low < high <= 1.
-    InputError
-        If a value is not finite.
-    """
-    check_choice("method", method, BIN_METHODS)
-    if int(n_bins) < 1:
-        raise OptionError(f"n_bins={n_bins} must be at least 1")
-    low, high = clip_quantiles
-    if not 0.0 <= low < high <= 1.0:
-        raise OptionError(f"clip_quantiles={clip_quantiles} must be 0 <= low < high <= 1")
-    values = np.asarray(values, dtype=np.float64)
-    if not np.isfinite(values).all():
-        raise InputError(f"{int((~np.isfinite(values)).sum())} values to be binned are not finite")
-    if values.size == 0:
-        return np.empty(0, dtype=np.int64), 0, np.empty(0)
-    if (low, high) != (0.0, 1.0):
-        values = np.clip(values, *np.quantile(values, [low, high]))
-    if method == "quantile":
-        edges = np.quantile(values, np.linspace(0.0, 1.0, int(n_bins) + 1))
-    else:
-        edges = np.linspace(values.min(), values.max(), int(n_bins) + 1)
-    inner = np.unique(edges[1:-1])
-    raw = np.searchsorted(inner, values, side="right")
-    used, bin_id = np.unique(raw, return_inverse=True)
-    bounds = np.concatenate([[values.min()], inner[used[1:] - 1], [values.max()]])
-    return bin_id.astype(np.int64).reshape(-1), int(used.size), bounds
-
-
-def quantiles(values: np.ndarray, levels: np.ndarray) -> np.ndarray:
-    """Quantiles (type 7, linear interpolation) of positive values at ascending levels."""
-    from programde.crt.kernels.strata import order_statistics
-
-    if levels.size == 0 or values.size == 0:
-        return np.empty(0)
-    place = levels * (values.size - 1)
-    below = np.floor(place).astype(np.int64)
-    ranks = np.unique(np.concatenate([below, np.minimum(below + 1, values.size - 1)]))
-    found = np.empty(ranks.size)
-    order_statistics(np.ascontiguousarray(values), ranks, found)
-    low = found[np.searchsorted(ranks, below)]
-    high = found[np.searchsorted(ranks, np.minimum(below + 1, values.size - 1))]
-    return low + (high - low) * (place - below)
-
-
-def merge_small(sizes: np.ndarray, parents: np.ndarray, smallest: int) -> np.ndarray:
-    """Which strata are merged so that each holds at least `smallest` cells.
-
-    A stratum that is too small takes in the next one of its parent, and so on; a last one that
-    stays too small joins the group before it. Nothing is merged across parents, so a parent that
-    is too small as a whole stays one small stratum.
-
-    Parameters
-    ----------
-    sizes : (S,) int
-        Cells of each stratum, neighbours being neighbouring bins.
-    parents : (S,) int
-        Parent (batch) of each stratum, ascending.
-    smallest
-        Smallest number of cells wanted.
-
-    Returns
-    -------
-    group : (S,) int64
-        Group of each stratum, from 0 without gaps, in order; strata without cells share their
-        neighbour's group.
-    """
-    group = np.zeros(sizes.size, dtype=np.int64)
-    current, held, parent = -1, 0, -1
-    first_of_parent = 0
-    for s in range(sizes.size):
-        if parents[s] != parent:
-            if current > first_of_parent and held < smallest:
-                group[:s][group[:s] == current] -= 1
-                current -= 1
-            parent, held = parents[s], 0
-            current += 1
-            first_of_parent = current
-        elif held >= smallest:
-            current, held = current + 1, 0
-        group[s] = current
-        held += sizes[s]
-    if current > first_of_parent and held < smallest:
-        group[group == current] -= 1
-    return group
+BINS_BY = ("expected", "cells")
+#: Treated and untreated cells that each bin is to expect where bins are cut by expectation...
+TREATED_WANTED, UNTREATED_WANTED = 2.0, 5.0
+#: ...and the share of them below which a bin joins its neighbour. Bins expect as many treated
+#: cells by the way they are cut, but the likeliest cells may leave hardly an untreated one.
+TOO_FEW = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -242,7 +138,11 @@ class StratifiedPermutation:
     Parameters
     ----------
     n_bins
-        Propensity quantile bins.
+        Propensity bins: at most so many within each batch and burden bin (``"expected"``), or so
+        many quantile bins over all cells (``"cells"``).
+    bins_by
+        ``"expected"``: each bin expects as many treated cells, about 2 at least, and about 5
+        untreated ones; ``"cells"``: each holds as many cells, whatever their propensities.
     stratify_by_batch
         Whether strata stay within a batch (where the screen has batches).
     batch_key
@@ -258,6 +158,7 @@ class StratifiedPermutation:
     """
 
     n_bins: int = option(20, minimum=1, maximum=MANY)
+    bins_by: str = option("expected", choices=BINS_BY)
     stratify_by_batch: bool = True
     batch_key: str = DEFAULT_BATCH_KEY
     min_stratum_size: int = option(2, minimum=1)
@@ -293,7 +194,8 @@ class StratifiedPermutation:
             burden_bins, n_burden, _ = compute_bins(
                 burden, self.n_burden_bins, self.burden_bin_method, self.burden_clip_quantiles
             )
-        return StrataOf(
+        of = StrataOfEqualCount if self.bins_by == "cells" else StrataOfEqualExpectation
+        return of(
             batch=batch,
             n_batches=n_batches,
             burden=burden_bins,
@@ -353,7 +255,33 @@ class StrataOf:
 
     def law(self, p: np.ndarray, treated: np.ndarray) -> StratifiedLaw:
         """The law of a unit with propensity `p` (n,) and treated places `treated`."""
-        from programde.crt.kernels.strata import bins_by_edges, counting_sort, stratum_codes
+        raise NotImplementedError
+
+    @staticmethod
+    def _law(
+        codes: np.ndarray, sizes: np.ndarray, group: np.ndarray, treated: np.ndarray
+    ) -> StratifiedLaw:
+        """The law of cells with `codes` (n,), `sizes` of each code, merged into `group`."""
+        from programde.crt.kernels.strata import counting_sort
+
+        merged = np.bincount(group, weights=sizes).astype(np.int64)
+        # a batch without cells leaves an empty group, which is no stratum
+        filled = np.flatnonzero(merged)
+        renumber = np.full(merged.size, -1, dtype=np.int64)
+        renumber[filled] = np.arange(filled.size)
+        starts = np.concatenate([[0], np.cumsum(merged[filled])])
+        order = np.empty(codes.size, dtype=np.int64)
+        counting_sort(codes, renumber[group], starts[:-1], order)
+        totals = np.bincount(codes[treated], minlength=filled.size).astype(np.int64)
+        return StratifiedLaw(order=order, starts=starts, totals=totals)
+
+
+class StrataOfEqualCount(StrataOf):
+    """Batch x propensity quantile bin over all cells x burden bin."""
+
+    def law(self, p: np.ndarray, treated: np.ndarray) -> StratifiedLaw:
+        """See `StrataOf.law`."""
+        from programde.crt.kernels.strata import bins_by_edges, stratum_codes
 
         edges = np.unique(quantiles(p, np.arange(1, self.n_bins) / self.n_bins))
         bins = np.empty(p.size, dtype=np.int32)
@@ -363,14 +291,41 @@ class StrataOf:
         sizes = np.zeros(self.n_batches * n_bins * self.n_burden, dtype=np.int64)
         stratum_codes(bins, n_bins, self.batch, self.burden, self.n_burden, codes, sizes)
         parents = np.repeat(np.arange(self.n_batches), n_bins * self.n_burden)
-        group = merge_small(sizes, parents, self.min_stratum_size)
-        merged = np.bincount(group, weights=sizes).astype(np.int64)
-        # a batch without cells leaves an empty group, which is no stratum
-        filled = np.flatnonzero(merged)
-        renumber = np.full(merged.size, -1, dtype=np.int64)
-        renumber[filled] = np.arange(filled.size)
-        starts = np.concatenate([[0], np.cumsum(merged[filled])])
-        order = np.empty(p.size, dtype=np.int64)
-        counting_sort(codes, renumber[group], starts[:-1], order)
-        totals = np.bincount(codes[treated], minlength=filled.size).astype(np.int64)
-        return StratifiedLaw(order=order, starts=starts, totals=totals)
+        return self._law(codes, sizes, merge_small(sizes, parents, self.min_stratum_size), treated)
+
+
+class StrataOfEqualExpectation(StrataOf):
+    """Batch x burden bin, each cut at quantiles of its cumulated propensity."""
+
+    def law(self, p: np.ndarray, treated: np.ndarray) -> StratifiedLaw:
+        """See `StrataOf.law`."""
+        from programde.crt.kernels.strata import expected_bins
+
+        order, starts = self._by_parent
+        n_parents = starts.size - 1
+        most = min(self.n_bins, p.size)
+        codes = np.empty(p.size, dtype=np.int64)
+        sizes = np.zeros(n_parents * most, dtype=np.int64)
+        expected = np.zeros(n_parents * most)
+        p = np.ascontiguousarray(p, dtype=np.float64)
+        expected_bins(
+            p, order, starts, most, TREATED_WANTED, UNTREATED_WANTED, codes, sizes, expected
+        )
+        counts = np.column_stack([sizes, expected, sizes - expected])
+        wanted = (self.min_stratum_size, TOO_FEW * TREATED_WANTED, TOO_FEW * UNTREATED_WANTED)
+        group = merge_small(counts, np.repeat(np.arange(n_parents), most), wanted)
+        if self.n_burden > 1:
+            # a burden bin that is too small as a whole joins the next of its batch
+            merged = np.zeros((group[-1] + 1, counts.shape[1]))
+            np.add.at(merged, group, counts)
+            batches = np.zeros(merged.shape[0], dtype=np.int64)
+            batches[group] = np.repeat(np.arange(self.n_batches), self.n_burden * most)
+            group = merge_small(merged, batches, wanted)[group]
+        return self._law(codes, sizes, group, treated)
+
+    @cached_property
+    def _by_parent(self) -> tuple[np.ndarray, np.ndarray]:
+        """Cells, batch after batch and burden bin after burden bin, and where each begins."""
+        parent = self.batch * self.n_burden + self.burden
+        sizes = np.bincount(parent, minlength=self.n_batches * self.n_burden)
+        return np.argsort(parent, kind="stable"), np.concatenate([[0], np.cumsum(sizes)])

@@ -15,6 +15,7 @@ from programde.io.containers import MemorySlots, find, has, names_list
 from programde.screen import covariates
 from programde.screen import guides as held
 from programde.screen.covariates import INTERCEPT, covariate_frame
+from programde.screen.formula import LINEAR
 from programde.screen.names import text
 
 #: Variables that linear algebra libraries read when they load; `limit_threading` sets them too.
@@ -78,10 +79,10 @@ def get_covar_matrix(
             f"covariate {labels[0]!r} is no number; leave one_hot_encode on, or make it one"
         )
     if drop_first:
-        encoded = covariates.encode_covariates(frame, add_intercept, standardize, threshold)
+        encoded = covariates.encode_covariates(frame, add_intercept, standardize, threshold, LINEAR)
     else:
         table = _encode(frame, threshold, drop_first=False)
-        encoded = covariates.encode_covariates(table, add_intercept, standardize, None)
+        encoded = covariates.encode_covariates(table, add_intercept, standardize, None, LINEAR)
     names = encoded.names
     order = sorted(
         range(len(names)),

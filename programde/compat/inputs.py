@@ -14,6 +14,7 @@ from programde.errors import InputError, nearest, some
 from programde.io.anndata import screen_from_anndata
 from programde.screen.composition import Floor
 from programde.screen.covariates import INTERCEPT
+from programde.screen.formula import LINEAR
 from programde.screen.screen import Screen, Unit
 from programde.threads import limit_threading
 
@@ -112,6 +113,7 @@ class CRTInputs:
             "floor": self.floor,
             "covariates": self.C,
             "covariate_names": self.column_names(),
+            "covariate_tiers": None,  # columns are in another order, and all are always taken
             "covariate_table": self.covar_df_raw,
             "batch": self.batch_raw,
             "guides": sparse.csc_matrix(self.G),
@@ -229,6 +231,7 @@ def prepare_crt_inputs(
         add_intercept=add_intercept,
         standardize=standardize,
         numeric_as_category_threshold=numeric_as_category_threshold,
+        formula=LINEAR,
         on_empty=on_empty,
         guide_threshold=guide_threshold,
         guide_absent_below=guide_absent_below,

@@ -26,6 +26,7 @@ from programde.io.containers import (
 from programde.screen.build import BUILD_OPTIONS, DEFAULT_BATCH_KEY
 from programde.screen.composition import Floor
 from programde.screen.covariates import INTERCEPT, covariate_frame, encode_covariates
+from programde.screen.formula import AUTO
 from programde.screen.guides import compute_guide_burden
 from programde.screen.screen import Screen
 
@@ -61,6 +62,7 @@ def screen_from_anndata(
     add_intercept: bool = True,
     standardize: bool = True,
     numeric_as_category_threshold: int | None = 20,
+    formula: str = AUTO,
     on_empty: str = "error",
     condition_key: str | None = None,
     guide_threshold: float | None = None,
@@ -97,7 +99,7 @@ def screen_from_anndata(
     covar_columns, log1p_columns
         Columns of obs to use as covariates instead of `covar_key`; those of the second list as
         log(1 + x), named ``log1p_<column>``.
-    batch_key, floor, add_intercept, standardize, numeric_as_category_threshold, on_empty,
+    batch_key, floor, add_intercept, standardize, numeric_as_category_threshold, formula, on_empty,
     condition_key, guide_threshold, guide_absent_below, multi_target_guides
         See `build.build_screen`.
     moi
@@ -133,6 +135,7 @@ def screen_from_anndata(
         "add_intercept": add_intercept,
         "standardize": standardize,
         "numeric_as_category_threshold": numeric_as_category_threshold,
+        "formula": formula,
         "on_empty": on_empty,
         "condition_key": condition_key,
         "guide_threshold": guide_threshold,
@@ -209,8 +212,11 @@ def get_covar_matrix(
     add_intercept: bool = True,
     standardize: bool = True,
     numeric_as_category_threshold: int | None = 20,
+    formula: str = AUTO,
 ) -> tuple[np.ndarray, list[str]]:
     """Encoded covariates (N, p) float64 of an AnnData, and the names of their columns.
+
+    Without the slopes per batch that a screen's have: which column is the batch is not said here.
 
     Raises
     ------
@@ -218,7 +224,9 @@ def get_covar_matrix(
         See `covariates.encode_covariates`.
     """
     table = get_from_adata_any(adata, covar_key)
-    encoded = encode_covariates(table, add_intercept, standardize, numeric_as_category_threshold)
+    encoded = encode_covariates(
+        table, add_intercept, standardize, numeric_as_category_threshold, formula
+    )
     return encoded.matrix, encoded.names
 
 

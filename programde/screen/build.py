@@ -19,6 +19,7 @@ from programde.screen.alignment import check_rows, row_order
 from programde.screen.calls import call_guides
 from programde.screen.composition import Floor, check_usage, clr, floor_and_close, floor_value
 from programde.screen.covariates import batch_labels, covariate_frame, encode_covariates
+from programde.screen.formula import AUTO
 from programde.screen.guides import check_guides
 from programde.screen.matrices import flat_table
 from programde.screen.names import is_missing, name_list, text
@@ -34,6 +35,7 @@ BUILD_OPTIONS = (
     "add_intercept",
     "standardize",
     "numeric_as_category_threshold",
+    "formula",
     "on_empty",
     "condition_key",
     "guide_threshold",
@@ -102,6 +104,7 @@ def build_screen(
     add_intercept: bool = True,
     standardize: bool = True,
     numeric_as_category_threshold: int | None = 20,
+    formula: str = AUTO,
     on_empty: str = "error",
     condition_key: str | None = None,
     guide_threshold: float | None = None,
@@ -122,7 +125,7 @@ def build_screen(
         (``cNMF:batch``) is meant by its own name too.
     floor
         Floor of the usages; default: the 1e-4 quantile.
-    add_intercept, standardize, numeric_as_category_threshold
+    add_intercept, standardize, numeric_as_category_threshold, formula
         See `covariates.encode_covariates`.
     on_empty
         Cells whose usages are all 0: ``"error"`` or ``"drop"``.
@@ -149,9 +152,7 @@ def build_screen(
     """
     floor = Floor() if floor is None else floor
     if not isinstance(floor, Floor):
-        raise OptionError(
-            f"floor={floor!r} must be a Floor, for example Floor('fixed', eps=1e-6)"
-        )
+        raise OptionError(f"floor={floor!r} must be a Floor, for example Floor('fixed', eps=1e-6)")
     check_choice("moi", "null" if moi is None else moi, ("null", *MOI))
     cell_names = name_list("cell names", parts.cell_names)
     notes = list(parts.notes)
@@ -192,7 +193,14 @@ def build_screen(
         cell_names = [cell_names[i] for i in rows.tolist()]
         presence, ambiguous, table = _rows(presence, rows), _rows(ambiguous, rows), table.iloc[rows]
         condition = None if condition is None else condition[rows]
-    encoded = encode_covariates(table, add_intercept, standardize, numeric_as_category_threshold)
+    encoded = encode_covariates(
+        table,
+        add_intercept,
+        standardize,
+        numeric_as_category_threshold,
+        formula,
+        batch=batch_column,
+    )
     notes += encoded.notes
     eps, floor_note = floor_value(checked.usage, floor)
     notes += [floor_note] if floor_note else []
@@ -211,6 +219,7 @@ def build_screen(
         floor=eps,
         covariates=encoded.matrix,
         covariate_names=encoded.names,
+        covariate_tiers=encoded.tiers,
         covariate_table=table if keeps_table else None,
         batch=None if batch_column is None else batch_labels(table, batch_column),
         guides=presence,

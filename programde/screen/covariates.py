@@ -2,27 +2,35 @@
 
 Text, category and bool columns, and numbers with few distinct values, are one-hot encoded without
 their first level; other numbers are z-scored, z = (x - mean) / sd (population sd); an intercept is
-added. A column that is constant or a linear combination of the columns before it is dropped and
-named: the rank comes from a QR decomposition C = QR, in which the columns of R have the same
-lengths and angles as those of C; each is scaled to length 1 and kept if what the kept ones leave
-of it is longer than a tolerance.
-
-Source: G. H. Golub and C. F. Van Loan, "Matrix Computations", 4th ed., sections 5.2 and 5.4.
+added. By a formula (``auto`` by default) there are columns beside these, for curvature and for
+interactions, each on a rung of its own (`Encoded.tiers`). A column that is constant or a linear
+combination of those before it is dropped: `columns.independent_columns`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from pandas.api import types
 
-from programde.errors import InputError, OptionError, some, tell
+from programde.errors import InputError, some, tell
+from programde.screen.auto_formula import automatic_columns
+from programde.screen.columns import (
+    STRAIGHT,
+    Column,
+    independent_columns,
+    is_constant,
+    levels_of,
+    unique_names,
+    with_indicators,
+    z_score,
+)
 from programde.screen.covariate_table import INTERCEPT, batch_labels, covariate_frame
+from programde.screen.formula import AUTO, is_written
 from programde.screen.options import CovariateOptions
+from programde.screen.written_columns import written_columns
 
 __all__ = [
     "INTERCEPT",
@@ -48,12 +56,16 @@ class Encoded:
     names
         Names of the p columns.
     notes
-        What was dropped, one sentence each.
+        What was dropped, or left out for want of cells, one sentence each.
+    tiers : (p,) int8
+        0 for the intercept, indicators and straight columns, 1 for curvature, 2 for interactions,
+        ascending: what a propensity may give up where treated cells are few.
     """
 
     matrix: np.ndarray
     names: list[str]
     notes: list[str] = field(default_factory=list)
+    tiers: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int8))
 
 
 def encode_covariates(
@@ -61,6 +73,9 @@ def encode_covariates(
     add_intercept: bool = True,
     standardize: bool = True,
     numeric_as_category_threshold: int | None = 20,
+    formula: str = AUTO,
+    *,
+    batch: str | None = None,
 ) -> Encoded:
     """Encode covariates as a matrix of full column rank.
 
@@ -75,6 +90,12 @@ def encode_covariates(
     numeric_as_category_threshold
         Numeric columns with at most this many distinct values (and at least two cells per value
         on average) are one-hot encoded; None: never.
+    formula
+        ``"auto"``: beside the straight columns a natural cubic spline of every continuous
+        covariate, and its slope in each batch, as far as the number of cells allows; ``"linear"``:
+        straight columns alone; or a Wilkinson formula, see docs/covariates.md.
+    batch
+        Column of the table by whose levels slopes differ under ``"auto"``; None: no slopes.
 
     Returns
     -------
@@ -85,152 +106,91 @@ def encode_covariates(
     InputError
         Missing, NaN or infinite values (the column is named), columns of the same name, a text
         column with a level for nearly each cell, or so many columns that no cell is left over.
+    OptionError
+        A formula that cannot be read.
     """
-    CovariateOptions(add_intercept, standardize, numeric_as_category_threshold)  # checks them
+    CovariateOptions(  # checks them
+        add_intercept, standardize, numeric_as_category_threshold, formula
+    )
     frame = covariate_frame(table)
-    parts = _dummies(frame, numeric_as_category_threshold)
-    n_cells = len(frame)
-    columns: list[np.ndarray] = []
-    names: list[str] = []
     notes: list[str] = []
     constant: list[str] = []
     has_ones = False
-    for name, values, is_numeric in parts:
-        if is_numeric and bool((values == 1).all()):
-            has_ones = True
-            if name.lower() not in INTERCEPT_NAMES and add_intercept:
+    if is_written(formula):
+        columns = written_columns(
+            frame,
+            formula,
+            add_intercept=add_intercept,
+            standardize=standardize,
+            threshold=numeric_as_category_threshold,
+            notes=notes,
+        )
+        constant = [c.name for c in columns if c.tier == STRAIGHT and is_constant(c.values)]
+        columns = [c for c in columns if not is_constant(c.values)]
+    else:
+        columns = []
+        continuous: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        for name, values, is_numeric in with_indicators(frame, numeric_as_category_threshold):
+            if is_numeric and bool((values == 1).all()):
+                has_ones = True
+                if name.lower() not in INTERCEPT_NAMES and add_intercept:
+                    constant.append(name)
+            elif is_constant(values):
                 constant.append(name)
-        elif _is_constant(values):
-            constant.append(name)
-        else:
-            columns.append(_z_score(values) if is_numeric and standardize else values)
-            names.append(name)
+            else:
+                straight = z_score(values) if is_numeric and standardize else values
+                columns.append(Column(name, straight))
+                if is_numeric:
+                    continuous[name] = (values, z_score(values))
+        if formula == AUTO:
+            batches = _batches(frame, batch, numeric_as_category_threshold)
+            n_straight = len(columns) + int(add_intercept or has_ones)
+            columns += automatic_columns(continuous, batches, n_straight, notes)
     if add_intercept or has_ones:
-        columns.insert(0, np.ones(n_cells))
-        names.insert(0, INTERCEPT)
+        columns.insert(0, Column(INTERCEPT, np.ones(len(frame))))
     if constant:
         tell(f"constant covariate(s) dropped: {some(constant, 20)}", notes)
-    matrix = np.column_stack(columns) if columns else np.empty((n_cells, 0))
-    names = _unique(names)
+    if not columns:
+        raise InputError("no covariate is left and add_intercept is False; add the intercept")
+    return _of_full_rank(columns, len(frame), notes)
+
+
+def _batches(
+    frame: pd.DataFrame, batch: str | None, threshold: int | None
+) -> dict[str, np.ndarray]:
+    """Name and indicator (N,) of each batch but the first; none where batches are no labels."""
+    held = levels_of(frame[batch], threshold) if batch in frame else None
+    if held is None:
+        return {}
+    labels, codes = held
+    return {
+        f"{batch}={label}": (codes == j).astype(np.float64) for j, label in enumerate(labels) if j
+    }
+
+
+def _of_full_rank(columns: list[Column], n_cells: int, notes: list[str]) -> Encoded:
+    """The columns that are independent of those before them; lower rungs come first."""
+    matrix = np.column_stack([column.values for column in columns])
+    names = unique_names([column.name for column in columns])
+    tiers = np.array([column.tier for column in columns], dtype=np.int8)
     kept = independent_columns(matrix)
     if len(kept) < matrix.shape[1]:
-        lost = [name for j, name in enumerate(names) if j not in set(kept.tolist())]
-        tell(
-            f"covariate column(s) that are linear combinations of the others dropped: "
-            f"{some(lost, 20)}",
-            notes,
-        )
-        matrix, names = np.ascontiguousarray(matrix[:, kept]), [names[j] for j in kept.tolist()]
-    if matrix.shape[1] == 0:
-        raise InputError("no covariate is left and add_intercept is False; add the intercept")
+        lost = sorted(set(range(len(names))) - set(kept.tolist()))
+        straight = [names[j] for j in lost if tiers[j] == STRAIGHT]
+        further = [names[j] for j in lost if tiers[j] != STRAIGHT]
+        what = "that are linear combinations of the others dropped"
+        if straight:
+            tell(f"covariate column(s) {what}: {some(straight, 20)}", notes)
+        if further:  # of no consequence: the others span the same
+            notes.append(f"curved or product column(s) {what}: {some(further, 20)}")
+        matrix = np.ascontiguousarray(matrix[:, kept])
+        names, tiers = [names[j] for j in kept.tolist()], tiers[kept]
     if matrix.shape[1] >= n_cells - 1:
         raise InputError(
             f"{matrix.shape[1]} independent covariate columns for {n_cells} cells leave nothing "
             "to test; use fewer covariates or more cells"
         )
-    return Encoded(matrix, names, notes)
-
-
-def independent_columns(
-    C: np.ndarray, names: Sequence[str] | None = None, tol: float = 1e-7
-) -> np.ndarray:
-    """Indices of the columns that are not linear combinations of columns before them.
-
-    Parameters
-    ----------
-    C : (N, p) float64
-        Finite.
-    names
-        Names of the columns, for the message where C is not finite.
-    tol
-        A column is dependent where the part of it that earlier kept columns leave is shorter
-        than `tol` times the column. The scale of a column makes no difference.
-
-    Returns
-    -------
-    np.ndarray
-        Increasing indices of the kept columns; columns of zeros are not kept.
-    """
-    C = np.asarray(C, dtype=np.float64)
-    n, p = C.shape
-    if n == 0 or p == 0:
-        return np.empty(0, dtype=np.intp)
-    largest = np.abs(C).max(axis=0)
-    if not np.isfinite(largest).all():
-        bad = np.flatnonzero(~np.isfinite(largest)).tolist()
-        raise InputError(f"covariates not finite: {some([names[j] if names else j for j in bad])}")
-    scaled = C * _power_of_two(largest)
-    R: np.ndarray = np.asarray(np.linalg.qr(scaled, mode="r")) if n > p else scaled
-    lengths = np.linalg.norm(R, axis=0)
-    rest = np.divide(R, lengths, out=np.zeros_like(R), where=lengths > 0)
-    kept: list[int] = []
-    basis = np.empty((R.shape[0], min(R.shape)))
-    for j in range(p):
-        column = rest[:, j]
-        for _ in range(2):  # twice is enough for orthogonality to rounding
-            column = column - basis[:, : len(kept)] @ (basis[:, : len(kept)].T @ column)
-        length = float(np.linalg.norm(column))
-        if length > tol and len(kept) < basis.shape[1]:
-            basis[:, len(kept)] = column / length
-            kept.append(j)
-    return np.asarray(kept, dtype=np.intp)
-
-
-def _dummies(
-    frame: pd.DataFrame, threshold: int | None, drop_first: bool = True
-) -> list[tuple[str, np.ndarray, bool]]:
-    """(name, (N,) float64, stays numeric) of each encoded column, before rank checks."""
-    whole = isinstance(threshold, int | np.integer) and not isinstance(threshold, bool)
-    if threshold is not None and not whole:
-        raise OptionError(f"numeric_as_category_threshold={threshold!r} must be an integer or None")
-    columns: list[tuple[str, np.ndarray, bool]] = []
-    for name in frame.columns:
-        column = frame[name]
-        if types.is_float_dtype(column.dtype):
-            values = column.to_numpy(dtype=np.float64)
-            levels = np.unique(values)
-            few = threshold is not None and len(levels) <= min(threshold, len(values) // 2)
-            if not few or len(levels) == 1:
-                columns.append((name, values, True))
-                continue
-            labels, codes = [f"{v:g}" for v in levels], np.asarray(np.searchsorted(levels, values))
-        elif types.is_bool_dtype(column.dtype):
-            labels, codes = ["False", "True"], column.to_numpy(dtype=np.int64)
-        else:
-            labels = [str(level) for level in column.cat.categories]
-            codes = column.cat.codes.to_numpy().astype(np.intp)
-        if drop_first and len(labels) == 1:
-            columns.append((name, np.zeros(len(codes)), False))
-        for j in range(int(drop_first), len(labels)):
-            columns.append((f"{name}_{labels[j]}", (codes == j).astype(np.float64), False))
-    return columns
-
-
-def _is_constant(values: np.ndarray) -> bool:
-    spread = float(values.max() - values.min()) if len(values) else 0.0
-    return bool(spread <= 8 * np.finfo(float).eps * float(np.abs(values).max()))
-
-
-def _z_score(values: np.ndarray) -> np.ndarray:
-    scaled = values * _power_of_two(np.abs(values).max())  # exact, and squares cannot overflow
-    scaled = scaled - scaled.mean()
-    scaled = scaled - scaled.mean()
-    return scaled / np.sqrt(np.mean(scaled * scaled))
-
-
-def _power_of_two(largest: np.ndarray | float) -> np.ndarray:
-    """2**-e with largest * 2**-e in [1/2, 1): a scaling that rounds nothing."""
-    _, exponent = np.frexp(np.asarray(largest, dtype=np.float64))
-    return np.ldexp(1.0, -np.clip(exponent, -1000, 1000))
-
-
-def _unique(names: list[str]) -> list[str]:
-    seen: dict[str, int] = {}
-    out = []
-    for name in names:
-        seen[name] = seen.get(name, 0) + 1
-        out.append(name if seen[name] == 1 else f"{name}_{seen[name]}")
-    return out
+    return Encoded(matrix, names, notes, tiers)
 
 
 def encode_categorical_covariates(
@@ -253,9 +213,9 @@ def encode_categorical_covariates(
         Not z-scored, no intercept, nothing dropped for its rank.
     """
     frame = covariate_frame(df)
-    parts = _dummies(frame, numeric_as_category_threshold, drop_first)
+    parts = with_indicators(frame, numeric_as_category_threshold, drop_first)
     encoded: dict[str, np.ndarray] = {}
-    names = _unique([name for name, _, _ in parts])
+    names = unique_names([name for name, _, _ in parts])
     for name, (_, values, _) in zip(names, parts, strict=True):
         encoded[name] = values
     return pd.DataFrame(encoded, index=frame.index)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from programde.errors import OptionError
 from programde.option_fields import check_options, option
+from programde.screen.formula import check_formula
 
 FLOOR_KINDS = ("quantile", "positive_quantile", "fixed")
 
@@ -55,11 +56,16 @@ class CovariateOptions:
         Z-score the columns that stay numeric.
     numeric_as_category_threshold
         Numeric columns with at most this many distinct values are one-hot encoded; None: never.
+    formula
+        ``"auto"``: continuous covariates as natural cubic splines, with a slope per batch;
+        ``"linear"``: straight; or a Wilkinson formula such as ``~ batch * log_depth + cs(mito)``.
     """
 
     add_intercept: bool = True
     standardize: bool = True
     numeric_as_category_threshold: int | None = option(20, minimum=0)
+    formula: str = "auto"
 
     def __post_init__(self) -> None:
         check_options(self)
+        check_formula(self.formula, self.add_intercept)

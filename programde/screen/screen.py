@@ -72,6 +72,9 @@ class Screen:
         Weight of each gene in each program, by program name; None where the source has none.
     further_targets
         The other targets of guides that have several: such a guide belongs to each of them.
+    covariate_tiers : (p,) int8 or None
+        0 for the intercept, indicators and straight columns, 1 for curvature, 2 for interactions: a
+        propensity may give up the higher ones where treated cells are few. None: it takes all.
     """
 
     usage: np.ndarray
@@ -92,6 +95,7 @@ class Screen:
     ambiguous: sparse.csc_matrix | None = None
     spectra: pd.DataFrame | None = None
     further_targets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    covariate_tiers: np.ndarray | None = None
 
     @property
     def n_cells(self) -> int:

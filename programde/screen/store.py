@@ -45,6 +45,7 @@ def screen_arrays(screen: Screen) -> dict[str, np.ndarray]:
     -------
     dict
         ``usage``, ``clr`` (N, K) float64, ``floor`` (1,) float64, ``covariates`` (N, p) float64,
+        ``covariate_tiers`` (p,) int8 where there are such,
         ``guides_indices``, ``guides_indptr`` (compressed columns of ones), ``batch_codes`` (N,)
         int32 where there is a batch (``condition_codes`` likewise), ``ambiguous_indices``,
         ``ambiguous_indptr`` and ``spectra`` (K, n_genes) float64 where there are such, and for each
@@ -68,6 +69,8 @@ def screen_arrays(screen: Screen) -> dict[str, np.ndarray]:
         "cell_names": screen.cell_names,
         "notes": screen.notes,
     }
+    if screen.covariate_tiers is not None:
+        arrays["covariate_tiers"] = screen.covariate_tiers.astype(np.int8)
     if screen.batch is not None:
         levels, codes = np.unique(screen.batch.astype(str), return_inverse=True)
         arrays["batch_codes"] = codes.astype(np.int32)
@@ -138,6 +141,9 @@ def screen_from_arrays(
         floor=float(arrays["floor"][0]),
         covariates=np.asarray(arrays["covariates"]),
         covariate_names=names["covariate_names"],
+        covariate_tiers=(
+            np.asarray(arrays["covariate_tiers"]) if "covariate_tiers" in arrays else None
+        ),
         covariate_table=covariate_table,
         batch=batch,
         condition=condition,

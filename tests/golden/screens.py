@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Callable
 from functools import cache
@@ -102,6 +103,8 @@ def one_guide() -> Any:
 
 
 def _screen(adata: AnnData, **keys: Any) -> Any:
+    if "formula" in inspect.signature(pde.screen_from_anndata).parameters:
+        keys["formula"] = "linear"  # what all covariates were before there were formulas
     with warnings.catch_warnings():  # that a floor was raised, for one
         warnings.simplefilter("ignore", pde.ProgramDEWarning)
         return pde.screen_from_anndata(adata, condition_key="stage", **keys)

@@ -12,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from pipeline.config.explain import compose_config, explain, refuse_words
 from pipeline.config.params import select
-from pipeline.config.resolve import FOLDER, _paths_of, resolve
+from pipeline.config.resolve import FOLDERS, _paths_of, resolve
 from pipeline.config.schema import register
 from programde.errors import ProgramDEError
 
@@ -50,7 +50,12 @@ def test_every_choice_composes(
     if group == "data":
         kind = compose_config(CONF, [choice]).data.kind
         for key in _paths_of(kind):
-            if key == FOLDER:
+            if key == "out_dir":
+                there = tmp_path / "run" / "Inference" / "adata" / "cNMF_5_0_5.h5mu"
+                there.parent.mkdir(parents=True)
+                there.write_text("content")
+                inputs += [f"data.out_dir={tmp_path}", "data.run_name=run", "data.k=5"]
+            elif key in FOLDERS:
                 (tmp_path / "a.usages.k_5.dt_0_5.consensus.txt").write_text("content")
                 inputs += [f"data.folder={tmp_path}", "data.k=5"]
             else:

@@ -104,7 +104,7 @@ def part(cls: Any, *names: str) -> Mapping[str, Spec]:
 
 def _analysis() -> Section:
     whole = section(Comparison)
-    some = part(RunOptions, "tails", "min_treated", "min_control")
+    some = part(RunOptions, "tails", "given", "min_treated", "min_control")
     return Section({**whole.keys, **some}, whole.target, whole.taken)
 
 

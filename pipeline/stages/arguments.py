@@ -21,6 +21,7 @@ def run_options(o: Options, n_resamples: int, **instead: Any) -> RunOptions:
         "min_treated": o.analysis.min_treated,
         "min_control": o.analysis.min_control,
         "tails": o.analysis.tails,
+        "given": o.analysis.given,
         "n_jobs": n_jobs(o),
         "progress": progress(),
     }

@@ -1,7 +1,8 @@
 """The conditional randomization test of many units: blocks of units through one pipeline.
 
 Per unit: propensity -> law -> sums of B resamples -> null statistics -> a fixed-size summary, and
-both exact tails while the law is at hand.
+both exact tails while the law is at hand. Given covariates (`crt.given_covariates`) exact tails
+come without a law of the sampler's, which then is made only where there are draws to be made.
 Blocks of units are shared out to threads; the compiled kernels release the GIL and all threads
 read the same arrays. A unit's result depends on (seed, unit name) and its population alone.
 
@@ -190,19 +191,36 @@ def _test_block(
     treated_of = [task.treated[unit] for unit in testable]
     effects = np.stack([statistic.observed(treated) for treated in treated_of])
     errors = statistic.standard_errors(treated_of, effects)
+    rows = [task.places[unit] for unit in testable]
+    rungs = population.population.rungs
+    for row, effect, error, treated in zip(rows, effects, errors, treated_of, strict=True):
+        table.effect(row, effect, error)
+        rung = population.population.rung_of(treated.size)
+        table.columns(row, rungs[rung].size, rungs[0].size)
+    given = population.given if options.tails else None
+    if given is not None:
+        found = given.tails(
+            treated_of,
+            lambda u: population.propensity(treated_of[u]),
+            lambda u, mean: table.probability(rows[u], mean),
+        )
+        for row, tails in zip(rows, found, strict=True):
+            table.tails(row, tails)
+        if not options.n_resamples and watch is None:
+            return len(block)
     unit_tails = UnitTails(population, table.tails)
-    for unit, effect, error, (law, reason) in zip(
-        testable, effects, errors, population.laws(treated_of), strict=True
+    for unit, row, effect, treated, (law, reason) in zip(
+        testable, rows, effects, treated_of, population.laws(treated_of), strict=True
     ):
-        row = task.places[unit]
-        table.effect(row, effect, error, reason)
         if law is None:
+            table.reason(row, reason)
             continue
-        table.probability(row, law.mean())
+        if given is None:
+            table.probability(row, law.mean())
         if options.n_resamples:
-            draws = population.null_statistics(law, task.names[unit])
+            draws = population.draws(law, treated, effect, task.names[unit])
             table.null(row, summarise(draws, effect), max_statistic_p(draws, effect))
-        if options.tails:
+        if options.tails and given is None:
             reason = no_tails(law)
             if reason:
                 table.without_tails(reason)

@@ -6,8 +6,12 @@ from dataclasses import dataclass
 
 from programde.crt.propensity import PropensityModel
 from programde.crt.protocols import Sampler, Statistic
+from programde.errors import OptionError
 from programde.option_fields import check_options, option
 from programde.threads import worker_count
+
+#: What a null law is taken given: the covariates' sums over treated cells, or the propensity.
+GIVEN = ("covariates", "propensity")
 
 
 @dataclass(frozen=True)
@@ -23,7 +27,8 @@ class RunOptions:
     seed
         Seed of all random streams.
     propensity
-        A user's own propensity model f(C, x) -> p or (p, model); None for the ridge logistic one.
+        A user's own propensity model f(C, x) -> p or (p, model), with ``given="propensity"``; None
+        for the logistic one.
     min_treated, min_control
         Units with fewer treated or control cells are not tested.
     n_jobs
@@ -33,6 +38,11 @@ class RunOptions:
     tails
         Whether to compute both exact tails of each test while its null law is at hand
         (``calibrate(result, "saddlepoint")`` needs them).
+    given
+        ``"covariates"`` (the default): under independent draws (sampler `bernoulli_index`), null
+        laws that allow for the propensity being estimated, see `crt.given_covariates`.
+        ``"propensity"``: laws that take the fitted propensity for the true one. Other samplers have
+        one law.
     """
 
     statistic: Statistic
@@ -45,7 +55,13 @@ class RunOptions:
     n_jobs: int = 1
     progress: bool | None = None
     tails: bool = True
+    given: str = option("covariates", choices=GIVEN)
 
     def __post_init__(self) -> None:
         check_options(self)
+        if self.propensity is not None and self.given == "covariates":
+            raise OptionError(
+                "given=covariates takes a logistic propensity, fitted here; with a propensity of "
+                "your own say given='propensity'"
+            )
         worker_count(self.n_jobs)

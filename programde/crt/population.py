@@ -9,12 +9,17 @@ ranks, the propensity and the draws all belong to a population, never to the scr
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
 from programde.screen.covariates import independent_columns
 from programde.screen.screen import Screen
+
+#: A propensity of so many columns takes more than `PER_COLUMN` times as many treated (and as many
+#: control) cells; with fewer its covariates give way (`Population.rung_of`).
+PER_COLUMN = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +44,9 @@ class Population:
         Batch labels.
     table : DataFrame of n rows or None
         The covariates before encoding.
+    tiers : (p,) int8 or None
+        Which columns the propensity may give up: 2 first, then 1, never 0; None where it takes
+        all columns always. The outcome is adjusted for all columns in any case.
     """
 
     cells: np.ndarray | None
@@ -49,6 +57,7 @@ class Population:
     usage: np.ndarray
     batch: np.ndarray | None
     table: pd.DataFrame | None
+    tiers: np.ndarray | None = None
 
     @property
     def n_cells(self) -> int:
@@ -61,8 +70,33 @@ class Population:
     @property
     def intercept(self) -> int | None:
         """Which covariate is the intercept; None where there is none."""
-        constant = np.flatnonzero((self.covariates == 1.0).all(axis=0))
-        return int(constant[0]) if constant.size else None
+        return intercept_of(self.covariates)
+
+    @property
+    def has_constant(self) -> bool:
+        """Whether a constant lies in the span of the covariates, be it a column or not."""
+        return spans_constant(self.basis)
+
+    @cached_property
+    def rungs(self) -> list[np.ndarray]:
+        """Columns of the propensities from which a unit's is chosen, the richest first; the first
+        columns of `basis`, as many, span the same."""
+        found = [np.arange(self.covariates.shape[1])]
+        if self.tiers is None:
+            return found
+        for most in (1, 0):
+            columns = np.flatnonzero(self.tiers <= most)
+            if 0 < columns.size < found[-1].size:
+                found.append(columns)
+        return found
+
+    def rung_of(self, n_treated: int) -> int:
+        """The richest rung that a unit of so many treated cells can carry; the last one else."""
+        cells = min(n_treated, self.n_cells - n_treated)
+        for rung, columns in enumerate(self.rungs):
+            if cells > PER_COLUMN * columns.size:
+                return rung
+        return len(self.rungs) - 1
 
     def locate(self, cells: np.ndarray) -> np.ndarray:
         """Places in this population of those screen cells that belong to it, ascending."""
@@ -84,6 +118,7 @@ def population_of(screen: Screen, cells: np.ndarray | None = None) -> Population
         Cells to keep, ascending. Covariates that are constant or linearly dependent in them are
         dropped by rank (a batch absent from the cells leaves an empty column, for instance).
     """
+    tiers = getattr(screen, "covariate_tiers", None)
     if cells is None:
         covariates, names = screen.covariates, list(screen.covariate_names)
         outcome, usage, batch, table = (
@@ -94,7 +129,11 @@ def population_of(screen: Screen, cells: np.ndarray | None = None) -> Population
         )
     else:
         covariates = screen.covariates[cells]
-        kept = independent_columns(covariates) if cells.size else np.arange(0)
+        # of columns that depend on each other the one of the lowest tier stays
+        first = np.arange(covariates.shape[1]) if tiers is None else _by_tier(tiers)
+        kept = independent_columns(covariates[:, first]) if cells.size else np.arange(0)
+        kept = np.sort(first[kept])
+        tiers = None if tiers is None else tiers[kept]
         covariates = np.ascontiguousarray(covariates[:, kept])
         names = [screen.covariate_names[j] for j in kept]
         outcome, usage = screen.clr[cells], screen.usage[cells]
@@ -103,7 +142,8 @@ def population_of(screen: Screen, cells: np.ndarray | None = None) -> Population
     if covariates.shape[1]:
         # scaling columns first keeps the basis accurate whatever the covariates' units
         scale = np.sqrt((covariates**2).mean(axis=0))
-        basis = np.linalg.qr(covariates / scale)[0]
+        first = np.arange(scale.size) if tiers is None else _by_tier(tiers)
+        basis = np.linalg.qr((covariates / scale)[:, first])[0]
     else:
         basis = np.empty((outcome.shape[0], 0))
     return Population(
@@ -115,4 +155,21 @@ def population_of(screen: Screen, cells: np.ndarray | None = None) -> Population
         usage=usage,
         batch=batch,
         table=table,
+        tiers=tiers,
     )
+
+
+def intercept_of(covariates: np.ndarray) -> int | None:
+    """Which column of covariates (n, p) is the intercept; None where there is none."""
+    constant = np.flatnonzero((covariates == 1.0).all(axis=0))
+    return int(constant[0]) if constant.size else None
+
+
+def spans_constant(basis: np.ndarray) -> bool:
+    """Whether a constant lies in the span of an orthonormal basis (n, p)."""
+    along = basis.sum(axis=0)
+    return bool(along @ along >= (1.0 - 1e-8) * basis.shape[0])
+
+
+def _by_tier(tiers: np.ndarray) -> np.ndarray:
+    return np.argsort(tiers, kind="stable")

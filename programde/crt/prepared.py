@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from programde.crt.given_covariates import GivenCovariates, sum_statistic
 from programde.crt.options import RunOptions
-from programde.crt.population import Population
-from programde.crt.propensity import PropensitySolver, call_propensity
+from programde.crt.population import Population, intercept_of
+from programde.crt.propensity import PropensityFit, PropensitySolver, call_propensity
 from programde.crt.protocols import Law
 from programde.streams import stream_key
 
@@ -23,18 +24,37 @@ class PreparedPopulation:
         As given.
     statistic, sampler
         Those of the options, prepared for the population; not there where it has no cells.
+    given
+        The null laws given covariates; None where they are those given the propensity.
     """
 
     def __init__(self, population: Population, options: RunOptions):
         self.population = population
         self.options = options
+        self.given: GivenCovariates | None = None
         self._by_program: np.ndarray | None = None
+        self._solvers: dict[int, PropensitySolver] = {}
         self._making = threading.Lock()
         if population.n_cells == 0:
             return  # no unit of it is testable
         self.statistic = options.statistic.prepare(population)
         self.sampler = options.sampler.prepare(population)
-        self.solver = PropensitySolver(population.covariates, population.intercept)
+        sums = sum_statistic(self.statistic)
+        if asks_given_covariates(options) and sums is not None and population.has_constant:
+            self.given = GivenCovariates(population, sums)
+
+    @property
+    def solver(self) -> PropensitySolver:
+        """Fits propensities on all covariates."""
+        return self._solver(0)
+
+    def _solver(self, rung: int) -> PropensitySolver:
+        with self._making:
+            if rung not in self._solvers:
+                people = self.population
+                columns = people.covariates[:, people.rungs[rung]]
+                self._solvers[rung] = PropensitySolver(columns, intercept_of(columns))
+            return self._solvers[rung]
 
     @property
     def summands_by_program(self) -> np.ndarray:
@@ -64,16 +84,47 @@ class PreparedPopulation:
                 p, _ = call_propensity(self.options.propensity, self.population.covariates, places)
                 yield self.sampler.law(p, places), ""
             return
-        fit = self.solver.fit(treated)
+        rungs = np.array([self.population.rung_of(places.size) for places in treated])
+        fits: dict[int, tuple[int, PropensityFit, int]] = {}
+        for rung in np.unique(rungs).tolist():
+            which = np.flatnonzero(rungs == rung).tolist()
+            fit = self._solver(rung).fit([treated[g] for g in which])
+            fits |= {g: (rung, fit, i) for i, g in enumerate(which)}
         for g, places in enumerate(treated):
-            if not fit.converged[g]:
-                yield None, f"propensity did not converge in {fit.steps[g]} steps"
+            rung, fit, i = fits[g]
+            if not fit.converged[i]:
+                yield None, f"propensity did not converge in {fit.steps[i]} steps"
                 continue
-            yield self.sampler.law(self.solver.probabilities(fit.theta[g]), places), ""
+            yield self.sampler.law(self._solver(rung).probabilities(fit.theta[i]), places), ""
+
+    def propensity(self, treated: np.ndarray) -> np.ndarray | None:
+        """Fitted propensities (n,) of one unit; None where the fit did not converge."""
+        law, _ = next(iter(self.laws([treated])))
+        return None if law is None else law.mean()
 
     def null_statistics(self, law: Law, name: str, n_resamples: int | None = None) -> np.ndarray:
-        """The null draws T (B, K) of a unit; `n_resamples` in the place of the options'."""
+        """The null draws T (B, K) of a unit, given the propensity; `n_resamples` in the place of
+        the options'."""
         key = stream_key(self.options.seed, "crt", name)
         n_draws = self.options.n_resamples if n_resamples is None else n_resamples
-        sums, counts = law.sums(self.statistic.rows, n_draws, key)
+        sums, counts = law.sums(self._rows, n_draws, key)
         return self.statistic.finish(sums, counts)
+
+    @property
+    def _rows(self) -> np.ndarray:
+        with self._making:  # made by the first thread that asks, where a statistic makes them late
+            return self.statistic.rows
+
+    def draws(self, law: Law, treated: np.ndarray, effect: np.ndarray, name: str) -> np.ndarray:
+        """The null draws T (B, K) of a unit with effects (K,), given what the options say."""
+        if self.given is None:
+            return self.null_statistics(law, name)
+        key = stream_key(self.options.seed, "crt", name)
+        n_draws = self.options.n_resamples
+        return self.given.null_statistics(law, treated, effect, n_draws, key)
+
+
+def asks_given_covariates(options: RunOptions) -> bool:
+    """Whether the options ask for null laws given covariates: the sampler has its say."""
+    independent = getattr(options.sampler, "given_covariates", False)
+    return options.given == "covariates" and bool(independent)

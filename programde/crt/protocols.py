@@ -69,7 +69,12 @@ class PreparedSampler(Protocol):
 
 
 class Sampler(Protocol):
-    """Options of a sampler."""
+    """Options of a sampler.
+
+    A sampler that treats cells independently by their propensity may say so by an attribute
+    `given_covariates` that is true: its law is then taken given the covariates' sums over treated
+    cells (`crt.given_covariates`).
+    """
 
     @property
     def name(self) -> str:
@@ -104,6 +109,26 @@ class PreparedStatistic(Protocol):
 
     def linearise(self, t: np.ndarray, law: Law) -> Linearised:
         """The events {effect_k >= t_k}, t (K,), as linear inequalities in x."""
+
+
+class SumStatistic(PreparedStatistic, Protocol):
+    """A statistic that is a sum over treated cells, once the covariates' own sums are given.
+
+    With C the covariates, effect_k = per_sum * sum_{treated} residual_k + a constant, given C'x.
+    A statistic may do without: it is then calibrated given the propensity.
+    """
+
+    def per_sum(self, treated: np.ndarray) -> float:
+        """How much of an effect one unit of the sum is, for a unit with these treated cells."""
+
+    def outcome(self) -> np.ndarray:
+        """What is summed, as it came (n, K) float64: it may lie on a lattice."""
+
+    def residual(self) -> np.ndarray:
+        """The same with the covariates taken out (n, K) float64."""
+
+    def residual_rows(self) -> np.ndarray:
+        """[residual | basis], padded as `rows`: (n, D) float32."""
 
 
 class Statistic(Protocol):

@@ -19,7 +19,7 @@ from programde.tails.log_tails import LogTails
 UNREADABLE = (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile)
 
 #: Of the files that `CRTResult.save` writes; others are refused.
-FORMAT = 2
+FORMAT = 3
 #: A cell treated with a higher probability than this is treated for certain.
 CERTAIN = 0.999
 
@@ -34,17 +34,22 @@ class TreatmentProbability:
         NaN where there is no law.
     n_certain : (G,) int64
         Cells that are treated with a probability above `CERTAIN`.
+    n_columns, n_covariates : (G,) int64
+        Columns of the covariates on which the propensity was fitted, and how many there are: fewer
+        were taken where a unit has too few cells for all. 0 where nothing was tested.
     """
 
     lowest: np.ndarray
     highest: np.ndarray
     n_certain: np.ndarray
+    n_columns: np.ndarray
+    n_covariates: np.ndarray
 
     @classmethod
     def empty(cls, n_units: int) -> TreatmentProbability:
         """To be filled unit by unit."""
-        nan = np.full(n_units, np.nan)
-        return cls(nan, nan.copy(), np.zeros(n_units, dtype=np.int64))
+        nan, none = np.full(n_units, np.nan), np.zeros(n_units, dtype=np.int64)
+        return cls(nan, nan.copy(), none, none.copy(), none.copy())
 
     def put(self, row: int, mean: np.ndarray) -> None:
         """Store what the probabilities (n,) of one unit's cells say."""
@@ -217,11 +222,19 @@ class ResultTable:
         self._n_control[row] = n_cells - n_treated
         self._status[row] = reason
 
-    def effect(self, row: int, effect: np.ndarray, error: np.ndarray, reason: str) -> None:
+    def effect(self, row: int, effect: np.ndarray, error: np.ndarray) -> None:
         """Note a unit's effects (K,) and standard errors (K,)."""
         self._effect[row] = effect
         self._error[row] = error
+
+    def reason(self, row: int, reason: str) -> None:
+        """Note why a unit has effects and no null law."""
         self._status[row] = reason
+
+    def columns(self, row: int, taken: int, of: int) -> None:
+        """Note on how many columns of the covariates a unit's propensity was fitted."""
+        self._probability.n_columns[row] = taken
+        self._probability.n_covariates[row] = of
 
     def probability(self, row: int, mean: np.ndarray) -> None:
         """Note how probable treatment is in each of a unit's cells (n,)."""

@@ -136,7 +136,7 @@ class ConditionalLaw:
     def tails(
         self,
         treated: Sequence[np.ndarray],
-        p: Callable[[int], np.ndarray] | None = None,
+        p: Callable[[int], np.ndarray | None] | None = None,
         theta: Sequence[np.ndarray] | None = None,
         probabilities: Callable[[int, np.ndarray], None] | None = None,
     ) -> list[LogTails]:
@@ -148,7 +148,7 @@ class ConditionalLaw:
             Places of its treated cells in the population.
         p : callable, optional
             p(u) (n,) gives the propensities of the u-th of these units, for first-order tails where
-            the conditional law fails; without it such tests are NaN.
+            the conditional law fails; where it gives None, or without it, such tests are NaN.
         theta : (p,) float64 of each unit, optional
             Coefficients of a fit of x on the covariates, ridge or not: a start that saves a pass.
         probabilities : callable, optional

@@ -40,10 +40,13 @@ def gamma_of(S: np.ndarray, C: np.ndarray, p: np.ndarray) -> np.ndarray:
         raise InputError(f"S, C and p disagree in cells: {S.shape}, {C.shape}, {p.shape}")
     # by square roots of the weights, so that a nearly separated unit loses no digits in C'WC
     root = np.sqrt(p * (1.0 - p))[:, None]
-    size = np.sqrt(np.einsum("ij,ij->j", C * root, C * root))
+    weighted = C * root
+    size = np.sqrt(np.einsum("ij,ij->j", weighted, weighted))
     size[size == 0.0] = 1.0
-    gamma = np.linalg.lstsq(C * root / size, S * root, rcond=1e-10)[0]
-    return gamma / size[:, None]
+    u, d, vt = np.linalg.svd(weighted / size, full_matrices=False)
+    inverse = np.divide(1.0, d, out=np.zeros_like(d), where=d > 1e-10 * d.max(initial=0.0))
+    gamma = (vt.T * inverse) @ ((u * root).T @ S)
+    return np.asarray(gamma / size[:, None])
 
 
 def corrected_draws(

@@ -112,7 +112,8 @@ def test_p_values_equal_those_of_all_assignments(statistic, sampler):
             "sd": np.sqrt(probability @ (T - probability @ T) ** 2),
         }
 
-    result = run(screen, options(statistic, sampler, n_resamples=n_draws), watch=watch)
+    how = options(statistic, sampler, n_resamples=n_draws, given="propensity")
+    result = run(screen, how, watch=watch)
     assert sorted(exact) == [0, 1]
     for side in ("both", "right", "left"):
         counts = np.rint(empirical_p(result.null, side) * (n_draws + 1)).astype(int) - 1
@@ -161,7 +162,7 @@ def test_results_depend_on_seed_and_name():
 @BOTH
 def test_null_and_omnibus_are_those_of_the_units_own_draws(statistic, sampler):
     screen = screen_of(n=300, n_targets=3, n_batches=2)
-    opts = options(statistic, sampler)
+    opts = options(statistic, sampler, given="propensity")
     seen = {}
 
     def watch(row, population, law, effect):
@@ -263,17 +264,17 @@ def test_a_propensity_of_the_users_own_is_the_law():
     laws = {}
     result = run(
         screen,
-        options(propensity=lambda C, x: (p, "model")),
+        options(propensity=lambda C, x: (p, "model"), given="propensity"),
         watch=lambda row, population, law, effect: laws.setdefault(row, law),
     )
     for law in laws.values():
         np.testing.assert_array_equal(law.p, p)
     assert result.status == ["", ""]
-    fitted = run(screen, options())
+    fitted = run(screen, options(given="propensity"))
     np.testing.assert_array_equal(result.effect, fitted.effect)
     assert (result.null.mean != fitted.null.mean).all()
     with pytest.raises(OptionError, match="must return 200 probabilities"):
-        run(screen, options(propensity=lambda C, x: p[:-1]))
+        run(screen, options(propensity=lambda C, x: p[:-1], given="propensity"))
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
@@ -286,7 +287,7 @@ def test_an_error_in_a_thread_reaches_the_caller(n_jobs):
         raise ZeroDivisionError("in the user's model")
 
     with pytest.raises(ZeroDivisionError, match="user's model"):
-        run(screen, options(propensity=fails, n_jobs=n_jobs))
+        run(screen, options(propensity=fails, n_jobs=n_jobs, given="propensity"))
     assert len(calls) <= 2 * n_jobs
 
     def watch(row, population, law, effect):
@@ -324,6 +325,10 @@ def test_wrong_options_are_refused():
         options(n_resamples=-1)
     with pytest.raises(OptionError, match="n_jobs=0"):
         options(n_jobs=0)
+    with pytest.raises(OptionError, match=r"given=p .*covariates"):
+        options(given="p")
+    with pytest.raises(OptionError, match="say given='propensity'"):
+        options(propensity=lambda C, x: x)
 
 
 def test_progress_counts_every_unit(capsys):

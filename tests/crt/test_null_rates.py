@@ -50,8 +50,9 @@ def true_propensity(covariates):
 
 def p_values(screen, statistic, sampler, propensity=None):
     options = RunOptions(
-        statistic, sampler, n_resamples=B, seed=13, propensity=propensity, progress=False
-    )
+        statistic, sampler, n_resamples=B, seed=13, propensity=propensity, progress=False,
+        given="covariates" if propensity is None else "propensity",
+    )  # fmt: skip
     units = screen.target_units()
     tasks = plan(screen, units, ControlGroup("complement", "", None))
     names = [unit.name for unit in units]

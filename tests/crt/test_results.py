@@ -117,8 +117,9 @@ def test_probabilities_of_treatment_are_those_of_the_law():
     units = screen.target_units()
     p = np.random.default_rng(0).uniform(0.02, 1.0, 150) ** 0.02
     options = RunOptions(
-        OLS(), Bernoulli(), n_resamples=0, progress=False, propensity=lambda C, x: p, min_treated=5
-    )
+        OLS(), Bernoulli(), n_resamples=0, progress=False, propensity=lambda C, x: p, min_treated=5,
+        given="propensity",
+    )  # fmt: skip
     tasks = plan(screen, units, ControlGroup("complement", "", None))
     found = run_tasks(tasks, [u.name for u in units], screen.program_names, options)
     tested = np.array(found.status) == ""

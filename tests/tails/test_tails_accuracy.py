@@ -45,7 +45,10 @@ def test_the_grid_tests_the_events_that_the_library_tests(sampler):
     strata = (problem.order, problem.starts, problem.totals)
     law = BernoulliLaw(problem.p) if sampler == "bernoulli" else StratifiedLaw(*strata)
     t = np.array([0.3, -0.2])
-    prepared = {"ols": PreparedOLS(problem.R, problem.Q), "utest": PreparedUTest(problem.ranks)}
+    prepared = {
+        "ols": PreparedOLS(problem.R, problem.Q, problem.R),
+        "utest": PreparedUTest(problem.ranks, problem.Q),
+    }
     for statistic in STATISTICS:
         ours, written_out = (
             prepared[statistic].linearise(t, law),

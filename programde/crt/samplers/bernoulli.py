@@ -122,6 +122,7 @@ class Bernoulli:
     """Independent Bernoulli draws from the propensity."""
 
     name = "bernoulli_index"
+    given_covariates = True
 
     def prepare(self, population: Population) -> Bernoulli:
         """Nothing is shared by the units of a population."""

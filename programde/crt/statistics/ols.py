@@ -17,7 +17,7 @@ import numpy as np
 
 from programde.crt.population import Population
 from programde.crt.protocols import Law
-from programde.crt.statistics.treated_sums import sum_rows
+from programde.crt.statistics.treated_sums import rows_of, sum_rows
 from programde.tails.linearised import Linearised
 
 #: x is collinear with the covariates where d <= COLLINEAR * n1, observed and drawn alike; float32
@@ -35,7 +35,7 @@ class OLS:
         """Residualise the outcome of a population."""
         basis = population.basis
         residual = population.outcome - basis @ (basis.T @ population.outcome)
-        return PreparedOLS(residual, basis)
+        return PreparedOLS(residual, basis, population.outcome)
 
 
 class PreparedOLS:
@@ -49,16 +49,34 @@ class PreparedOLS:
         [R | Q], padded with zeros to a multiple of 16 columns.
     """
 
-    def __init__(self, residual: np.ndarray, basis: np.ndarray):
-        from programde.crt.kernels.rows import aligned_zeros, padded
-
+    def __init__(self, residual: np.ndarray, basis: np.ndarray, outcome: np.ndarray):
         self.summands = residual
         self.basis = basis
-        n, self.n_programs = residual.shape
+        self.n_programs = residual.shape[1]
         self._width = self.n_programs + basis.shape[1]
-        self.rows = aligned_zeros(n, padded(self._width))
-        self.rows[:, : self.n_programs] = residual
-        self.rows[:, self.n_programs : self._width] = basis
+        self._outcome = outcome
+
+    @cached_property
+    def rows(self) -> np.ndarray:
+        """What a sampler sums."""
+        return rows_of(self.summands, self.basis)
+
+    def per_sum(self, treated: np.ndarray) -> float:
+        """1 / d."""
+        projection = sum_rows(self.basis, treated)
+        return float(1.0 / (treated.size - projection @ projection))
+
+    def outcome(self) -> np.ndarray:
+        """Y."""
+        return self._outcome
+
+    def residual(self) -> np.ndarray:
+        """R."""
+        return self.summands
+
+    def residual_rows(self) -> np.ndarray:
+        """`rows`."""
+        return self.rows
 
     def observed(self, treated: np.ndarray) -> np.ndarray:
         """beta (K,) float64; NaN where x is collinear with the covariates."""
@@ -109,6 +127,8 @@ class PreparedOLS:
         """
         from programde.crt.kernels.robust import hc3_weights, squares
 
+        if len(treated) == 1:  # BLAS multiplies a single row in another order: not in the last bit
+            return self.standard_errors(treated * 2, np.repeat(effects, 2, axis=0))[:1]
         n, n_units = self.basis.shape[0], len(treated)
         projections = np.stack([sum_rows(self.basis, t) for t in treated])
         sizes = np.array([t.size for t in treated])

@@ -12,12 +12,13 @@ centred ranks are half-integers, so float32 sums of them are exact while below 2
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from programde.crt.population import Population
 from programde.crt.protocols import Law
-from programde.crt.statistics.treated_sums import sum_rows
+from programde.crt.statistics.treated_sums import rows_of, sum_rows
 from programde.option_fields import check_options, option
 from programde.tails.linearised import Linearised
 
@@ -49,7 +50,7 @@ class UTest:
         values = population.outcome if self.use == "clr" else population.usage
         centred = np.empty(values.shape, dtype=np.float64)
         centred_ranks(values, centred)
-        return PreparedUTest(centred)
+        return PreparedUTest(centred, population.basis)
 
 
 class PreparedUTest:
@@ -63,13 +64,31 @@ class PreparedUTest:
         The same, padded with zeros to a multiple of 16 columns.
     """
 
-    def __init__(self, centred_ranks: np.ndarray):
-        from programde.crt.kernels.rows import aligned_zeros, padded
-
+    def __init__(self, centred_ranks: np.ndarray, basis: np.ndarray):
         self.summands = centred_ranks
+        self.basis = basis
         self.n_cells, self.n_programs = centred_ranks.shape
-        self.rows = aligned_zeros(self.n_cells, padded(self.n_programs))
-        self.rows[:, : self.n_programs] = centred_ranks
+
+    @cached_property
+    def rows(self) -> np.ndarray:
+        """What a sampler sums."""
+        return rows_of(self.summands)
+
+    def per_sum(self, treated: np.ndarray) -> float:
+        """2 / (n1 (n - n1))."""
+        return 2.0 / (treated.size * (self.n_cells - treated.size))
+
+    def outcome(self) -> np.ndarray:
+        """Centred ranks."""
+        return self.summands
+
+    def residual(self) -> np.ndarray:
+        """Centred ranks with the covariates taken out."""
+        return self.summands - self.basis @ (self.basis.T @ self.summands)
+
+    def residual_rows(self) -> np.ndarray:
+        """[residual | basis]."""
+        return rows_of(self.residual(), self.basis)
 
     def observed(self, treated: np.ndarray) -> np.ndarray:
         """Rank-biserial effect (K,) float64; NaN without treated or control cells."""

@@ -7,6 +7,8 @@ and on which therefore no stage depends:
 * `tracking`: where sweeps are recorded;
 * `inputs`: where the files that come in lie on this machine. What they hold is told by
   `data.fingerprint`, so that a stage reruns when a file changes and does not when it moves.
+
+The table of `analysis.pairs` is read here: params.yaml holds its rows, as `pairs`.
 """
 
 from __future__ import annotations
@@ -74,7 +76,22 @@ def resolve(config: DictConfig) -> dict[str, Any]:
     prints = {key: fingerprint(read_there(key, where, data)) for key, where in inputs.items()}
     if prints:
         data["fingerprint"] = prints
-    return {**plain, "inputs": inputs}
+    table = plain["analysis"].pop("pairs")
+    if table is not None:
+        inputs["pairs"] = str(Path(table).expanduser().resolve())
+    return {**plain, "pairs": _pairs(inputs.get("pairs")), "inputs": inputs}
+
+
+def _pairs(table: str | None) -> list[list[str]]:
+    """The rows of `analysis.pairs`, none where there is no such table."""
+    if table is None:
+        return []
+    from programde.io.pairs import read_pairs
+
+    try:
+        return read_pairs(table)
+    except InputError as error:
+        raise InputError(f"analysis.pairs: {error}") from None
 
 
 def read_there(key: str, where: str, data: dict[str, Any]) -> Path:

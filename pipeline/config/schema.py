@@ -42,6 +42,16 @@ class Compute:
 
 
 @dataclass(frozen=True)
+class Prespecified:
+    """Tests that were named before the screen was seen."""
+
+    pairs: str | None = option(None, path=True)
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+
+@dataclass(frozen=True)
 class Tracking:
     """Where sweeps are recorded."""
 
@@ -105,7 +115,7 @@ def part(cls: Any, *names: str) -> Mapping[str, Spec]:
 def _analysis() -> Section:
     whole = section(Comparison)
     some = part(RunOptions, "tails", "given", "min_treated", "min_control")
-    return Section({**whole.keys, **some}, whole.target, whole.taken)
+    return Section({**whole.keys, **some, **specs(Prespecified)}, whole.target, whole.taken)
 
 
 def _controls() -> Section:

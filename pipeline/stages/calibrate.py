@@ -24,6 +24,7 @@ from programde.analysis.across_conditions import all_conditions
 from programde.analysis.calibrate import Calibrated, calibrate
 from programde.analysis.control_tables import control_table
 from programde.analysis.ntc_groups import NTCNull
+from programde.analysis.prespecified import with_pairs
 from programde.analysis.tables import omnibus_table, results_table
 from programde.controls.control_units_file import load_control_units
 from programde.controls.crossfit import CrossFit, cross_fit
@@ -72,7 +73,7 @@ def main(o: Options) -> None:
     target_of = dict(zip(units["guide"], units["target"], strict=True)) if single else None
     results = results_table(result, calibrated, adjust=adjust, target_of=target_of)
     write_table(all_conditions(results, side, adjust), ACROSS)
-    write_table(results, RESULTS, RESULTS_CSV)
+    write_table(with_pairs(results, o.pairs, adjust), RESULTS, RESULTS_CSV)
     omnibus = omnibus_table(result, calibrated, adjust=adjust, target_of=target_of)
     write_table(omnibus, OMNIBUS)
     write_table(table, NTC_P_VALUES)

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+from programde.analysis.pairs import check_pairs
 
 from pipeline.files import replacing_folder, write_json, write_table
 from pipeline.stages.entry import Options, note, stage
@@ -30,7 +31,8 @@ def read(o: Options) -> tuple[Screen, pd.DataFrame]:
     data.pop("fingerprint", None)
     build = {"floor": floor(o.usage), **o.covariates.as_dict()}
     if kind != "synthetic":
-        return READERS[kind](**o.inputs.as_dict(), **data, **build), pd.DataFrame()
+        files = {key: where for key, where in o.inputs.as_dict().items() if key != "pairs"}
+        return READERS[kind](**files, **data, **build), pd.DataFrame()
     from programde.io.anndata import screen_from_anndata
     from programde.screen.synthetic import make_sceptre_style_synth, true_effects
 
@@ -79,6 +81,7 @@ def in_one_line(numbers: dict[str, float | int]) -> str:
 def main(o: Options) -> None:
     screen, truth = read(o)
     labels = check_ntc_labels(screen.guide_to_target, o.data.ntc_labels)
+    check_pairs(o.pairs, list(screen.target_columns()), screen.program_names)
     screen = with_burden(screen, labels)
     report = input_report(screen, ntc_labels=labels)
     print(in_one_line(report.numbers), flush=True)

@@ -28,7 +28,7 @@ from programde.crt.population import Population
 from programde.crt.protocols import Law, PreparedStatistic, SumStatistic
 from programde.crt.statistics.treated_sums import sum_rows
 from programde.tails.conditional import ConditionalLaw, lattice_spans
-from programde.tails.first_order import corrected_draws, gamma_of
+from programde.tails.first_order import corrected_draws, gamma_on_basis
 from programde.tails.log_tails import LogTails
 
 
@@ -139,7 +139,7 @@ class GivenCovariates:
         basis = people.basis[:, :q]
         residual, rows = self._summands()
         sums, _ = law.sums(rows, n_draws, key)
-        gamma = gamma_of(residual, basis, law.mean())
+        gamma = gamma_on_basis(residual, basis, law.mean())
         columns = sum_rows(people.basis, treated)[:q]
         draws = corrected_draws(sums[:, :K], sums[:, K : K + q], gamma, columns)
         return effect + statistic.per_sum(treated) * (draws - sum_rows(residual, treated))

@@ -1,13 +1,17 @@
 """Smoke test in memory: a mock screen with one known effect through the library's main doors.
 
 Run from the top of the repository: `python scripts/test_mock_crt.py`. Takes seconds (the first run
-on a machine also compiles the kernels). Exit status 0 and a last line "ok" mean that it works.
+on a machine also compiles the kernels). Exit status 0 and a last line "ok" mean that it works. With
+`--qq qq.png` the controls' QQ plot is drawn as well.
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
 import time
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -43,7 +47,28 @@ def mock_screen(seed: int = 0):
     )
 
 
-def main() -> int:
+def draw_qq(inputs, out, path: Path) -> None:
+    """The p-values of the control guides, one by one, raw and skew-normal, beside their null."""
+    controls = [{guide: [guide] for guide in inputs.guide_names if guide.startswith("NTC")}]
+    given = {"inputs": inputs, "ntc_groups_ens": controls, "B": B}
+    single = {"seed0": 0, "expected_group_size": 1}
+    ax = pde.qq_plot_ntc_pvals(
+        out["pvals_raw_df"],
+        inputs.guide2gene,
+        ["NTC"],
+        pvals_skew_df=out["pvals_df"],
+        null_pvals=pde.compute_ntc_group_null_pvals_parallel(**given),
+        ntc_group_pvals_ens=pde.crt_pvals_for_ntc_groups_ensemble(**given, **single),
+        ntc_group_pvals_skew_ens=pde.crt_pvals_for_ntc_groups_ensemble_skew(**given, **single),
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    ax.figure.savefig(path)
+
+
+def main(arguments: Sequence[str] = ()) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--qq", type=Path, help="file of the QQ plot of the controls")
+    given = parser.parse_args(arguments)
     began = time.perf_counter()
     pde.limit_threading()
     adata = mock_screen()
@@ -53,7 +78,7 @@ def main() -> int:
         "OLS, Bernoulli": {},
         "OLS, stratified": {"resampling_method": "stratified_perm"},
         "U-test, stratified": {"resampling_method": "stratified_perm", "test_stat": "utest"},
-        "OLS, Bernoulli, skew-normal": {"calibrate_skew_normal": True},
+        "OLS, Bernoulli, skew-normal": {"calibrate_skew_normal": True, "return_raw_pvals": True},
     }
     failed = []
     for name, options in runs.items():
@@ -68,10 +93,12 @@ def main() -> int:
     pde.store_results_in_adata(adata, out["pvals_df"], out["betas_df"], out["treated_df"])
     if "crt_union_gene_program_pvals" not in adata.uns:
         failed.append("storing")
+    if given.qq is not None:
+        draw_qq(inputs, out, given.qq)
     print(f"{time.perf_counter() - began:.1f} s")
     print("failed: " + "; ".join(failed) if failed else "ok")
     return 1 if failed else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

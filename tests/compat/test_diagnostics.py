@@ -131,9 +131,14 @@ def test_intervals_and_distances_equal_independent_ones():
     assert np.isnan(wilson_interval(0, 0)).all()
 
 
-def test_the_mock_smoke_test_passes(capsys):
+def test_the_mock_smoke_test_passes_and_draws_its_controls(capsys, tmp_path):
+    import matplotlib.pyplot as plt
+
     assert load("test_mock_crt").main() == 0
     assert capsys.readouterr().out.endswith("ok\n")
+    assert load("test_mock_crt").main(["--qq", str(tmp_path / "new" / "qq.png")]) == 0
+    assert (tmp_path / "new" / "qq.png").read_bytes().startswith(b"\x89PNG")
+    plt.close("all")
 
 
 def test_the_global_null_command_writes_its_table_summary_and_pictures(

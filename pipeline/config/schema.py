@@ -144,9 +144,13 @@ SECTIONS: dict[str, Section] = {
 KINDS: dict[str, dict[str, Section]] = {
     "data": {kind: section(cls) for kind, cls in SOURCE_OPTIONS.items()},
     "usage": {
-        "quantile": section(Floor, only=("kind", "eps_quantile")),
-        "positive_quantile": section(Floor, only=("kind", "eps_quantile", "eps_scale")),
-        "fixed": section(Floor, only=("kind", "eps")),
+        "quantile": section(Floor, only=("kind", "eps_quantile", "transform")),
+        "positive_quantile": section(
+            Floor, only=("kind", "eps_quantile", "eps_scale", "transform")
+        ),
+        "fixed": section(Floor, only=("kind", "eps", "transform")),
+        "share": section(Floor, only=("kind", "share_of_mean", "transform")),
+        "none": section(Floor, only=("kind", "transform")),
     },
     # the column of batches is that of the screen: data.batch_key
     "sampler": {kind: section(cls, without=("batch_key",)) for kind, cls in SAMPLERS.items()},

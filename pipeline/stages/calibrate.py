@@ -25,7 +25,7 @@ from programde.analysis.calibrate import Calibrated, calibrate
 from programde.analysis.control_tables import control_table
 from programde.analysis.ntc_groups import NTCNull
 from programde.analysis.prespecified import with_pairs
-from programde.analysis.tables import omnibus_table, results_table
+from programde.analysis.tables import effect_unit, omnibus_table, results_table
 from programde.controls.control_units_file import load_control_units
 from programde.controls.crossfit import CrossFit, cross_fit
 from programde.controls.options import ComparisonOptions
@@ -71,7 +71,10 @@ def main(o: Options) -> None:
     units = read_table(UNITS)
     single = "guide" in units  # guides were tested one by one
     target_of = dict(zip(units["guide"], units["target"], strict=True)) if single else None
-    results = results_table(result, calibrated, adjust=adjust, target_of=target_of)
+    measured_in = effect_unit(o.test.kind, o.usage.transform)
+    results = results_table(
+        result, calibrated, adjust=adjust, target_of=target_of, unit=measured_in
+    )
     write_table(all_conditions(results, side, adjust), ACROSS)
     write_table(with_pairs(results, o.pairs, adjust), RESULTS, RESULTS_CSV)
     omnibus = omnibus_table(result, calibrated, adjust=adjust, target_of=target_of)

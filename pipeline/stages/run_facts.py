@@ -80,7 +80,7 @@ def read_facts(o: Options) -> Facts:
         truth=Truth(effects, truth_metrics(results, effects)) if len(effects) else None,
         level=o.fdr.level,
         few=o.analysis.min_treated,
-        effect_label="rank-biserial" if o.test.kind == "utest" else "log-ratio",
+        effect_label=results["effect_unit"].iloc[0],
         seed=o.report.seed,
         settings={key: value for key, value in o.as_dict().items() if key not in BESIDE},
         fingerprint=o.data.as_dict().get("fingerprint") or built_in,

@@ -18,6 +18,7 @@ from typing import Any
 from pipeline.files import read_json
 from pipeline.sweep.points import Point, dataset_id, setting_id
 from pipeline.sweep.workspace import StageRun, locked
+from programde.analysis.tables import effect_unit
 
 PARENT_TAG = "mlflow.parentRunId"
 POINT_TAG = "programde.point"
@@ -26,6 +27,7 @@ DATASET_TAG = "programde.dataset"
 SWEEP_TAG = "programde.sweep"
 ERROR_TAG = "programde.error"
 NOTE_TAG = "mlflow.note.content"
+UNIT_TAG = "effect_unit"
 
 #: What a point's folder holds that is kept with its run; folders and files that are not there
 #: are left out.
@@ -116,6 +118,8 @@ class Tracking:
             if point.params:
                 tags[SETTING_TAG] = setting_id(point.params)
                 tags[DATASET_TAG] = dataset_id(point.params)
+                kind, transform = point.params["test"]["kind"], point.params["usage"]["transform"]
+                tags[UNIT_TAG] = effect_unit(kind, transform)
             run = self.client.create_run(self.experiment, tags=tags, run_name=_run_name(point))
             self._log(run.info.run_id, {}, _flat_params(point))
             return str(run.info.run_id)

@@ -12,6 +12,7 @@ from programde.calibration.acat import acat
 from programde.calibration.fdr import benjamini_hochberg, storey
 from programde.crt.results import CRTResult
 from programde.errors import OptionError, check_choice
+from programde.screen.options import TRANSFORMS
 
 #: Half a 95 % interval in standard errors: the normal law's quantile at 0.975.
 HALF_95 = 1.959963984540054
@@ -25,6 +26,11 @@ def adjust_p(p: np.ndarray, method: str = "bh") -> np.ndarray:
     return np.asarray(ADJUST[method](p))
 
 
+def effect_unit(statistic: str, transform: str = "clr") -> str:
+    """What effects are measured in: a rank statistic has a unit of its own, whatever the scale."""
+    return "rank-biserial correlation" if statistic == "utest" else TRANSFORMS[transform]
+
+
 def results_table(
     result: CRTResult,
     calibrated: Calibrated,
@@ -33,6 +39,7 @@ def results_table(
     adjust: str = "bh",
     level: str = "target",
     target_of: Mapping[str, str] | None = None,
+    unit: str | None = None,
 ) -> pd.DataFrame:
     """One row per target x program.
 
@@ -53,6 +60,8 @@ def results_table(
     target_of
         Where guides were tested one by one: target of each guide. The first column is then
         `guide`, the second `target`.
+    unit
+        What effects are measured in, see `effect_unit`: the column `effect_unit`; None for none.
 
     Returns
     -------
@@ -108,6 +117,8 @@ def results_table(
     frame = pd.DataFrame(table)
     if calibrated.p_moments is not None:
         frame["p_moments"] = np.where(blank, np.nan, calibrated.p_moments).ravel()
+    if unit is not None:
+        frame["effect_unit"] = unit
     if calibrated.branch is not None:
         branch = np.where(blank, "", calibrated.branch).ravel()
         frame.insert(list(frame.columns).index("calibration") + 1, "branch", branch)

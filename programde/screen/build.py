@@ -17,7 +17,13 @@ from programde.errors import InputError, OptionError, check_choice, nearest, tel
 from programde.memory import must_fit
 from programde.screen.alignment import check_rows, row_order
 from programde.screen.calls import call_guides
-from programde.screen.composition import Floor, check_usage, clr, floor_and_close, floor_value
+from programde.screen.composition import (
+    Floor,
+    check_usage,
+    floor_and_close,
+    floor_value,
+    transformed,
+)
 from programde.screen.covariates import batch_labels, covariate_frame, encode_covariates
 from programde.screen.formula import AUTO
 from programde.screen.guides import check_guides
@@ -28,7 +34,7 @@ from programde.screen.spectra import align_spectra, found_spectra
 
 DEFAULT_BATCH_KEY = "batch"
 #: Usages, compositions and log-ratios in float64, and what lies between them at the worst moment.
-BYTES_PER_USAGE = 30
+BYTES_PER_USAGE = 38
 BUILD_OPTIONS = (
     "batch_key",
     "floor",
@@ -124,7 +130,7 @@ def build_screen(
         be absent, any other must exist. A column that is called after its modality as well
         (``cNMF:batch``) is meant by its own name too.
     floor
-        Floor of the usages; default: the 1e-4 quantile.
+        Floor and scale of the usages; default: the 1e-4 quantile, centred log-ratio.
     add_intercept, standardize, numeric_as_category_threshold, formula
         See `covariates.encode_covariates`.
     on_empty
@@ -184,8 +190,9 @@ def build_screen(
 
     condition = None if condition_key is None else _condition(parts, table, condition_key)
 
+    scores = floor.transform == "none"
     checked = check_usage(
-        parts.usage, parts.program_names, cell_names, on_empty, what=parts.usage_label
+        parts.usage, parts.program_names, cell_names, on_empty, parts.usage_label, scores
     )
     notes += checked.notes
     if not checked.keep.all():
@@ -204,7 +211,7 @@ def build_screen(
     notes += encoded.notes
     eps, floor_note = floor_value(checked.usage, floor)
     notes += [floor_note] if floor_note else []
-    usage = floor_and_close(checked.usage, eps)
+    usage = floor_and_close(checked.usage, eps) if eps > 0 else checked.usage
 
     if spectra is not None:
         spectra = align_spectra(spectra, checked.program_names)
@@ -215,8 +222,10 @@ def build_screen(
     moi = _stated_moi(parts.moi, notes) if moi is None else moi
     return Screen(
         usage=usage,
-        clr=clr(usage),
+        clr=transformed(usage, floor.transform),
         floor=eps,
+        transform=floor.transform,
+        unfloored=checked.usage if eps > 0 else None,
         covariates=encoded.matrix,
         covariate_names=encoded.names,
         covariate_tiers=encoded.tiers,

@@ -1,4 +1,4 @@
-"""Program usages as compositions: checks, the floor, and the centred log-ratio.
+"""Program usages as compositions: checks, the floor, and the scale on which they are tested.
 
 With u the usages of one cell, eps the floor and K programs,
 
@@ -8,8 +8,12 @@ With u the usages of one cell, eps the floor and K programs,
 Consensus NMF gives many exact zeros, so a plain quantile of all usages is often 0, and log 0 is
 not a number one can average: a floor of 0 is never used.
 
-Source: J. Aitchison, "The statistical analysis of compositional data", J. R. Stat. Soc. B 44
-(1982) 139-177, section 4.
+Square roots of usages (`hellinger`: distances between them are Hellinger distances) and arcsines of
+these need no floor. Program scores that are no usages (`none`) are neither closed nor floored.
+
+Sources: J. Aitchison, "The statistical analysis of compositional data", J. R. Stat. Soc. B 44
+(1982) 139-177, section 4; P. Legendre and E. D. Gallagher, "Ecologically meaningful transformations
+for ordination of species data", Oecologia 129 (2001) 271-280.
 """
 
 from __future__ import annotations
@@ -36,6 +40,7 @@ __all__ = [
     "first_line",
     "floor_and_close",
     "floor_value",
+    "transformed",
 ]
 
 SUM_TOLERANCE = 1e-5  # sums of float32 usages miss 1 by about 1e-6
@@ -69,6 +74,7 @@ def check_usage(
     cell_names: Sequence[str],
     on_empty: str = "error",
     what: str = "usage",
+    scores: bool = False,
 ) -> CheckedUsage:
     """Check usages, align them to the cells and make each row sum to 1.
 
@@ -85,6 +91,8 @@ def check_usage(
         What to do with cells whose usages are all 0: ``"error"`` or ``"drop"``.
     what
         Name of the matrix, for messages.
+    scores
+        They are program scores: of any sign, and taken as they are.
 
     Returns
     -------
@@ -107,8 +115,10 @@ def check_usage(
     check_rows(what, values.shape, len(cell_names))
     if order is not None:
         values = values[order]
-    names = _program_names(program_names, values.shape[1], what)
-    _check_entries(values, cell_names, what)
+    names = _program_names(program_names, values.shape[1], what, 1 if scores else 2)
+    _check_entries(values, cell_names, what, signed=scores)
+    if scores:
+        return CheckedUsage(values, names, np.ones(len(values), dtype=bool), notes)
 
     totals = values.sum(axis=1)
     keep = totals > 0
@@ -125,10 +135,14 @@ def check_usage(
     return CheckedUsage(values, names, keep, notes)
 
 
-def _program_names(names: Sequence[object] | None, n_programs: int, what: str) -> list[str]:
-    if n_programs < 2:
+def _program_names(
+    names: Sequence[object] | None, n_programs: int, what: str, at_least: int
+) -> list[str]:
+    if n_programs < at_least:
         raise InputError(
             f"{what} has {n_programs} program(s); a composition needs at least 2 programs"
+            if at_least > 1
+            else f"{what} has no program"
         )
     if names is None:
         return [f"program_{k}" for k in range(n_programs)]
@@ -141,15 +155,18 @@ def _program_names(names: Sequence[object] | None, n_programs: int, what: str) -
     return texts
 
 
-def _check_entries(values: np.ndarray, cell_names: Sequence[str], what: str) -> None:
+def _check_entries(values: np.ndarray, cell_names: Sequence[str], what: str, signed: bool) -> None:
     if len(values) == 0:
         raise InputError(f"{what} has no cells")
-    for label, wrong in (("NaN or infinite", ~np.isfinite(values)), ("negative", values < 0)):
+    for label, wrong, cure in (
+        ("NaN or infinite", ~np.isfinite(values), ""),
+        ("negative", values < 0, "; signed program scores are taken with transform=none"),
+    ):
         rows = np.flatnonzero(wrong.any(axis=1))
-        if len(rows):
+        if len(rows) and not (signed and cure):
             raise InputError(
                 f"{what}: {int(wrong.sum())} {label} value(s) in {len(rows)} cell(s): "
-                f"{some([cell_names[i] for i in rows.tolist()])}"
+                f"{some([cell_names[i] for i in rows.tolist()])}{cure}"
             )
 
 
@@ -175,7 +192,7 @@ def _without_empty(
 
 
 def floor_value(usage: np.ndarray, floor: Floor) -> tuple[float, str | None]:
-    """The floor epsilon for a usage matrix; never 0.
+    """The floor epsilon for a usage matrix; 0 only where none was asked for.
 
     Parameters
     ----------
@@ -187,7 +204,7 @@ def floor_value(usage: np.ndarray, floor: Floor) -> tuple[float, str | None]:
     Returns
     -------
     eps : float
-        The floor, > 0.
+        The floor, > 0; 0 for ``kind="none"``.
     note : str or None
         A sentence where the quantile was 0 and the positive quantile was taken instead
         (which also gives a ProgramDEWarning).
@@ -198,8 +215,12 @@ def floor_value(usage: np.ndarray, floor: Floor) -> tuple[float, str | None]:
         The floor is not below the largest usage, so nothing would be left of the data.
     """
     note = None
+    if floor.kind == "none":
+        return 0.0, None
     if floor.kind == "fixed":
         eps = float(floor.eps)  # type: ignore[arg-type]
+    elif floor.kind == "share":
+        eps = floor.share_of_mean / usage.shape[1]
     elif floor.kind == "quantile":
         eps = float(np.quantile(usage, floor.eps_quantile))
         if not eps > 0:
@@ -246,7 +267,7 @@ def floor_and_close(usage: np.ndarray, eps: float) -> np.ndarray:
     if not eps > 0:
         raise InputError(f"floor {eps!r} must be positive")
     raised = np.maximum(np.asarray(usage, dtype=np.float64), eps)
-    raised /= raised.sum(axis=1, keepdims=True)
+    raised /= raised.sum(axis=-1, keepdims=True)
     return raised
 
 
@@ -264,8 +285,32 @@ def clr(usage: np.ndarray) -> np.ndarray:
         Rows sum to 0. Source: Aitchison 1982, section 4.
     """
     logs = np.log(np.asarray(usage, dtype=np.float64))
-    logs -= logs.mean(axis=1, keepdims=True)
+    logs -= logs.mean(axis=-1, keepdims=True)
     return logs
+
+
+def transformed(usage: np.ndarray, transform: str) -> np.ndarray:
+    """Usages on the scale on which they are tested.
+
+    Parameters
+    ----------
+    usage : (..., K) float64
+        Floored and closed usages; positive for ``"clr"``. Scores for ``"none"``.
+    transform
+        ``"clr"``, ``"hellinger"`` (square root), ``"arcsine"`` (arcsine of the square root) or
+        ``"none"``.
+
+    Returns
+    -------
+    (..., K) float64
+    """
+    if transform == "clr":
+        return clr(usage)
+    if transform == "none":
+        return usage
+    roots = np.sqrt(usage)
+    # a usage may miss 1 by a rounding error, and an arcsine of more than 1 is no number
+    return np.arcsin(np.minimum(roots, 1.0)) if transform == "arcsine" else roots
 
 
 def clr_from_usage(U: Any, eps_quantile: float = 1e-4) -> np.ndarray:

@@ -151,8 +151,10 @@ def at_floor(screen: Screen) -> np.ndarray:
     """Which usages were raised to the floor, (N, K) bool.
 
     A raised usage is eps / rowsum with rowsum >= 1, the smallest of its row and at most eps; any
-    other is larger than one of the two.
+    other is larger than one of the two. Without a floor, the exact zeros; none among scores.
     """
+    if screen.transform == "none":
+        return np.zeros(screen.usage.shape, dtype=bool)
     lowest = screen.usage.min(axis=1, keepdims=True)
     slack = 1 + 1e-12
     return (screen.usage <= lowest * slack) & (screen.usage <= screen.floor * slack)

@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from programde.screen.options import TRANSFORMS
+
 
 @dataclass(frozen=True)
 class Unit:
@@ -36,11 +38,13 @@ class Screen:
     Attributes
     ----------
     usage : (N, K) float64
-        Usages after flooring and renormalising; rows sum to 1.
+        Usages after flooring and renormalising; rows sum to 1. Program scores as they came, where
+        `transform` is ``"none"``.
     clr : (N, K) float64
-        Centred log-ratio of `usage` (natural log); rows sum to 0.
+        What is tested: `usage` on the scale of `transform`. By default its centred log-ratio
+        (natural log), whose rows sum to 0.
     floor : float
-        The floor epsilon that was applied.
+        The floor epsilon that was applied; 0 for none.
     covariates : (N, p) float64
         Encoded covariates of full column rank, the intercept (if any) first.
     covariate_names
@@ -95,11 +99,18 @@ class Screen:
     ambiguous: sparse.csc_matrix | None = None
     spectra: pd.DataFrame | None = None
     further_targets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    transform: str = "clr"
+    unfloored: np.ndarray | None = None
     covariate_tiers: np.ndarray | None = None
 
     @property
     def n_cells(self) -> int:
         return self.usage.shape[0]
+
+    @property
+    def effect_unit(self) -> str:
+        """What a shift of the outcome is measured in."""
+        return TRANSFORMS[self.transform]
 
     @property
     def n_programs(self) -> int:

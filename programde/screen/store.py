@@ -29,7 +29,7 @@ NAMES = ("covariate_names", "guide_names", "mapped_guides", "mapped_targets", "p
          "cell_names", "notes")  # fmt: skip
 BATCH_NAMES = "batch_levels"
 CONDITION_NAMES = "condition_levels"
-MOI, SPECTRA_GENES = "moi", "spectra_genes"
+MOI, SPECTRA_GENES, TRANSFORM = "moi", "spectra_genes", "transform"
 FURTHER = ("further_guides", "further_targets")
 
 
@@ -48,7 +48,8 @@ def screen_arrays(screen: Screen) -> dict[str, np.ndarray]:
         ``covariate_tiers`` (p,) int8 where there are such,
         ``guides_indices``, ``guides_indptr`` (compressed columns of ones), ``batch_codes`` (N,)
         int32 where there is a batch (``condition_codes`` likewise), ``ambiguous_indices``,
-        ``ambiguous_indptr`` and ``spectra`` (K, n_genes) float64 where there are such, and for each
+        ``ambiguous_indptr``, ``spectra`` (K, n_genes) float64 and ``unfloored`` (N, K) float64
+        where there are such, and for each
         list of names ``<list>_text`` (uint8, UTF-8) and ``<list>_ends`` (int64, end of each name in
         the text).
     """
@@ -87,6 +88,10 @@ def screen_arrays(screen: Screen) -> dict[str, np.ndarray]:
         lists[SPECTRA_GENES] = [str(gene) for gene in screen.spectra.columns]
     if screen.moi is not None:
         lists[MOI] = [screen.moi]
+    if screen.transform != "clr":
+        lists[TRANSFORM] = [screen.transform]
+    if screen.unfloored is not None:
+        arrays["unfloored"] = screen.unfloored
     if screen.further_targets:
         pairs = [(guide, t) for guide, ts in screen.further_targets.items() for t in ts]
         lists |= dict(zip(FURTHER, zip(*pairs, strict=True), strict=True))
@@ -157,6 +162,8 @@ def screen_from_arrays(
         ambiguous=_ones(arrays, "ambiguous", len(usage)) if "ambiguous_indptr" in arrays else None,
         spectra=spectra,
         further_targets=further,
+        transform=_unpack(arrays, TRANSFORM)[0] if f"{TRANSFORM}_ends" in arrays else "clr",
+        unfloored=np.asarray(arrays["unfloored"]) if "unfloored" in arrays else None,
     )
 
 

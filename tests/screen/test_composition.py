@@ -4,6 +4,7 @@ import pytest
 from scipy import sparse
 
 from programde.errors import InputError, OptionError, ProgramDEWarning
+from programde.screen.build import Parts, build_screen
 from programde.screen.composition import (
     Floor,
     check_usage,
@@ -11,7 +12,9 @@ from programde.screen.composition import (
     clr_from_usage,
     floor_and_close,
     floor_value,
+    transformed,
 )
+from programde.screen.store import load_screen, save_screen
 
 NAMES = [f"c{i}" for i in range(6)]
 
@@ -77,6 +80,10 @@ def test_floor_above_everything_is_refused():
         {"kind": "fixed"},
         {"kind": "fixed", "eps": 0},
         {"kind": "fixed", "eps": 2},
+        {"kind": "share", "share_of_mean": 1.0},
+        {"transform": "log"},
+        {"kind": "none"},
+        {"transform": "none"},
     ],
 )
 def test_bad_floor_options(options):
@@ -175,3 +182,58 @@ def test_bad_shapes_and_names(usage, names, message):
     with pytest.raises(InputError, match=message) as caught:
         check_usage(usage, names, NAMES)
     assert "\n" not in str(caught.value)
+
+
+def test_floor_as_a_multiple_of_the_mean_usage():
+    for n_programs in (3, 30):
+        U = np.random.default_rng(0).dirichlet(np.ones(n_programs), 50)
+        eps, note = floor_value(U, Floor("share", share_of_mean=0.03))
+        assert (eps, note) == (0.03 / n_programs, None)
+
+
+def test_square_roots_and_arcsines_need_no_floor():
+    U = usages()
+    U[0] = [1.0, 0.0, 0.0]
+    assert floor_value(U, Floor("none", transform="hellinger")) == (0.0, None)
+    np.testing.assert_array_equal(transformed(U, "hellinger"), np.sqrt(U))
+    arc = transformed(U * (1 + 1e-15), "arcsine")
+    np.testing.assert_allclose(np.sin(arc) ** 2, U, atol=1e-12)
+    assert arc.max() == np.pi / 2
+    np.testing.assert_array_equal(transformed(U + 0.1, "clr"), clr(U + 0.1))
+
+
+def test_scores_are_taken_as_they_are():
+    scores = np.random.default_rng(1).normal(size=(6, 1)) - 2
+    checked = check_usage(scores, None, NAMES, scores=True)
+    np.testing.assert_array_equal(checked.usage, scores)
+    assert checked.keep.all()
+    assert not checked.notes
+    with pytest.raises(InputError, match="signed program scores are taken with transform=none"):
+        check_usage(scores[:, [0, 0]], None, NAMES)
+    with pytest.raises(InputError, match="1 NaN or infinite value"):
+        check_usage(np.where(scores == scores[2], np.nan, scores), None, NAMES, scores=True)
+
+
+@pytest.mark.parametrize(
+    ("floor", "unit"),
+    [
+        (Floor("fixed", eps=0.03), "log-ratio"),
+        (Floor("none", transform="hellinger"), "square root of usage"),
+        (Floor("none", transform="none"), "program score"),
+    ],
+)
+def test_a_screen_knows_its_scale_and_what_came_in(floor, unit, tmp_path):
+    usage = usages()
+    usage[0] = [0.5, 0.5, 0.0]
+    parts = Parts(NAMES, usage, None, np.ones((6, 1)), {"g": "T"}, guide_names=["g"])
+    screen = build_screen(parts, floor=floor)
+    assert (screen.transform, screen.effect_unit) == (floor.transform, unit)
+    raised = floor_and_close(usage, 0.03) if floor.kind == "fixed" else usage
+    np.testing.assert_array_equal(screen.usage, raised)
+    np.testing.assert_array_equal(screen.clr, transformed(raised, floor.transform))
+    save_screen(screen, tmp_path / "screen")
+    again = load_screen(tmp_path / "screen")
+    assert (again.transform, again.floor) == (screen.transform, screen.floor)
+    before = usage if floor.kind == "fixed" else None
+    for one in (screen, again):
+        np.testing.assert_array_equal(one.unfloored, before)

@@ -72,6 +72,7 @@ class GivenCovariates:
                     people.covariates if whole else people.covariates[:, people.rungs[rung]],
                     # a residual has the outcome's lattice given all covariates alone
                     spans=lattice_spans(self._statistic.outcome()) if whole else None,
+                    basis=people.basis[:, : people.rungs[rung].size],
                 )
             return self._laws[rung]
 

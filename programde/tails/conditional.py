@@ -41,7 +41,7 @@ from .conditional_tests import (
 )
 from .covariate_strata import CovariateStrata, strata_of
 from .first_order import first_order_tails
-from .first_order_kernels import first_order_sums, project, sums_of_treated
+from .first_order_kernels import first_order_sums, project, standardise, sums_of_treated
 from .formulas import (
     CHERNOFF,
     CONDITIONAL,
@@ -68,7 +68,7 @@ _TOLERANCE = 1e-3
 _MAX_PASSES = 40
 #: Less of a variance than this beside C is rounding: the summands lie in the span of C.
 _ALIASED = 1e-7
-_LOOK_AT = 2000
+_LOOK_AT = 500
 #: Units that share a reading of the summands; no result depends on it.
 _TOGETHER = 4
 #: Gamma counts for the third and fourth cumulants where it takes up this share of the variance of
@@ -96,6 +96,8 @@ class ConditionalLaw:
         Those of the covariates, where they are at hand.
     screened : bool
         Whether the first-order form may serve where it finds nothing remarkable.
+    basis : (n, p) float64, optional
+        An orthonormal basis of the covariates' span, where it is at hand.
     """
 
     def __init__(
@@ -106,6 +108,7 @@ class ConditionalLaw:
         spans: np.ndarray | None = None,
         strata: CovariateStrata | None = None,
         screened: bool = True,
+        basis: np.ndarray | None = None,
     ):
         self.S_t = np.ascontiguousarray(S_t, dtype=np.float64)
         self.covariates = np.asarray(covariates, dtype=np.float64)
@@ -114,24 +117,20 @@ class ConditionalLaw:
                 f"S_t has shape {self.S_t.shape} for covariates {self.covariates.shape}; "
                 "give programs x cells and cells x columns"
             )
-        self.strata = strata_of(self.covariates, batch) if strata is None else strata
+        self.strata = strata_of(self.covariates, batch, basis) if strata is None else strata
         K, n = self.S_t.shape
         self.n_programs = K
         self.screened = screened
         spans = np.zeros(K) if spans is None else np.asarray(spans, dtype=np.float64)
         # on one scale, so that neither float32 nor fourth powers run out of range
-        self._centre = self.S_t.mean(axis=1)
-        sd = self.S_t.std(axis=1)
-        self._constant = ~(sd > 1e-13 * np.abs(self.S_t).max(axis=1, initial=0.0))
-        self._factor = np.where(self._constant, 0.0, 1.0 / np.where(self._constant, 1.0, sd))
+        self._centre, self._factor, self._reach = np.empty(K), np.empty(K), np.empty(K)
+        rows = 0 if self.strata.saturated else -4 * (-K // 4)
+        self._sorted = np.zeros((rows, n), dtype=np.float32)
+        standardise(
+            self.S_t, self.strata.order, self._centre, self._factor, self._reach, self._sorted
+        )
+        self._constant = self._factor == 0.0
         self._half_span = 0.5 * spans * self._factor
-        self._reach = np.zeros(K)
-        if not self.strata.saturated:
-            self._sorted = np.zeros((-4 * (-K // 4), n), dtype=np.float32)
-            for k in range(K):
-                row = (self.S_t[k] - self._centre[k]) * self._factor[k]
-                self._reach[k] = np.abs(row).max(initial=0.0)
-                self._sorted[k] = row[self.strata.order]
 
     def tails(
         self,

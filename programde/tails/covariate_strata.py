@@ -111,7 +111,9 @@ class CovariateStrata:
         return np.tensordot(theta, local, axes=1), theta @ shared
 
 
-def strata_of(covariates: np.ndarray, batch: np.ndarray | None = None) -> CovariateStrata:
+def strata_of(
+    covariates: np.ndarray, batch: np.ndarray | None = None, basis: np.ndarray | None = None
+) -> CovariateStrata:
     """Sort and split covariates.
 
     Parameters
@@ -120,6 +122,8 @@ def strata_of(covariates: np.ndarray, batch: np.ndarray | None = None) -> Covari
         Of full column rank, the intercept in their span.
     batch : (n,) integer codes, optional
         Strata to use in the place of those found; they need not belong to the covariates.
+    basis : (n, p) float64, optional
+        An orthonormal basis of their span, where it is at hand.
 
     Raises
     ------
@@ -130,10 +134,7 @@ def strata_of(covariates: np.ndarray, batch: np.ndarray | None = None) -> Covari
     if C.ndim != 2 or not np.isfinite(C).all():
         raise InputError(f"covariates of shape {C.shape} must be a finite cells x columns matrix")
     n, p = C.shape
-    scale = np.sqrt(np.einsum("ij,ij->j", C, C))
-    Q, R = np.linalg.qr(C / np.where(scale > 0.0, scale, 1.0))
-    if p == 0 or np.abs(np.diag(R)).min() < 1e-10:
-        raise InputError("the conditional law needs covariates of full column rank")
+    Q = _orthonormal(C) if basis is None else basis
     ones = Q.sum(axis=0)
     if abs(ones @ ones - n) > _SAME * n:
         raise InputError("the conditional law needs an intercept among the covariates")
@@ -172,6 +173,14 @@ def strata_of(covariates: np.ndarray, batch: np.ndarray | None = None) -> Covari
     )
 
 
+def _orthonormal(C):
+    scale = np.sqrt(np.einsum("ij,ij->j", C, C))
+    Q, R = np.linalg.qr(C / np.where(scale > 0.0, scale, 1.0))
+    if C.shape[1] == 0 or np.abs(np.diag(R)).min() < 1e-10:
+        raise InputError("the conditional law needs covariates of full column rank")
+    return Q
+
+
 def _parts(first, local):
     return zip(first[:-1], first[1:], local, strict=True)
 
@@ -179,13 +188,12 @@ def _parts(first, local):
 def _fixed(member, Q) -> bool:
     """Whether the indicator of a set of cells lies in the span of Q."""
     size = int(np.count_nonzero(member))
-    along = Q[member].sum(axis=0)
+    along = member.astype(np.float64) @ Q
     return bool(abs(along @ along - size) <= _SAME * max(size, 1))
 
 
 def _all_fixed(codes, Q) -> bool:
-    sums = np.zeros((codes.max(initial=0) + 1, Q.shape[1]))
-    np.add.at(sums, codes, Q)
+    sums = np.column_stack([np.bincount(codes, weights=column) for column in Q.T])
     size = np.bincount(codes)
     return bool((np.abs(np.einsum("ij,ij->i", sums, sums) - size) <= _SAME * size).all())
 
@@ -195,8 +203,14 @@ def _codes_of_rows(rows):
     codes = np.zeros(rows.shape[0], dtype=np.int64)
     for column in rows.T:
         # distinct values of one column times those before: stays small, or is given up
-        _, own = np.unique(column, return_inverse=True)
-        _, codes = np.unique(codes * (own.max(initial=0) + 1) + own, return_inverse=True)
+        own = column.astype(np.int64)
+        if not (((own == 0) | (own == 1)) & (own == column)).all():
+            values, own = np.unique(column, return_inverse=True)
+            if values.size > _MOST_STRATA:
+                return None
+        codes = codes * (own.max(initial=0) + 1) + own
+        present = np.bincount(codes) > 0
+        codes = (np.cumsum(present) - 1)[codes]
         if codes.max(initial=0) >= _MOST_STRATA:
             return None
     return codes
@@ -223,7 +237,9 @@ def _groups(binary_columns):
 def _strata(C, binary, Q, batch):
     """(codes (n,), whether their indicators span all of C)."""
     n, p = C.shape
-    distinct = _codes_of_rows(C)
+    # most covariates show at once that they have more distinct rows than columns
+    few = np.unique(C[:: max(1, n // (8 * p + 8))], axis=0).shape[0] <= p
+    distinct = _codes_of_rows(C) if few else None
     if distinct is not None and distinct.max(initial=0) + 1 == p:
         return distinct, True
     if batch is not None:
@@ -241,10 +257,8 @@ def _strata(C, binary, Q, batch):
 
 def _inside_one(C, codes, B):
     """Which columns are zero outside one stratum."""
-    present = np.zeros((B, C.shape[1]), dtype=bool)
-    for b in range(B):
-        present[b] = (C[codes == b] != 0.0).any(axis=0)
-    return present.sum(axis=0) <= 1
+    held = [np.bincount(codes, weights=column != 0.0, minlength=B) > 0.0 for column in C.T]
+    return np.sum(held, axis=1) <= 1
 
 
 def _intercepts(Q, first):

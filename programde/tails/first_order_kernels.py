@@ -251,3 +251,29 @@ def sums_of_treated(St, treated, centre, factor, out):
         for i in treated:
             total += row[i] - centre[k]
         out[k] = total * factor[k]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def standardise(St, order, centre, factor, reach, out):
+    """Mean, inverse standard deviation (0 of constants) and largest absolute standardised value of
+    each row of St (K, n); the rows standardised and in `order` as float32, where `out` has rows."""
+    K, n = St.shape
+    for k in range(K):
+        row = St[k]
+        total = big = 0.0
+        for i in range(n):
+            total += row[i]
+            big = max(big, abs(row[i]))
+        mean = total / n
+        square = far = 0.0
+        for i in range(n):
+            d = row[i] - mean
+            square += d * d
+            far = max(far, abs(d))
+        sd = np.sqrt(square / n)
+        centre[k] = mean
+        factor[k] = 1.0 / sd if sd > 1e-13 * big else 0.0
+        reach[k] = far * factor[k]
+        if out.shape[0] > 0:
+            for i in range(n):
+                out[k, i] = np.float32((row[order[i]] - mean) * factor[k])

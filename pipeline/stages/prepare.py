@@ -7,13 +7,14 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-from programde.analysis.pairs import check_pairs
 
 from pipeline.files import replacing_folder, write_json, write_table
 from pipeline.stages.entry import Options, note, stage
 from pipeline.stages.paths import INPUT_REPORT, SCREEN, TRUTH
+from programde.analysis.covariate_check import check_covariates
 from programde.errors import ProgramDEWarning
 from programde.io import READERS
+from programde.io.pairs import check_pairs
 from programde.screen.composition import Floor
 from programde.screen.guides import check_ntc_labels, compute_guide_burden
 from programde.screen.input_report import input_report
@@ -73,7 +74,8 @@ def in_one_line(numbers: dict[str, float | int]) -> str:
         f"{numbers['guides_per_cell_median']:g} per cell, median), "
         f"{numbers['treated_per_target_min']:,} to {numbers['treated_per_target_max']:,} treated "
         f"cells per target, {numbers['batches']:,} batches, "
-        f"{numbers['usages_at_floor']:.0%} of the usages at the floor of {numbers['floor']:.2g}"
+        f"{numbers['usages_at_floor']:.0%} of the usages "
+        + (f"at the floor of {numbers['floor']:.2g}" if numbers["floor"] else "are 0")
     )
 
 
@@ -84,6 +86,8 @@ def main(o: Options) -> None:
     check_pairs(o.pairs, list(screen.target_columns()), screen.program_names)
     screen = with_burden(screen, labels)
     report = input_report(screen, ntc_labels=labels)
+    check = check_covariates(screen)
+    report.remarks.extend([check.sentence] if check.sentence else [])
     print(in_one_line(report.numbers), flush=True)
     for remark in report.remarks:
         note(remark)
@@ -94,6 +98,10 @@ def main(o: Options) -> None:
         write_table(report.targets, folder / "targets.parquet")
         write_table(report.programs, folder / "programs.parquet")
         write_table(report.batches, folder / "batches.parquet")
+        about = {"numbers": check.numbers, "sentence": check.sentence}
+        write_json(folder / "covariate_check.json", about)
+        write_table(check.targets, folder / "covariate_check_targets.parquet")
+        write_table(check.programs, folder / "covariate_check_programs.parquet")
     write_table(truth, TRUTH)
 
 

@@ -1,6 +1,10 @@
 """Write the results of runs where other programs look for them.
 
     python -m pipeline.export perturbnmf [FOLDER ...]
+    python -m pipeline.export spreadsheet [FOLDER ...]
+
+The second writes ``reports/results_spreadsheet.csv`` beside ``results.csv``: the same, but no name
+in it can be taken for a formula.
 
 FOLDER is where a run was computed: by default this project, for a sweep ``sweeps/points/*``. Of
 each, ``params.yaml`` says what was asked for. It is a command and not a stage: a stage restored
@@ -31,6 +35,7 @@ from programde.analysis.perturbnmf import (
 from programde.analysis.tables import ADJUST
 from programde.errors import InputError, OptionError, ProgramDEError, some
 from programde.io.perturbnmf import find_run, threshold_label
+from programde.io.text_tables import neutral_csv
 from programde.screen.control_labels import check_ntc_labels
 
 
@@ -107,7 +112,14 @@ def find_runs(folders: Sequence[Path]) -> list[Run]:
     InputError
         None, or two that would write the same file.
     """
-    found = [run for folder in folders if (run := Run.of(folder)) is not None]
+    done = [folder for folder in folders if (folder / paths.RESULTS).is_file()]
+    if len(folders) > 1 and len(done) < len(folders):  # of a sweep some points may have failed
+        left = [folder.name for folder in folders if folder not in done]
+        print(
+            f"note: {len(left)} folder(s) without results left out: {some(left)}", file=sys.stderr
+        )
+    given = done if len(folders) > 1 else folders
+    found = [run for folder in given if (run := Run.of(folder)) is not None]
     if not found:
         raise InputError(
             f"no run with data=perturbnmf in {some(folders) or 'no folder'}; name the folders "
@@ -212,6 +224,16 @@ def _workbook(path: Path, sheets: dict[str, pd.DataFrame]) -> Path:
     return path
 
 
+def for_spreadsheets(folder: Path) -> Path:
+    """Write a copy of a run's results for spreadsheets; its path."""
+    source = folder / paths.RESULTS
+    if not source.is_file():
+        raise InputError(f"{folder} holds no {paths.RESULTS}: run the pipeline there")
+    target = folder / paths.RESULTS_CSV.with_name("results_spreadsheet.csv")
+    write_table(neutral_csv(read_table(source)), target)
+    return target
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m pipeline.export", description=__doc__)
     kinds = parser.add_subparsers(dest="kind", required=True)
@@ -227,8 +249,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     lab.add_argument("--adjust", choices=list(ADJUST), default="bh", help="within each file")
     lab.add_argument("--level", type=float, default=0.05, help="of the column significant")
     lab.add_argument("--excel", action="store_true", help="the tables as a workbook too")
+    sheet = kinds.add_parser("spreadsheet", help="results that no spreadsheet takes for formulas")
+    sheet.add_argument("folders", nargs="*", type=Path, default=[Path()])
     given = parser.parse_args(arguments)
     try:
+        if given.kind == "spreadsheet":
+            for folder in given.folders:
+                print(for_spreadsheets(folder))
+            return 0
         if not 0 < given.level < 1:
             raise OptionError(f"--level {given.level} must lie between 0 and 1")
         runs = find_runs(given.folders)

@@ -1,17 +1,19 @@
 """The public names and the modules that hold them."""
 
+from . import pl as pl
 from .analysis.calibrate import calibrate as calibrate
 from .analysis.ntc_groups import run_ntc_groups as run_ntc_groups
 from .analysis.tables import omnibus_table as omnibus_table
 from .analysis.tables import results_table as results_table
 from .analysis.targets import run_targets as run_targets
+from .calibration.acat import acat as acat
+from .compat.adata import THREAD_ENV_VARS as THREAD_ENV_VARS
 from .compat.adata import add_burden_covariate as add_burden_covariate
 from .compat.adata import compute_guide_burden as compute_guide_burden
 from .compat.adata import encode_categorical_covariates as encode_categorical_covariates
 from .compat.adata import get_covar_matrix as get_covar_matrix
 from .compat.adata import get_from_adata_any as get_from_adata_any
 from .compat.adata import get_program_names as get_program_names
-from .compat.adata import THREAD_ENV_VARS as THREAD_ENV_VARS
 from .compat.calibration import check_for_outliers as check_for_outliers
 from .compat.calibration import check_sn_tail as check_sn_tail
 from .compat.calibration import compute_empirical_p_value as compute_empirical_p_value
@@ -35,9 +37,9 @@ from .compat.draws import crt_betas_for_gene as crt_betas_for_gene
 from .compat.draws import crt_index_sampler_fast_numba as crt_index_sampler_fast_numba
 from .compat.draws import crt_pvals_for_gene as crt_pvals_for_gene
 from .compat.draws import stratified_permutation_sampler as stratified_permutation_sampler
+from .compat.empirical import NTCNullResult as NTCNullResult
 from .compat.empirical import compute_ols_denom as compute_ols_denom
 from .compat.empirical import compute_ols_denom_reference as compute_ols_denom_reference
-from .compat.empirical import NTCNullResult as NTCNullResult
 from .compat.empirical import run_ntc_empirical_null as run_ntc_empirical_null
 from .compat.global_null import collect_gene_diagnostics as collect_gene_diagnostics
 from .compat.global_null import collect_ntc_group_diagnostics as collect_ntc_group_diagnostics
@@ -83,19 +85,19 @@ from .compat.qq import qq_coords as qq_coords
 from .compat.qq import qq_expected_grid as qq_expected_grid
 from .compat.shapes import CRTGeneResult as CRTGeneResult
 from .compat.storing import store_results_in_adata as store_results_in_adata
-from .compat.synthetic import make_sceptre_style_synth as make_sceptre_style_synth
-from .compat.synthetic import make_synthetic_adata as make_synthetic_adata
 from .compat.synthetic import MockAdata as MockAdata
 from .compat.synthetic import SyntheticTruth as SyntheticTruth
-from .controls.control_units import control_units as control_units
+from .compat.synthetic import make_sceptre_style_synth as make_sceptre_style_synth
+from .compat.synthetic import make_synthetic_adata as make_synthetic_adata
 from .controls.control_units import ControlUnits as ControlUnits
+from .controls.control_units import control_units as control_units
 from .controls.options import ComparisonOptions as ComparisonOptions
 from .controls.options import ControlUnitOptions as ControlUnitOptions
 from .controls.options import CrossfitOptions as CrossfitOptions
 from .crt.engine import RunOptions as RunOptions
 from .crt.samplers import Bernoulli as Bernoulli
 from .crt.samplers import StratifiedPermutation as StratifiedPermutation
-from .crt.samplers.stratified import compute_bins as compute_bins
+from .crt.samplers.bins import compute_bins as compute_bins
 from .crt.statistics import OLS as OLS
 from .crt.statistics import UTest as UTest
 from .errors import InputError as InputError

@@ -12,10 +12,12 @@ from matplotlib.figure import Figure
 
 from pipeline.files import write_text
 from pipeline.sweep.ranking_table import ORDER, Ranking, word_of
-from programde.report.blocks import Block, Picture, Table
+from programde.report.blocks import Block, Table
+from programde.report.names import in_pictures
 from programde.report.page import Section, render_page
+from programde.report.pictures import drawn_or_missing
 from programde.report.qq_plots import qq_small_multiples
-from programde.report.style import display_name, new_figure, save_png, styled
+from programde.report.style import display_name, new_figure, styled
 from programde.report.verdict import Verdict
 
 PAGE = "index.html"
@@ -57,21 +59,29 @@ def write_page(ranking: Ranking, folder: Path) -> None:
     """Write the page and its pictures into `folder`."""
     sections = [_table(ranking)]
     if ranking.axes:
-        image = save_png(metrics_by_axis(ranking), folder / "metrics.png")
         how = (
             "Each mark is one setting; a grey line joins settings that differ in that choice "
             "alone; the dark line is the right value."
         )
-        picture = Picture("Each metric by each choice", image, how)
+        picture = drawn_or_missing(
+            "Each metric by each choice",
+            lambda: metrics_by_axis(ranking),
+            folder / "metrics.png",
+            how,
+        )
         sections.append(Section("What matters", [picture], anchor="axes"))
     panels = _panels(ranking)
     if panels:
         notes = dict(zip(panels, ranking.table["verdict"], strict=False))
-        image = save_png(qq_small_multiples(panels, notes=notes), folder / "qq.png")
         how = "Best setting first. Calibrated control p-values follow the diagonal."
         if len(ranking.table) > MOST_PANELS:
             how += f" The first {MOST_PANELS} settings."
-        picture = Picture("Control groups, setting by setting", image, how)
+        picture = drawn_or_missing(
+            "Control groups, setting by setting",
+            lambda: qq_small_multiples(panels, notes=notes),
+            folder / "qq.png",
+            how,
+        )
         sections.append(Section("Why to believe it", [picture], anchor="qq"))
     facts = {"settings": str(len(ranking.table))}
     facts |= {word: str((ranking.table["verdict"] == word).sum()) for word in ORDER}
@@ -188,11 +198,13 @@ def metrics_by_axis(ranking: Ranking) -> Figure:
                 )
             ax.set_xlim(-0.5, len(levels) - 0.5)
             ticks = range(0, len(levels), math.ceil(len(levels) / 12))
-            ax.set_xticks(ticks, [levels[i] for i in ticks], rotation=30, ha="right")
+            ax.set_xticks(
+                ticks, [in_pictures(levels[i], 22) for i in ticks], rotation=30, ha="right"
+            )
             if column == 0:
                 ax.set_ylabel(label, fontsize=8.5)
             if row == 0:
-                ax.set_title(axis)
+                ax.set_title(in_pictures(axis, 40))
     words = [word for word in ORDER if (table["verdict"] == word).any()]
     handles = [
         grid[0][0].scatter([], [], marker=MARKS[word], color=COLOURS[word], label=word)

@@ -9,6 +9,7 @@ import base64
 import html
 import math
 import numbers
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from programde.report.names import shortened
 from programde.report.style import DPI, png_bytes
 
 from ..errors import InputError
@@ -30,13 +32,14 @@ class Picture:
     """A picture with its title and one plain sentence on how to read it.
 
     `image` is PNG bytes, the path of a PNG, or a matplotlib Axes or Figure. `narrow` pictures
-    stand side by side where the screen is wide enough.
+    stand side by side where the screen is wide enough. `missing` says why there is none.
     """
 
     title: str
     image: bytes | Path | Axes | Figure
     how_to_read: str
     narrow: bool = False
+    missing: str = ""
 
 
 @dataclass(frozen=True)
@@ -68,9 +71,25 @@ class Settings:
 Block = str | Picture | Table | Settings | Sequence[str]
 
 
+#: Letters that are no text, or turn the direction of what follows: left out of a page.
+_NO_TEXT = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+#: A name longer than this loses its middle; the whole is shown when one points at it.
+_LONGEST_NAME = 60
+
+
 def escape(value: object) -> str:
     """Text safe inside HTML and inside double-quoted attributes."""
-    return html.escape(str(value), quote=True)
+    return html.escape(_NO_TEXT.sub("", str(value)), quote=True)
+
+
+def name(value: object) -> str:
+    """A name as HTML; a long one is shortened, and whole when one points at it."""
+    text = str(value)
+    if len(text) <= _LONGEST_NAME:
+        return escape(text)
+    return f'<span title="{escape(text)}">{escape(shortened(text, _LONGEST_NAME))}</span>'
 
 
 def render(block: Block) -> str:
@@ -94,6 +113,13 @@ def render(block: Block) -> str:
 
 def render_picture(picture: Picture) -> str:
     """A figure with the picture inside the page and its sentence beneath the title."""
+    kind = ' class="narrow"' if picture.narrow else ""
+    if picture.missing:
+        return (
+            f"<figure{kind}><figcaption><b>{escape(picture.title)}</b></figcaption>"
+            f'<p class="missing">This picture could not be drawn: {escape(picture.missing)}</p>'
+            "</figure>"
+        )
     image = picture.image
     if isinstance(image, Axes | Figure):
         content = png_bytes(image)
@@ -105,7 +131,6 @@ def render_picture(picture: Picture) -> str:
     pixels = [int.from_bytes(content[at : at + 4], "big") for at in (16, 20)]
     width, height = (round(n * 96 / DPI) for n in pixels)
     data = base64.b64encode(content).decode("ascii")
-    kind = ' class="narrow"' if picture.narrow else ""
     return (
         f"<figure{kind}><figcaption><b>{escape(picture.title)}</b> "
         f"<span>{escape(picture.how_to_read)}</span></figcaption>"
@@ -181,7 +206,8 @@ def cell(value: object, kind: str) -> str:
     if isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isnan(value):
         return "–"
     if kind == "text" or not isinstance(value, numbers.Real):
-        return escape(value).replace("\n", "<br>")
+        text = str(value)
+        return name(text) if "\n" not in text else escape(text).replace("\n", "<br>")
     number = float(value)
     if math.isinf(number):
         return "∞" if number > 0 else "−∞"

@@ -11,6 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from programde.report.checked_tables import as_p_vector
+from programde.report.names import in_pictures
 from programde.report.qq import bootstrap_qq_envelope
 from programde.report.qq_plots import qq_panel
 from programde.report.style import file_names, save_png, styled
@@ -88,14 +89,24 @@ def make_ntc_empirical_qq_plots(
     files, folders = file_names(programs), file_names(batches)
     if make_per_batch:
         places += [
-            (Path(out_dir) / "per_batch" / folders[batch], "", f"batch {batch}", part)
+            (
+                Path(out_dir) / "per_batch" / folders[batch],
+                "",
+                f"batch {in_pictures(batch, 30)}",
+                part,
+            )
             for batch, part in batches.items()
         ]
     written: list[Path] = []
     for folder, suffix, where, part in places:
         curves = [("genelevel", "per target", part["gene_real"], part["gene_holdout"])]
         curves += [
-            (f"program_{files[k]}", str(k), part["pvals_real"][k], part["pvals_holdout"][k])
+            (
+                f"program_{files[k]}",
+                in_pictures(k, 40),
+                part["pvals_real"][k],
+                part["pvals_holdout"][k],
+            )
             for k in programs
         ]
         for name, what, real, holdout in curves:
@@ -122,13 +133,18 @@ def _crossfit_panel(
     return ax
 
 
+def most_varying(effects: pd.DataFrame, table: pd.DataFrame, n: int) -> list[Any]:
+    """The `n` programs of a table whose effects (targets x programs) vary most over targets."""
+    spread = effects.var(axis=0)
+    spread = spread[spread.index.isin(table.columns)].dropna()
+    return list(spread.sort_values(ascending=False, kind="stable").index[:n])
+
+
 def _programs(
     out: Mapping[str, Any], table: pd.DataFrame, wanted: str | Sequence[str], n: int
 ) -> list[Any]:
     if isinstance(wanted, str) and wanted == "top_var":
-        spread = out["betas_df"].var(axis=0)
-        spread = spread[spread.index.isin(table.columns)].dropna()
-        return list(spread.sort_values(ascending=False, kind="stable").index[:n])
+        return most_varying(out["betas_df"], table, n)
     programs = [wanted] if isinstance(wanted, str) else list(wanted)
     for program in programs:
         if program not in table.columns:

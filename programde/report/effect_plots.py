@@ -15,6 +15,7 @@ from matplotlib.transforms import Bbox
 from scipy.cluster import hierarchy
 
 from programde.report.checked_tables import need_columns, tested_column
+from programde.report.names import in_pictures
 from programde.report.qq import neg_log10
 from programde.report.style import (
     BLUE,
@@ -108,7 +109,10 @@ def volcano(
         ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=2)
         top = np.flatnonzero(hit)[np.argsort(-height[hit], kind="stable")][:n_labels]
         tested = shown[tested_column(shown)]
-        names = [f"{tested.iloc[i]} · {shown['program'].iloc[i]}" for i in top]
+        programs = shown["program"]
+        names = [
+            f"{in_pictures(tested.iloc[i], 24)} · {in_pictures(programs.iloc[i], 24)}" for i in top
+        ]
         _place_labels(ax, effect[top], height[top], names, np.c_[effect[hit], height[hit]])
     return ax
 
@@ -248,10 +252,8 @@ def _draw_heatmap(scores: pd.DataFrame, hits: pd.DataFrame, level: float) -> Fig
     width = min(16.0, max(4.8, 2.3 + 0.26 * n_columns))
     height = min(16.0, max(2.8, 1.5 + 0.2 * n_rows))
     font = 8 if max(n_rows, n_columns) <= 40 else 7
-    rows, columns = (
-        [_short(name) for name in scores.index],
-        [_short(name) for name in scores.columns],
-    )
+    rows = [in_pictures(name, 22) for name in scores.index]
+    columns = [in_pictures(name, 22) for name in scores.columns]
     below, beside = 0.15 + inches(columns, font), 1.05
     (ax,) = panels(
         width, height, left=0.15 + inches(rows, font), right=beside, top=0.55, below=below
@@ -299,8 +301,3 @@ def _similar(scores: pd.DataFrame) -> np.ndarray:
     if len(values) < 3:
         return np.arange(len(values))
     return hierarchy.leaves_list(hierarchy.linkage(values, "average", optimal_ordering=True))
-
-
-def _short(name: object, length: int = 22) -> str:
-    text = str(name)
-    return text if len(text) <= length else text[: length - 1] + "…"

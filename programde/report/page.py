@@ -19,7 +19,9 @@ main{max-width:1040px;margin:0 auto;padding:20px 18px 60px}
 header p{margin:2px 0 0;color:var(--soft)}
 h1{font-size:1.6rem;line-height:1.2;margin:12px 0 0;letter-spacing:-.01em}
 h2{font-size:1.22rem;margin:0 0 4px}
+h1,h2,h3,figcaption,p{overflow-wrap:anywhere}
 h3{font-size:1rem;margin:22px 0 2px}
+td{unicode-bidi:isolate}
 p{margin:8px 0;max-width:76ch}
 section{background:var(--paper);border:1px solid var(--line);border-radius:12px;
 padding:20px 22px;margin:18px 0}
@@ -51,6 +53,8 @@ figure.narrow{flex:1 1 400px;max-width:620px}
 figcaption{margin-bottom:8px;font-size:.95rem}
 figcaption b{display:block}
 figcaption span{color:var(--soft)}
+.missing{border:1px dashed var(--state);border-radius:8px;padding:14px 16px;color:var(--soft);
+overflow-wrap:anywhere}
 img{max-width:100%;height:auto;display:block}
 .table{overflow-x:auto;margin:10px 0;-webkit-overflow-scrolling:touch}
 table{border-collapse:collapse;font-size:.9rem;min-width:100%}

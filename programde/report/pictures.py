@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from programde.report.blocks import Block, Picture
 from programde.report.control_groups import of_condition, tests_of_one_partition
-from programde.report.crossfit_plots import PREFIX, make_ntc_empirical_qq_plots
+from programde.report.crossfit_plots import make_ntc_empirical_qq_plots, most_varying
 from programde.report.effect_plots import effect_heatmap, volcano
 from programde.report.facts import Facts
+from programde.report.names import in_pictures, shortened
 from programde.report.qq_plots import qq_panel, qq_small_multiples
 from programde.report.style import file_names, save_png, styled
 from programde.report.summary_plots import input_figure, rates_figure, truth_figure
+
+from ..errors import tell
 
 VOLCANO = "Right: the program rises when the target is perturbed; up: the stronger evidence."
 HEATMAP = "Orange: the program rises; blue: it falls; the deeper, the stronger the evidence."
@@ -51,7 +56,8 @@ SHOWN: dict[str, tuple[str, str, bool]] = {
 }
 CROSSFIT = "Held-out guides should follow the diagonal; targets rise above it where they act."
 
-Drawn = dict[str, Axes | Figure]
+#: Name -> what draws the picture.
+Drawn = dict[str, Callable[[], Axes | Figure]]
 
 
 @dataclass(frozen=True)
@@ -75,21 +81,47 @@ NONE = Pictures({}, {})
 
 @styled
 def draw_pictures(facts: Facts, folder: Path) -> Pictures:
-    """Draw all pictures into `folder`, as PNG files."""
+    """Draw all pictures into `folder`, as PNG files.
+
+    A picture that cannot be drawn loses nothing else: its reason stands in its place, and is told.
+    """
     drawn: Drawn = {**_found(facts), **_controls(facts)}
     inputs = facts.inputs
-    drawn["inputs"] = input_figure(
+    drawn["inputs"] = lambda: input_figure(
         inputs.treated_cells, inputs.guides_per_cell, inputs.at_floor, few=facts.few
     )
-    if facts.truth is not None:
-        drawn["truth"] = truth_figure(facts.results, facts.truth.effects, level=facts.level)
+    if (true := facts.truth) is not None:
+        drawn["truth"] = lambda: truth_figure(facts.results, true.effects, level=facts.level)
     files = file_names(drawn)
     named = {}
-    for name, picture in drawn.items():
-        path = save_png(picture, folder / f"{files[name]}.png")
+    for name, draw in drawn.items():
         title, how_to_read, narrow = SHOWN[name.split(" in ")[0]]
-        named[name] = Picture(title, path.read_bytes(), how_to_read, narrow)
+        named[name] = drawn_or_missing(
+            title, draw, folder / f"{files[name]}.png", how_to_read, narrow
+        )
     return Pictures(named, _held_out(facts, folder))
+
+
+def drawn_or_missing(
+    title: str,
+    draw: Callable[[], Axes | Figure],
+    path: Path,
+    how_to_read: str,
+    narrow: bool = False,
+) -> Picture:
+    """The picture drawn, also as a file; where that fails, its place with the reason."""
+    try:
+        return Picture(title, save_png(draw(), path).read_bytes(), how_to_read, narrow)
+    except Exception as error:
+        return _not_drawn(title, error, narrow)
+
+
+def _not_drawn(title: str, error: Exception, narrow: bool) -> Picture:
+    """The place of a picture that could not be drawn, with the reason; it is told once."""
+    first = next(iter(str(error).splitlines()), "")
+    reason = f"{type(error).__name__}: {shortened(first, 300)}"
+    tell(f"the picture {title!r} could not be drawn ({reason}); nothing else is lost")
+    return Picture(title, b"", "", narrow, missing=reason)
 
 
 def _found(facts: Facts) -> Drawn:
@@ -99,15 +131,14 @@ def _found(facts: Facts) -> Drawn:
     if "condition" in results:  # a target stands once for each
         results = results.assign(**{of: results[of] + " in " + results["condition"]})
     drawn: Drawn = {
-        "volcano": volcano(results, level=level, effect_label=label),
-        "heatmap": effect_heatmap(results, level=level),
+        "volcano": partial(volcano, results, level=level, effect_label=label),
+        "heatmap": partial(effect_heatmap, results, level=level),
     }
     for condition, part in facts.conditions():
         part = part.assign(q_value=part["q_value_within"])
-        drawn[f"volcano in {condition}"] = volcano(
-            part, level=level, effect_label=label, title=condition
-        )
-        drawn[f"heatmap in {condition}"] = effect_heatmap(part, level=level, title=condition)
+        how: dict[str, Any] = {"level": level, "title": in_pictures(condition, 60)}
+        drawn[f"volcano in {condition}"] = partial(volcano, part, effect_label=label, **how)
+        drawn[f"heatmap in {condition}"] = partial(effect_heatmap, part, **how)
     return drawn
 
 
@@ -119,35 +150,39 @@ def _controls(facts: Facts) -> Drawn:
     used = facts.controls.used if facts.controls.used in tables else None
     judged = tables[used] if used is not None else next(iter(tables.values()))
     drawn: Drawn = {
-        "qq_ntc": qq_panel(
+        "qq_ntc": lambda: qq_panel(
             tables,
             band_for=used,
             band_m=tests_of_one_partition(judged),
             scatter={f"{facts.tested}s": facts.results["p_value"].dropna()},
             title="Control groups against chance",
         ),
-        "rates": rates_figure(facts.controls.metrics),
+        "rates": partial(rates_figure, facts.controls.metrics),
     }
     levels = [level for level, _ in facts.conditions()]
     if levels:
         panels = {level: of_condition(tables, level) for level in levels}
-        drawn["qq_conditions"] = qq_small_multiples(panels, band_for=used)
+        drawn["qq_conditions"] = partial(qq_small_multiples, panels, band_for=used)
     return drawn
 
 
 def _held_out(facts: Facts, folder: Path) -> dict[str, Picture]:
     """The pictures of the cross-fit, where there is one."""
-    if facts.controls.crossfit is None:
+    crossfit = facts.controls.crossfit
+    if crossfit is None:
         return {}
     effects = facts.results.pivot_table(index=facts.tested, columns="program", values="effect")
-    out = {"ntc_crossfit": facts.controls.crossfit, "betas_df": effects}
-    paths = make_ntc_empirical_qq_plots(
-        out, folder, n_programs=3, make_per_batch=False, seed=facts.seed
-    )
+    out = {"ntc_crossfit": crossfit, "betas_df": effects}
+    try:
+        programs = most_varying(effects, crossfit["meta"]["pvals_real"], 3)
+        paths = make_ntc_empirical_qq_plots(
+            out, folder, programs_to_plot=programs, make_per_batch=False, seed=facts.seed
+        )
+        shown = {path.stem: path.read_bytes() for path in paths}
+    except Exception as error:
+        return {"": _not_drawn("Held-out guides", error, narrow=True)}
     pictures = {}
-    for path in paths:
-        name = path.stem.removeprefix(PREFIX).removesuffix("_meta")
-        what = "all programs" if name == "genelevel" else name.removeprefix("program_")
+    for stem, what in zip(shown, ["all programs", *programs], strict=True):
         title = f"Held-out guides: {what}"
-        pictures[name] = Picture(title, path.read_bytes(), CROSSFIT, narrow=True)
+        pictures[stem] = Picture(title, shown[stem], CROSSFIT, narrow=True)
     return pictures

@@ -16,6 +16,7 @@ from matplotlib.ticker import MaxNLocator
 
 from programde.report.checked_tables import as_p_vector
 from programde.report.metrics import inflation_factor
+from programde.report.names import in_pictures
 from programde.report.qq import beta_band, qq_coords
 from programde.report.style import (
     BLACK,
@@ -190,7 +191,7 @@ def qq_small_multiples(
             ax.set_xlabel("")
         if i % columns:
             ax.set_ylabel("")
-        ax.set_title("\n".join(_shorten(line, 36) for line in name.split("\n")), fontsize=8.5)
+        ax.set_title("\n".join(in_pictures(line, 36) for line in name.split("\n")), fontsize=8.5)
         if notes and name in notes:
             ax.text(0.04, 0.95, notes[name], transform=ax.transAxes, va="top", fontsize=8)
     for ax in grid[len(panels) :]:
@@ -329,7 +330,3 @@ def _finish(ax: Axes, x_end: float, y_end: float, title: str | None) -> None:
     ax.set_ylabel("observed −log10 p", color=BLACK)
     if title:
         ax.set_title(title)
-
-
-def _shorten(text: str, length: int) -> str:
-    return text if len(text) <= length else text[: length - 1] + "…"

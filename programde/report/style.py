@@ -27,13 +27,15 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
 
+from programde.report.names import FAMILY, shortened
+
 BLACK, GREY, PALE = "#000000", "#767676", "#D9D9D9"
 ORANGE, SKY, GREEN, YELLOW = "#E69F00", "#56B4E9", "#009E73", "#F0E442"
 BLUE, VERMILLION, PURPLE = "#0072B2", "#D55E00", "#CC79A7"
 
 DPI = 144
 _RC: dict[str, Any] = {
-    "font.family": "DejaVu Sans",
+    "font.family": FAMILY,
     "font.size": 9.5,
     "axes.titlesize": 10.5,
     "axes.titleweight": "bold",
@@ -85,6 +87,9 @@ NAMES: dict[str, str] = {
     "null": "CRT null",
     "null_skew": "CRT null, skew-normal",
 }
+
+#: Bytes of a label within the name of a file, which may have 255.
+_LONGEST = 160
 
 #: Of matplotlib's settings those that say where windows open, not how a picture looks.
 _ELSEWHERE = ("backend", "backend_fallback", "interactive")
@@ -253,13 +258,15 @@ def save_png(picture: Axes | Figure, path: str | os.PathLike[str]) -> Path:
 def file_names(labels: Iterable[Any]) -> dict[Any, str]:
     """Labels as parts of file names, each its own.
 
-    Letters, digits, `.`, `-` and `_` stay, all else becomes `_`; where two labels would meet in
-    one name, the later ones get `_2`, `_3`, ...
+    Letters, digits, `.`, `-` and `_` stay, all else becomes `_`; a long label loses its
+    middle; where two labels would meet in one name, the later ones get `_2`, `_3`, ...
     """
     names: dict[Any, str] = {}
     taken: set[str] = set()
     for label in labels:
         base = re.sub(r"[^\w.\-]", "_", str(label)).strip(".") or "_"
+        if len(base.encode("utf-8", "replace")) > _LONGEST:
+            base = shortened(base, _LONGEST // 4).replace("…", "_")
         name, n = base, 1
         while name.casefold() in taken:  # some file systems do not tell A from a
             n += 1

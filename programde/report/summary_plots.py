@@ -19,6 +19,7 @@ from scipy import special
 
 from programde.report.findings import with_truth
 from programde.report.metrics import LEVELS
+from programde.report.names import in_pictures
 from programde.report.style import (
     BLUE,
     GREEN,
@@ -220,8 +221,8 @@ def input_figure(
     few
         A line at this number of treated cells; targets below it are counted in the title.
     """
-    names = [_short(name) for at in (treated_per_target, zeros_per_program) for name in at.index
-             if len(at) <= _NAMED]  # fmt: skip
+    named = [at for at in (treated_per_target, zeros_per_program) if len(at) <= _NAMED]
+    names = [in_pictures(name, 16) for at in named for name in at.index]
     axes = panels(
         10.2,
         3.4,
@@ -268,16 +269,12 @@ def _draw_ranked(ax: Axes, values: pd.Series, color: str, *, log: bool) -> None:
         ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     if len(values) <= _NAMED:
         ax.bar(at, values, color=color, width=0.8)
-        ax.set_xticks(at, [_short(name) for name in values.index], rotation=90)
+        ax.set_xticks(at, [in_pictures(name, 16) for name in values.index], rotation=90)
         ax.tick_params(axis="x", length=0, labelsize=8 if len(values) <= 20 else 7)
     else:
         ax.fill_between(at, values.to_numpy(dtype=np.float64), step="mid", color=color, alpha=0.35)
         ax.step(at, values, where="mid", color=color, linewidth=1.2)
         ax.set_xlabel(f"{len(values):,}, from most to fewest")
-
-
-def _short(name: object) -> str:
-    return str(name)[:16]
 
 
 def _titled(axes: Sequence[Axes], title: str | None) -> Figure:

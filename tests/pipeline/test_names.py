@@ -10,13 +10,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline import export
 from pipeline.files import read_table, write_table
 
 from .stages import ROOT, STAGES, project_folder, run_stage
 from .test_report_contents import QUICK, one_guide_screen
 
-#: A gene's Entrez number, and words that pandas reads as missing.
-TARGETS = {"T0": "NA", "T1": "7157", "T2": "None", "T3": "nan"}
+#: A gene's Entrez number, a word that pandas reads as missing, and what pictures, pages and
+#: spreadsheets take for something else.
+LONG = "<script>alert('$') " + "long " * 60
+TARGETS = {"T0": "NA", "T1": "7157", "T2": "=$\\frac$_%\"'", "T3": f"{LONG}\u05d0\U0001f9ec"}
 DAYS = {"day 0": "NA", "day 3": "1e3"}
 PROGRAMS = ["1", "2", "3", "10", "01"]
 
@@ -60,6 +63,17 @@ def test_names_stay_as_they_are(
         assert "In NA" in page
         across = read_table(reports / "across_conditions.csv")
         assert set(across["target"]) == set(TARGETS.values())
+    assert "<script>alert" not in page
+    assert "could not be drawn" not in page
+    monkeypatch.chdir(folder)
+    assert export.main(["spreadsheet"]) == 0
+    neutral = read_table(reports / "results_spreadsheet.csv")
+    assert list(neutral["target"].unique()) == [
+        f"'{t}" if t.startswith("=") else t for t in TARGETS.values()
+    ]
+    pd.testing.assert_frame_equal(
+        neutral.drop(columns="target"), results.drop(columns="target"), check_exact=True
+    )
     written_back(folder)
 
 

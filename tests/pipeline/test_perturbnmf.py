@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
 import warnings
 from collections.abc import Callable
@@ -17,12 +18,13 @@ from statsmodels.stats.multitest import multipletests
 
 from pipeline import export
 from pipeline.config.command_line import configured
+from pipeline.config.schema import KINDS, SECTIONS
 from pipeline.stages import paths
 from pipeline.stages.compose import compose
 from programde.analysis.perturbnmf import COLUMNS
 from programde.errors import InputError
 from programde.io.perturbnmf import find_run, read_perturbnmf, threshold_label
-from tests.pipeline.stages import project_folder, run_stage
+from tests.pipeline.stages import ROOT, project_folder, run_stage
 
 QUICK = (
     "usage=positive_quantile", "n_resamples=49", "controls.n_partitions=2",
@@ -91,7 +93,8 @@ def test_one_point_of_a_run_is_read(out_dir: Path) -> None:
                   covar_columns=["sex"], condition_key="day")  # fmt: skip
     assert screen.usage.shape == (600, 4)
     np.testing.assert_allclose(screen.usage.sum(axis=1), 1)
-    assert sorted(screen.covariate_names) == ["intercept", "log1p_n_counts", "sex_m"]
+    assert {"intercept", "log1p_n_counts", "sex_m"} <= set(screen.covariate_names)
+    assert list(screen.covariate_table) == ["sex", "log1p_n_counts"]
     assert sorted(set(screen.condition)) == ["D1", "D3"]
     assert sorted(screen.target_columns()) == ["T0", "T1", "T2", "non-targeting"]
     assert read(out_dir, k=5, density_threshold=2).covariate_names == ["intercept"]
@@ -161,9 +164,12 @@ def test_files_of_all_points_are_written_as_the_later_stages_read_them(
         run("a", "data.k=4", "data.density_threshold=0.4", *asked),
         run("b", "data.k=5", "data.density_threshold=2.0", *asked),
     ]
-    words = ["perturbnmf", *map(str, folders), "--level", "0.1"]
+    unfinished = project_folder(folders[0].parent / "unfinished")
+    words = ["perturbnmf", *map(str, folders), str(unfinished), "--level", "0.1"]
     assert export.main([*words, "--adjust", "bh"]) == 0
-    written = capsys.readouterr().out.splitlines()
+    told = capsys.readouterr()
+    written = told.out.splitlines()
+    assert "1 folder(s) without results left out: unfinished" in told.err
     evaluation = out_dir / "run" / "Evaluation"
     covariates = "sex_log_n_counts"
     tables = []
@@ -245,3 +251,17 @@ def test_folders_without_such_runs_are_told(
     assert export.main(["perturbnmf", str(tmp_path)]) == 1
     assert "no run with data=perturbnmf" in capsys.readouterr().err
     assert export.main(["perturbnmf", str(tmp_path / "nowhere")]) == 1
+
+
+def test_the_page_for_labs_names_keys_that_exist() -> None:
+    text = (ROOT / "docs" / "labs.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"(?<![\w.])([a-z]+)\.([a-z0-9_]+)=", text))
+    assert len(named) > 10
+    for section, key in named:
+        kinds = [*KINDS.get(section, {}).values(), SECTIONS.get(section)]
+        assert any(known is not None and key in known.keys for known in kinds), f"{section}.{key}"
+    chosen = set(re.findall(r"(?<![\w.])(data|test|calibrate)=(\w+)", text))
+    for section, choice in chosen:
+        assert (ROOT / "conf" / section / f"{choice}.yaml").is_file()
+    parser_words = {"--adjust", "--effect", "--excel", "--level"}
+    assert parser_words <= set(re.findall(r"--\w+", text))

@@ -38,6 +38,8 @@ COLUMNS = [
     "without_treated",
     "highest_probability",
     "certain_cells",
+    "propensity_columns",
+    "covariate_columns",
     "note",
 ]
 
@@ -73,7 +75,10 @@ def unit_support(
         (with treated cells), batches_left_out of the test, without_control and without_treated
         (levels of covariates, as text), treated_without_control (treated cells in the former),
         highest_probability of treatment, certain_cells (treated with a probability above 0.999),
-        note (a sentence, or empty).
+        propensity_columns of covariate_columns (on how many columns of the covariates the
+        propensity was fitted, of how many there are in the unit's cells: fewer where a unit has too
+        few cells for all, see `crt.population.PER_COLUMN`; the outcome is adjusted for all), note
+        (a sentence, or empty).
     """
     factors = _factors(screen)
     membership = Membership(screen, control)
@@ -94,6 +99,8 @@ def unit_support(
     table = pd.DataFrame(rows)
     table["highest_probability"] = probability.highest
     table["certain_cells"] = probability.n_certain
+    table["propensity_columns"] = probability.n_columns
+    table["covariate_columns"] = probability.n_covariates
     table["note"] = [_note(row) for row in table.itertuples()]
     table = table[COLUMNS]
     if target_of is not None:

@@ -14,6 +14,8 @@ from programde.crt.control_group import ControlGroup, choose_control, left_out_c
 from programde.crt.engine import Deferred, RunOptions, Task, run_tasks
 from programde.crt.memory_need import fitting_threads, memory_need
 from programde.crt.plan import plan
+from programde.crt.population import intercept_of, spans_constant
+from programde.crt.prepared import asks_given_covariates
 from programde.crt.results import CRTResult
 from programde.errors import (
     InputError,
@@ -238,6 +240,21 @@ def fit_to_memory(
     return replace(options, n_jobs=fitting)
 
 
+def given_what_can_be(screen: Screen, options: RunOptions) -> RunOptions:
+    """The options; given the propensity, with a warning, where covariates without a constant cannot
+    be conditioned on."""
+    if not asks_given_covariates(options) or screen.n_cells == 0:
+        return options
+    C = screen.covariates
+    if intercept_of(C) is not None or (C.shape[1] and spans_constant(np.linalg.qr(C)[0])):
+        return options
+    tell(
+        "given=covariates needs a constant in the span of the covariates (add_intercept): these "
+        "tests are given the propensity"
+    )
+    return replace(options, given="propensity")
+
+
 def run_units(
     screen: Screen,
     units: Sequence[Unit],
@@ -252,6 +269,7 @@ def run_units(
     """Test units in all cells, or once per level of the condition."""
     levels = condition_levels(screen) if by_condition else [""]
     own = None if are_controls else control
+    options = given_what_can_be(screen, options)
     options = fit_to_memory(screen, units, own, options, len(units) * len(levels))
 
     def tasks() -> Iterator[Task | Deferred]:

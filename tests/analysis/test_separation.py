@@ -26,9 +26,9 @@ def screen_with_gaps():
     return replace(made, guides=type(made.guides)(presence))
 
 
-def table_of(screen, control, *, drop=True, sampler=None, levels=("",)):
+def table_of(screen, control, *, drop=True, sampler=None, levels=("",), given="covariates"):
     units = units_to_test(screen, NTC)
-    how = RunOptions(OLS(), sampler or Bernoulli(), n_resamples=0, progress=False)
+    how = RunOptions(OLS(), sampler or Bernoulli(), n_resamples=0, progress=False, given=given)
     result = run_targets(
         screen,
         how,
@@ -70,7 +70,11 @@ def test_the_complement_has_controls_in_every_batch():
 
 def test_highest_probability_is_that_of_the_law():
     screen = screen_with_gaps()
-    smooth = table_of(screen, "nt_cells")
+    exact = table_of(screen, "nt_cells")
+    # given covariates the cells of batch B1, all of them treated, are treated for certain
+    assert (exact["highest_probability"] == 1).all()
+    assert (exact["certain_cells"] == exact["treated_without_control"]).all()
+    smooth = table_of(screen, "nt_cells", given="propensity")
     assert ((smooth["highest_probability"] > 0) & (smooth["highest_probability"] < 1)).all()
     strata = table_of(screen, "nt_cells", sampler=StratifiedPermutation(n_bins=5))
     # in batch B1 all cells of a stratum are treated: a permutation leaves them as they are
@@ -78,6 +82,17 @@ def test_highest_probability_is_that_of_the_law():
     in_b1 = strata["treated_without_control"]
     assert (strata["certain_cells"] >= in_b1).all()
     assert strata["note"].str.contains(f"above {CERTAIN:g}").all()
+
+
+def test_a_unit_of_few_cells_has_a_propensity_of_few_columns():
+    screen = screen_of(n=400, k=4, n_targets=3, n_ntc=4, one_guide=True, p=30)
+    tiers = np.repeat([0, 1, 2], [3, 8, 20]).astype(np.int8)
+    for tiered in (replace(screen, covariate_tiers=tiers), screen):
+        table = table_of(tiered, "complement")
+        assert (table["covariate_columns"] == 31).all()
+        assert ((table["n_treated"] > 33) & (table["n_treated"] <= 3 * 31)).all()
+        wanted = 31 if tiered is screen else 11
+        assert (table["propensity_columns"] == wanted).all()
 
 
 def test_one_row_per_condition_and_unit():

@@ -1,0 +1,1 @@
+"""How often true nulls are rejected and real effects found, by generators outside the package."""

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 #: Columns of our tables that hold names and words, whatever these look like: "7" is a program,
 #: "NA" a target, "None" a condition.
 TEXT = (
-    "condition", "target", "guide", "group", "program", "top_program", "leading_guide",
+    "condition", "target", "guide", "group", "program", "top_program", "program_label",
+    "program_top_genes", "leading_guide",
     "without_control", "without_treated", "note", "calibration", "branch", "fallback", "reason",
 )  # fmt: skip
 

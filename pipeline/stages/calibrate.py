@@ -16,6 +16,7 @@ from pipeline.stages.paths import (
     NTC_NULL,
     NTC_P_VALUES,
     OMNIBUS,
+    PROGRAMS,
     RESULTS,
     RESULTS_CSV,
     UNITS,
@@ -25,7 +26,12 @@ from programde.analysis.calibrate import Calibrated, calibrate
 from programde.analysis.control_tables import control_table
 from programde.analysis.ntc_groups import NTCNull
 from programde.analysis.prespecified import with_pairs
-from programde.analysis.tables import effect_unit, omnibus_table, results_table
+from programde.analysis.tables import (
+    effect_unit,
+    omnibus_table,
+    results_table,
+    with_programs,
+)
 from programde.controls.control_units_file import load_control_units
 from programde.controls.crossfit import CrossFit, cross_fit
 from programde.controls.options import ComparisonOptions
@@ -76,7 +82,9 @@ def main(o: Options) -> None:
         result, calibrated, adjust=adjust, target_of=target_of, unit=measured_in
     )
     write_table(all_conditions(results, side, adjust), ACROSS)
-    write_table(with_pairs(results, o.pairs, adjust), RESULTS, RESULTS_CSV)
+    programs = read_table(PROGRAMS).set_index("program")
+    told = with_programs(with_pairs(results, o.pairs, adjust), programs)
+    write_table(told, RESULTS, RESULTS_CSV)
     omnibus = omnibus_table(result, calibrated, adjust=adjust, target_of=target_of)
     write_table(omnibus, OMNIBUS)
     write_table(table, NTC_P_VALUES)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 SCREEN = Path("data/screen")
 INPUT_REPORT = Path("data/input_report")
+PROGRAMS = INPUT_REPORT / "programs.parquet"
 TRUTH = Path("data/truth.parquet")
 CRT = Path("data/crt")
 CONTROL = Path("data/control.json")

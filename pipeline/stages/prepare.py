@@ -10,7 +10,7 @@ import pandas as pd
 
 from pipeline.files import replacing_folder, write_json, write_table
 from pipeline.stages.entry import Options, note, stage
-from pipeline.stages.paths import INPUT_REPORT, SCREEN, TRUTH
+from pipeline.stages.paths import INPUT_REPORT, PROGRAMS, SCREEN, TRUTH
 from programde.analysis.covariate_check import check_covariates
 from programde.errors import ProgramDEWarning
 from programde.io import READERS
@@ -96,7 +96,7 @@ def main(o: Options) -> None:
     with replacing_folder(INPUT_REPORT) as folder:
         write_json(folder / "summary.json", {"numbers": report.numbers, "remarks": report.remarks})
         write_table(report.targets, folder / "targets.parquet")
-        write_table(report.programs, folder / "programs.parquet")
+        write_table(report.programs, folder / PROGRAMS.name)
         write_table(report.batches, folder / "batches.parquet")
         about = {"numbers": check.numbers, "sentence": check.sentence}
         write_json(folder / "covariate_check.json", about)

@@ -125,6 +125,29 @@ def results_table(
     return _by_condition(frame, np.repeat(result.condition, n_programs), ("p_value",), adjust)
 
 
+def with_programs(results: pd.DataFrame, programs: pd.DataFrame) -> pd.DataFrame:
+    """Results with what is known of each program.
+
+    Parameters
+    ----------
+    results
+        With a column `program`.
+    programs
+        By program: `label` (what people call it) and `top_genes`, both text, "" where unknown.
+
+    Returns
+    -------
+    DataFrame
+        `results` with `program_label` and `program_top_genes` at its end; a column without any
+        entry is left out.
+    """
+    out = results.copy()
+    for column in ("label", "top_genes"):
+        if (programs[column] != "").any():
+            out[f"program_{column}"] = results["program"].map(programs[column]).to_numpy()
+    return out
+
+
 def _side_of(calibrated: Calibrated, asked: str | None) -> str:
     """The side of the calibrated p-values; asking for another one is a mistake."""
     side = calibrated.side

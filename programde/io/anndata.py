@@ -6,7 +6,7 @@ Of a file only the parts that are asked for are read, so the expression matrix c
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -70,6 +70,7 @@ def screen_from_anndata(
     multi_target_guides: str = "error",
     moi: str | None = None,
     spectra: pd.DataFrame | str | os.PathLike[str] | None = None,
+    program_names: pd.DataFrame | Mapping[str, str] | str | os.PathLike[str] | None = None,
 ) -> Screen:
     """A screen from an AnnData object, which is not modified.
 
@@ -106,6 +107,8 @@ def screen_from_anndata(
         ``"high"`` or ``"low"``; None: what ``uns["moi"]`` states, if anything.
     spectra
         Programs x genes, a table or the path of one, in place of `spectra_key`.
+    program_names
+        What people call the programs: a table of ``program`` and ``label``, its path, or a mapping.
 
     Returns
     -------
@@ -143,6 +146,7 @@ def screen_from_anndata(
         "multi_target_guides": multi_target_guides,
         "moi": moi,
         "spectra": spectra,
+        "program_names": program_names,
     }
     return screen_of(parts, options)
 

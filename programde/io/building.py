@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,7 +21,8 @@ def screen_of(parts: Parts, options: Mapping[str, Any]) -> Screen:
     parts
         What a reader found.
     options
-        Keyword arguments of `build.build_screen`; ``spectra`` may be the path of a table.
+        Keyword arguments of `build.build_screen`; ``spectra`` and ``program_names`` may be paths of
+        tables.
 
     Returns
     -------
@@ -31,4 +33,7 @@ def screen_of(parts: Parts, options: Mapping[str, Any]) -> Screen:
     if spectra is not None and not isinstance(spectra, pd.DataFrame):
         parquet = str(spectra).lower().endswith(".parquet")
         options["spectra"] = read_table(spectra) if parquet else read_numbers(spectra)
+    labels = options.get("program_names")
+    if isinstance(labels, str | os.PathLike):
+        options["program_names"] = read_table(labels, index=False)
     return build_screen(parts, **options)

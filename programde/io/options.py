@@ -84,6 +84,8 @@ class FileOptions(SourceOptions):
         ``"high"`` or ``"low"``; None: what the source states, if anything.
     spectra
         Table of programs and genes; None: the spectra of the source.
+    program_names
+        Table of ``program`` and ``label``: what people call the programs.
     """
 
     covar_columns: tuple[str, ...] | None = None
@@ -95,6 +97,7 @@ class FileOptions(SourceOptions):
     multi_target_guides: str = option("error", choices=MULTI_TARGET)
     moi: str | None = option(None, choices=MOI)
     spectra: str | None = option(None, path=True)
+    program_names: str | None = option(None, path=True)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -111,7 +111,7 @@ def volcano(
         tested = shown[tested_column(shown)]
         programs = shown["program"]
         names = [
-            f"{in_pictures(tested.iloc[i], 24)} · {in_pictures(programs.iloc[i], 24)}" for i in top
+            f"{in_pictures(tested.iloc[i], 24)} · {in_pictures(programs.iloc[i], 32)}" for i in top
         ]
         _place_labels(ax, effect[top], height[top], names, np.c_[effect[hit], height[hit]])
     return ax
@@ -253,7 +253,7 @@ def _draw_heatmap(scores: pd.DataFrame, hits: pd.DataFrame, level: float) -> Fig
     height = min(16.0, max(2.8, 1.5 + 0.2 * n_rows))
     font = 8 if max(n_rows, n_columns) <= 40 else 7
     rows = [in_pictures(name, 22) for name in scores.index]
-    columns = [in_pictures(name, 22) for name in scores.columns]
+    columns = [in_pictures(name, 32) for name in scores.columns]
     below, beside = 0.15 + inches(columns, font), 1.05
     (ax,) = panels(
         width, height, left=0.15 + inches(rows, font), right=beside, top=0.55, below=below

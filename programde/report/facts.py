@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -122,6 +122,9 @@ class Facts:
     units : DataFrame, optional
         One row per target (and condition): its cells, batches, separation. See
         `analysis.separation`.
+    programs : DataFrame, optional
+        By program: `label` (what people call it) and `top_genes` (of its spectra, the first ones
+        first), both text, "" where unknown.
     truth
         The true effects, where they are known.
     level
@@ -153,6 +156,7 @@ class Facts:
     across: pd.DataFrame | None = None
     guides: pd.DataFrame | None = None
     units: pd.DataFrame | None = None
+    programs: pd.DataFrame | None = None
     truth: Truth | None = None
     level: float = 0.1
     few: int = 10
@@ -172,6 +176,31 @@ class Facts:
     def tested(self) -> str:
         """What was tested, in a word that is also its column: "target" or "guide"."""
         return tested_column(self.results)
+
+    def faces(self, n_genes: int = 3) -> dict[str, str]:
+        """Program -> how it is shown: its name, and its label or the first of its genes."""
+        names = [str(name) for name in dict.fromkeys(self.results["program"])]
+        faces = dict(zip(names, names, strict=True))
+        if self.programs is None:
+            return faces
+        for name in set(names) & set(self.programs.index):
+            known = self.programs.loc[name]
+            said = known["label"] or " ".join(known["top_genes"].split(" ")[:n_genes])
+            if said and said != name:
+                faces[name] = f"{name} · {said}"
+        return faces
+
+    def with_faces(self) -> Facts:
+        """The same, programs in all tables named as they are shown."""
+        faces = self.faces()
+        shown: dict[str, pd.DataFrame] = {}
+        for name in ("results", "omnibus", "across", "guides"):
+            table: pd.DataFrame | None = getattr(self, name)
+            if table is None:
+                continue
+            columns = [c for c in ("program", "top_program") if c in table.columns]
+            shown[name] = table.assign(**{c: table[c].map(faces).fillna(table[c]) for c in columns})
+        return replace(self, **shown)  # type: ignore[arg-type]
 
     @property
     def over_conditions(self) -> pd.DataFrame | None:

@@ -127,7 +127,8 @@ def _not_drawn(title: str, error: Exception, narrow: bool) -> Picture:
 def _found(facts: Facts) -> Drawn:
     """Volcano and heatmap, over all and condition by condition."""
     label, level = f"effect ({facts.effect_label})", facts.level
-    of, results = facts.tested, facts.results
+    of, faces = facts.tested, facts.faces()
+    results = facts.results.assign(program=facts.results["program"].map(faces))
     if "condition" in results:  # a target stands once for each
         results = results.assign(**{of: results[of] + " in " + results["condition"]})
     drawn: Drawn = {
@@ -135,7 +136,7 @@ def _found(facts: Facts) -> Drawn:
         "heatmap": partial(effect_heatmap, results, level=level),
     }
     for condition, part in facts.conditions():
-        part = part.assign(q_value=part["q_value_within"])
+        part = part.assign(q_value=part["q_value_within"], program=part["program"].map(faces))
         how: dict[str, Any] = {"level": level, "title": in_pictures(condition, 60)}
         drawn[f"volcano in {condition}"] = partial(volcano, part, effect_label=label, **how)
         drawn[f"heatmap in {condition}"] = partial(effect_heatmap, part, **how)

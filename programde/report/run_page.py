@@ -40,6 +40,7 @@ def write_run_page(path: str | os.PathLike[str], facts: Facts, pictures: Picture
     InputError
         A picture is no PNG.
     """
+    facts = facts.with_faces()
     page = render_page(
         TITLE,
         _compared_with(facts.comparison),

@@ -6,7 +6,7 @@ guides -> presence; all in the order of the cell names.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,7 +30,7 @@ from programde.screen.guides import check_guides
 from programde.screen.matrices import flat_table
 from programde.screen.names import is_missing, name_list, text
 from programde.screen.screen import Screen
-from programde.screen.spectra import align_spectra, found_spectra
+from programde.screen.spectra import align_spectra, found_spectra, program_labels
 
 DEFAULT_BATCH_KEY = "batch"
 #: Usages, compositions and log-ratios in float64, and what lies between them at the worst moment.
@@ -49,6 +49,7 @@ BUILD_OPTIONS = (
     "multi_target_guides",
     "moi",
     "spectra",
+    "program_names",
 )
 MOI = ("high", "low")
 
@@ -118,6 +119,7 @@ def build_screen(
     multi_target_guides: str = "error",
     moi: str | None = None,
     spectra: pd.DataFrame | None = None,
+    program_names: pd.DataFrame | Mapping[str, str] | None = None,
 ) -> Screen:
     """A checked, aligned and transformed screen.
 
@@ -146,6 +148,8 @@ def build_screen(
         source says.
     spectra : DataFrame
         Weights of genes in programs, see `spectra.align_spectra`; None: those of the source.
+    program_names
+        What people call the programs, see `spectra.program_labels`.
 
     Returns
     -------
@@ -218,6 +222,7 @@ def build_screen(
     elif parts.spectra is not None:
         what = parts.spectra_label
         spectra = found_spectra(parts.spectra, checked.program_names, what, notes)
+    labels = {} if program_names is None else program_labels(program_names, checked.program_names)
     keeps_table = isinstance(parts.covariates, pd.DataFrame)
     moi = _stated_moi(parts.moi, notes) if moi is None else moi
     return Screen(
@@ -241,6 +246,7 @@ def build_screen(
         moi=moi,
         ambiguous=ambiguous,
         spectra=spectra,
+        program_labels=labels,
         further_targets=guides.further_targets,
     )
 

@@ -16,6 +16,7 @@ import pandas as pd
 from programde.screen.cells import nt_only_cells, targets_per_cell
 from programde.screen.guides import looks_like_control
 from programde.screen.screen import Screen
+from programde.screen.spectra import top_genes
 
 
 @dataclass(frozen=True)
@@ -134,9 +135,13 @@ def _programs(screen: Screen) -> pd.DataFrame:
     total = (centred**2).sum(axis=0)
     # with an intercept the fit to the centred outcome is the fit less the mean
     explained = ((Q.T @ centred) ** 2).sum(axis=0)
+    genes = {} if screen.spectra is None else top_genes(screen.spectra)
+    labels = screen.program_labels
     return pd.DataFrame(
         {
             "program": screen.program_names,
+            "top_genes": [" ".join(genes.get(program, ())) for program in screen.program_names],
+            "label": [labels.get(program, "") for program in screen.program_names],
             "mean_usage": screen.usage.mean(axis=0),
             "at_floor": at_floor(screen).mean(axis=0),
             "clr_sd": screen.clr.std(axis=0),

@@ -74,6 +74,8 @@ class Screen:
         control in that guide's tests. None where every value is one or the other.
     spectra : DataFrame (K, n_genes) or None
         Weight of each gene in each program, by program name; None where the source has none.
+    program_labels
+        Program -> what people call it, for those that were named by hand.
     further_targets
         The other targets of guides that have several: such a guide belongs to each of them.
     covariate_tiers : (p,) int8 or None
@@ -98,6 +100,7 @@ class Screen:
     moi: str | None = None
     ambiguous: sparse.csc_matrix | None = None
     spectra: pd.DataFrame | None = None
+    program_labels: Mapping[str, str] = field(default_factory=dict)
     further_targets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     transform: str = "clr"
     unfloored: np.ndarray | None = None

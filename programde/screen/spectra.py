@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from programde.errors import InputError, some, tell
+from programde.errors import InputError, nearest, some, tell
 from programde.screen.matrices import dense_numbers, flat_table
 from programde.screen.names import name_list
 
@@ -96,3 +96,76 @@ def _number(name: str) -> str:
     """The number of a program that is only numbered: 7 of ``7``, ``7.0`` and ``program_7``."""
     found = re.fullmatch(r"(?:program[_ ])?0*(\d+)(?:\.0)?", name, flags=re.IGNORECASE)
     return found[1] if found else name
+
+
+def top_genes(spectra: pd.DataFrame, n: int = 5) -> dict[str, list[str]]:
+    """The genes that say what each program is, the first ones first.
+
+    Spectra that hold values below 0 are scores (cNMF's z-scores), and the largest lead. Weights
+    are never below 0, and the largest of them are the same abundant genes in every program; there
+    a gene counts by its share of the program's weight times the program's share of the gene's.
+
+    Parameters
+    ----------
+    spectra : (K, n_genes) DataFrame
+        As `align_spectra` gives them; NaN where a gene has no weight.
+    n
+        Genes of each program.
+
+    Returns
+    -------
+    dict
+        Program -> names of at most `n` genes; genes whose score is 0 or less are no part of it.
+    """
+    values = np.nan_to_num(spectra.to_numpy(dtype=np.float64))
+    if values.size and values.min() >= 0:
+        share = values / np.maximum(values.sum(axis=1, keepdims=True), np.finfo(np.float64).tiny)
+        of_gene = share.sum(axis=0)
+        values = share**2 / np.where(of_gene > 0, of_gene, 1.0)
+    genes = np.array(spectra.columns, dtype=object)
+    best = np.argsort(-values, axis=1, kind="stable")[:, :n]
+    return {
+        str(program): [str(genes[g]) for g in row if values[k, g] > 0]
+        for k, (program, row) in enumerate(zip(spectra.index, best, strict=True))
+    }
+
+
+def program_labels(given: Any, program_names: Sequence[str]) -> dict[str, str]:
+    """Labels by hand: program -> what people call it.
+
+    Parameters
+    ----------
+    given
+        A mapping, or a table of columns ``program`` and ``label``. Programs that are numbered are
+        matched by number (``7`` and ``program_7``); not all need a label.
+    program_names
+        Names of the K programs.
+
+    Raises
+    ------
+    InputError
+        No such columns, a program that is not there or stands twice, or a missing label.
+    """
+    if isinstance(given, pd.DataFrame):
+        flat_table(given, "program_names")
+        if missing := [c for c in ("program", "label") if c not in given.columns]:
+            raise InputError(
+                f"program_names has no column {missing[0]!r}; it is a table of program and label"
+            )
+        pairs = list(zip(given["program"], given["label"], strict=True))
+    else:
+        pairs = list(dict(given).items())
+    wanted = name_list("programs of program_names", [program for program, _ in pairs])
+    labels = name_list("labels of program_names", [label for _, label in pairs])
+    known = {_number(name): name for name in program_names} | {n: n for n in program_names}
+    found: dict[str, str] = {}
+    for program, label in zip(wanted, labels, strict=True):
+        name = known.get(program, known.get(_number(program)))
+        if name is None:
+            raise InputError(
+                f"program_names labels {program!r}, which is no program{nearest(program, known)}"
+            )
+        if name in found:
+            raise InputError(f"program_names labels {name!r} twice")
+        found[name] = label
+    return {name: found[name] for name in program_names if name in found}

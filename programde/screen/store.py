@@ -31,6 +31,7 @@ BATCH_NAMES = "batch_levels"
 CONDITION_NAMES = "condition_levels"
 MOI, SPECTRA_GENES, TRANSFORM = "moi", "spectra_genes", "transform"
 FURTHER = ("further_guides", "further_targets")
+LABELS = ("labelled_programs", "program_labels")
 
 
 def screen_arrays(screen: Screen) -> dict[str, np.ndarray]:
@@ -92,6 +93,8 @@ def screen_arrays(screen: Screen) -> dict[str, np.ndarray]:
         lists[TRANSFORM] = [screen.transform]
     if screen.unfloored is not None:
         arrays["unfloored"] = screen.unfloored
+    if screen.program_labels:
+        lists |= dict(zip(LABELS, zip(*screen.program_labels.items(), strict=True), strict=True))
     if screen.further_targets:
         pairs = [(guide, t) for guide, ts in screen.further_targets.items() for t in ts]
         lists |= dict(zip(FURTHER, zip(*pairs, strict=True), strict=True))
@@ -137,6 +140,9 @@ def screen_from_arrays(
     if f"{FURTHER[0]}_ends" in arrays:
         for guide, target in zip(*(_unpack(arrays, name) for name in FURTHER), strict=True):
             further[guide] = (*further.get(guide, ()), target)
+    labels: dict[str, str] = {}
+    if f"{LABELS[0]}_ends" in arrays:
+        labels = dict(zip(*(_unpack(arrays, name) for name in LABELS), strict=True))
     if covariate_table is not None:
         index = pd.Index(names["cell_names"], dtype=object)
         covariate_table = covariate_table.set_axis(index, axis=0)
@@ -161,6 +167,7 @@ def screen_from_arrays(
         moi=_unpack(arrays, MOI)[0] if f"{MOI}_ends" in arrays else None,
         ambiguous=_ones(arrays, "ambiguous", len(usage)) if "ambiguous_indptr" in arrays else None,
         spectra=spectra,
+        program_labels=labels,
         further_targets=further,
         transform=_unpack(arrays, TRANSFORM)[0] if f"{TRANSFORM}_ends" in arrays else "clr",
         unfloored=np.asarray(arrays["unfloored"]) if "unfloored" in arrays else None,

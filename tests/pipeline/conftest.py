@@ -23,6 +23,9 @@ from pipeline.stages.entry import STAGE_LOG
 from pipeline.sweep.repository import dvc_repository
 from programde.report.metrics import calibration_metrics
 
+from .readings import prepared  # noqa: F401  fixtures of several files, made once
+from .wires import bases  # noqa: F401
+
 if TYPE_CHECKING:
     from pipeline.sweep.driver import Outcome
     from pipeline.sweep.tracking import Tracking

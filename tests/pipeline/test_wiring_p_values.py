@@ -1,0 +1,168 @@
+"""`side`, `calibrate`, `fdr`, `report`, and what changes no result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from programde.calibration import skew_normal
+from programde.calibration.acat import acat
+
+from .wires import (
+    NTC_P_VALUES,
+    P_VALUES,
+    REPORT,
+    TABLES,
+    TESTED,
+    Runs,
+    Wire,
+    bh,
+    close,
+    judge,
+    name_of,
+    wire_into,
+)
+from .wiring import Run
+
+WIRES: list[Wire] = []
+wire = wire_into(WIRES)
+
+
+def one_sided(key: str) -> Callable[[Run, Run], None]:
+    """The check of `side`: all p-values are of the tail of that name."""
+
+    def check(before: Run, after: Run) -> None:
+        tails, groups = after.crt.tails, after.groups.result.tails
+        left, right = np.exp(tails.log_left), np.exp(tails.log_right)
+        close(before.wide("p_value"), np.minimum(1.0, 2 * np.minimum(left, right)))
+        p = {"left": left, "right": right}[key]
+        wide = after.wide("p_value")
+        close(wide, p)
+        close(after.results["q_value"], bh(after.results["p_value"]))
+        combined = after.omnibus.set_index("target").loc[wide.index, "p_acat"]
+        close(combined, acat(p))
+        close(after.omnibus["q_acat"], bh(after.omnibus["p_acat"]))
+        close(after.omnibus["p_max"], before.omnibus["p_max"])  # two-sided whatever the side
+        null = after.crt.null
+        draws = {"left": null.n_le, "right": null.n_ge}[key]
+        close(after.wide("p_raw"), np.where(wide.notna(), (draws + 1) / 40, np.nan))
+        of_groups = dict(zip(after.groups.result.units,
+                             np.exp(getattr(groups, f"log_{key}")), strict=True))  # fmt: skip
+        shown = after.ntc.groupby(["partition", "group"], sort=False)["saddlepoint"].apply(list)
+        for (_, name), found in shown.items():
+            close(found, of_groups[name])
+        metrics = after.json("reports/metrics.json")["ntc"]
+        assert metrics["rate_05"] == pytest.approx((after.ntc["saddlepoint"] <= 0.05).mean())
+        assert metrics["smallest_p"] == pytest.approx(after.ntc["saddlepoint"].min())
+
+    return check
+
+
+SIDE = {*P_VALUES, *NTC_P_VALUES, *REPORT}
+wire("side", "side=left", changes=SIDE, base="reported", report=True)(one_sided("left"))
+wire("side", "side=right", changes=SIDE, base="reported", report=True)(one_sided("right"))
+
+
+@wire("side", "side=left", base="by_condition",
+      changes={*P_VALUES, *NTC_P_VALUES, "reports/across_conditions.csv"})  # fmt: skip
+def side_by_condition(before: Run, after: Run) -> None:
+    """Directions are combined where p-values have two sides, and only there."""
+    assert len(before.table("reports/across_conditions.csv"))
+    assert after.table("reports/across_conditions.csv").empty
+    assert before.ntc["over_conditions"].notna().any()
+    assert "over_conditions" not in after.ntc
+
+
+@wire("fdr.adjust", "fdr.adjust=storey", base="by_condition",
+      changes={*P_VALUES, "reports/across_conditions.csv"})  # fmt: skip
+def adjust(before: Run, after: Run) -> None:
+    for name, pairs in (
+        ("reports/results.csv", {"p_value": "q_value"}),
+        ("reports/omnibus.csv", {"p_max": "q_max", "p_acat": "q_acat"}),
+        ("reports/across_conditions.csv", {"p_value": "q_value"}),
+    ):
+        one, other = before.table(name), after.table(name)
+        for p, q in pairs.items():
+            close(one[q], bh(one[p]))
+            close(other[p], one[p])
+            known = other[p].notna()
+            share = (other[q] / one[q])[known & (one[q] < 1) & (other[q] < 1)]
+            assert share.max() < 1  # Storey's: that of Benjamini-Hochberg times the null share
+            close(share, share.iloc[0], rtol=1e-6)
+
+
+@wire("fdr.level", "fdr.level=0.9", changes={"reports/index.html", "reports/plots"},
+      base="reported", report=True)  # fmt: skip
+def level(before: Run, after: Run) -> None:
+    for run, number in ((before, 0.1), (after, 0.9)):
+        page = (run.folder / "reports/index.html").read_text()
+        hits = (run.results["q_value"] <= number).sum()
+        assert f"hits at q ≤ {number:g}" in page
+        at = page.index(f"hits at q ≤ {number:g}")
+        assert str(hits) in page[at - 120 : at + 120]
+
+
+@wire("analysis.pairs", "analysis.pairs={f}/pairs.csv", changes=TABLES)
+def pairs(before: Run, after: Run) -> None:
+    """Two tests have q-values among themselves; the others' are what they were."""
+    table = after.results.set_index(["target", "program"])
+    chosen = [("T1", "program_2"), ("T0", "program_0")]
+    assert set(table.index[table["prespecified"]]) == set(chosen)
+    close(table.loc[chosen, "q_prespecified"], bh(table.loc[chosen, "p_value"]))
+    assert table["q_prespecified"].notna().sum() == 2
+    close(after.results["q_value"], before.results["q_value"])
+
+
+@wire("calibrate=none", "calibrate=none", changes=P_VALUES)
+def raw(before: Run, after: Run) -> None:
+    pd.testing.assert_frame_equal(after.wide("p_value"), after.wide("p_raw"))
+    close(after.results["p_raw"], before.results["p_raw"])
+
+
+@wire("calibrate=skew_normal", "calibrate=skew_normal", changes=P_VALUES)
+def smooth(before: Run, after: Run) -> None:
+    fit = skew_normal.calibrate(after.crt.effect, after.crt.null, "both")
+    close(after.wide("p_value"), fit.p)
+    assert (after.results["calibration"] == "skew_normal").all()
+
+
+# --- the report, this machine, the record
+
+
+def interval(run: Run) -> tuple[float, ...]:
+    """Of the inflation of control p-values: estimate, and ends."""
+    numbers = run.json("reports/metrics.json")["ntc"]
+    return numbers["lambda"], numbers["lambda_low"], numbers["lambda_high"]
+
+
+@wire("report.n_boot", "report.n_boot=15", changes={"reports/metrics.json", "reports/index.html",
+      "reports/plots"}, base="reported", report=True)  # fmt: skip
+def n_boot(before: Run, after: Run) -> None:
+    assert interval(before)[0] == interval(after)[0]
+    assert interval(before) != interval(after)
+
+
+@wire("report.seed", "report.seed=8", changes={"reports/metrics.json", "reports/index.html",
+      "reports/plots"}, base="reported", report=True)  # fmt: skip
+def report_seed(before: Run, after: Run) -> None:
+    assert interval(before)[0] == interval(after)[0]
+    assert interval(before) != interval(after)
+
+
+def nothing(before: Run, after: Run) -> None:
+    assert after.executed == TESTED
+
+
+for key, word in (("compute.n_jobs", "compute.n_jobs=2"), ("tracking.uri", "tracking.uri=x"),
+                  ("compute=local", "compute=local"), ("compute=serial", "compute=serial"),
+                  ("tracking.experiment", "tracking.experiment=x")):  # fmt: skip
+    wire(key, word, changes=set(), always=True)(nothing)
+
+
+@pytest.mark.parametrize("wire", WIRES, ids=name_of)
+def test_a_key_does_what_it_says(wire: Wire, bases: Runs, tmp_path: Path) -> None:
+    judge(wire, bases, tmp_path / "run")

@@ -183,7 +183,8 @@ def _check_effect(run: Run, effect: str) -> None:
     test, usage = run.params["test"]["kind"], run.params["usage"]
     if effect == "log2fc" and (test != "ols" or usage.get("transform", "clr") != "clr"):
         raise OptionError(
-            f"--effect log2fc needs effects on the centred log-ratio scale: test=ols, not {test}"
+            "--effect log2fc needs effects on the centred log-ratio scale: test=ols and "
+            f"usage.transform=clr, not {test} and {usage.get('transform', 'clr')}"
         )
 
 

@@ -21,9 +21,11 @@ NTC = "non-targeting"
 
 
 def how(B=99):
+    """The original's way: p-values given the propensity, and no least number of cells."""
     return RunOptions(
-        OLS(), Bernoulli(), n_resamples=B, seed=123, min_treated=1, min_control=1, progress=False
-    )
+        OLS(), Bernoulli(), n_resamples=B, seed=123, min_treated=1, min_control=1, progress=False,
+        given="propensity",
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -192,6 +192,7 @@ def _test_block(
     effects = np.stack([statistic.observed(treated) for treated in treated_of])
     errors = statistic.standard_errors(treated_of, effects)
     rows = [task.places[unit] for unit in testable]
+    table.shifts(rows, population.shifts.of(treated_of, effects, errors))
     rungs = population.population.rungs
     for row, effect, error, treated in zip(rows, effects, errors, treated_of, strict=True):
         table.effect(row, effect, error)

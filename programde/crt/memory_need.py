@@ -4,12 +4,13 @@ In bytes, for n cells, K programs, p covariates, D = K + p padded to a multiple 
 resamples and J threads:
 
     screen       16 n K + 8 n p                    usages and log-ratios, covariates
-    population   16 n K + 16 n p + 4 n D           residuals or ranks, the same by program (for
-                                                   exact tails), basis and its transpose, rows
+    population   24 n K + 16 n p + 4 n D           residuals or ranks, the same by program (for
+                                                   exact tails), residuals beside ranks, basis and
+                                                   its transpose, rows
     each thread   4 B D + 24 B K + 4 MB            sums, statistics, sorted z-scores
                 + 128 n                            probabilities and weights of four units at a
                                                    time, for exact tails
-    results     480 G K                            summaries of the draws, exact tails
+    results     512 G K                            summaries of the draws, exact tails, shifts
 
 Where each unit has a population of its own, every thread holds one, with its own copies.
 """
@@ -66,12 +67,12 @@ def memory_need(
     width = -(-(n_programs + n_covariates) // 16) * 16
     screen = n_cells * (16 * n_programs + 8 * n_covariates)
     thread = n_resamples * (4 * width + 24 * n_programs) + 4e6
-    results = 480.0 * n_units * n_programs
+    results = 512.0 * n_units * n_programs
     thread += 128.0 * (n_cells if own_cells is None else own_cells)
     if own_cells is None:
-        shared = n_cells * (16 * n_programs + 16 * n_covariates + 4 * width)
+        shared = n_cells * (24 * n_programs + 16 * n_covariates + 4 * width)
         return MemoryNeed(BASE + screen + shared + results, thread)
-    copies = own_cells * (32 * n_programs + 24 * n_covariates + 4 * width)
+    copies = own_cells * (40 * n_programs + 24 * n_covariates + 4 * width)
     return MemoryNeed(BASE + screen + results, thread + copies)
 
 

@@ -47,6 +47,8 @@ class Population:
     tiers : (p,) int8 or None
         Which columns the propensity may give up: 2 first, then 1, never 0; None where it takes
         all columns always. The outcome is adjusted for all columns in any case.
+    transform, floor
+        The scale of the outcome, and the floor under the usages; see `screen.screen.Screen`.
     """
 
     cells: np.ndarray | None
@@ -58,6 +60,8 @@ class Population:
     batch: np.ndarray | None
     table: pd.DataFrame | None
     tiers: np.ndarray | None = None
+    transform: str = "clr"
+    floor: float = 0.0
 
     @property
     def n_cells(self) -> int:
@@ -156,6 +160,8 @@ def population_of(screen: Screen, cells: np.ndarray | None = None) -> Population
         batch=batch,
         table=table,
         tiers=tiers,
+        transform=screen.transform,
+        floor=screen.floor,
     )
 
 

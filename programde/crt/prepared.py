@@ -12,6 +12,7 @@ from programde.crt.options import RunOptions
 from programde.crt.population import Population, intercept_of
 from programde.crt.propensity import PropensityFit, PropensitySolver, call_propensity
 from programde.crt.protocols import Law
+from programde.crt.shifts import ShiftsOf
 from programde.streams import stream_key
 
 
@@ -33,6 +34,7 @@ class PreparedPopulation:
         self.options = options
         self.given: GivenCovariates | None = None
         self._by_program: np.ndarray | None = None
+        self._shifts: ShiftsOf | None = None
         self._solvers: dict[int, PropensitySolver] = {}
         self._making = threading.Lock()
         if population.n_cells == 0:
@@ -63,6 +65,14 @@ class PreparedPopulation:
             if self._by_program is None:
                 self._by_program = np.ascontiguousarray(self.statistic.summands.T)
             return self._by_program
+
+    @property
+    def shifts(self) -> ShiftsOf:
+        """Effects as log-ratios and usage points, whatever is tested."""
+        with self._making:
+            if self._shifts is None:
+                self._shifts = ShiftsOf(self.population, self.statistic)
+            return self._shifts
 
     def why_untestable(self, treated: np.ndarray) -> str:
         """Why a unit cannot be tested, in a few words; empty where it can."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from programde.crt.null_summary import NullSummary
+from programde.crt.shifts import Shifts
 from programde.errors import InputError
 from programde.tails.log_tails import LogTails
 
@@ -19,7 +21,7 @@ from programde.tails.log_tails import LogTails
 UNREADABLE = (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile)
 
 #: Of the files that `CRTResult.save` writes; others are refused.
-FORMAT = 3
+FORMAT = 4
 #: A cell treated with a higher probability than this is treated for certain.
 CERTAIN = 0.999
 
@@ -86,6 +88,9 @@ class CRTResult:
         Exact tails of each test, (G, K); None where none were computed.
     no_tails
         Why there are no exact tails, in a few words; empty where there are.
+    shifts : Shifts or None
+        Effects as log-ratios and in usage points, whatever the statistic; None where the result
+        was made without.
     """
 
     units: list[str]
@@ -101,6 +106,7 @@ class CRTResult:
     probability: TreatmentProbability
     tails: LogTails | None = None
     no_tails: str = "not computed"
+    shifts: Shifts | None = None
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write ``tests.npz`` (uncompressed) and ``tests.json`` into `folder`."""
@@ -116,7 +122,11 @@ class CRTResult:
         for item in fields(NullSummary):
             if item.name != "n_draws":
                 arrays[f"null_{item.name}"] = getattr(self.null, item.name)
-        for prefix, part in (("probability", self.probability), ("tails", self.tails)):
+        for prefix, part in (
+            ("probability", self.probability),
+            ("tails", self.tails),
+            ("shifts", self.shifts),
+        ):
             for item in fields(part) if part is not None else ():
                 arrays[f"{prefix}_{item.name}"] = getattr(part, item.name)
         labels = {
@@ -156,7 +166,8 @@ class CRTResult:
                 np.load(stream, allow_pickle=False) as stored,
             ):
                 arrays = {name: stored[name] for name in stored.files}
-            parts: dict[str, dict[str, np.ndarray]] = {"null": {}, "probability": {}, "tails": {}}
+            prefixes = ("null", "probability", "tails", "shifts")
+            parts: dict[str, dict[str, np.ndarray]] = {prefix: {} for prefix in prefixes}
             plain = {}
             for key, array in arrays.items():
                 prefix, _, name = key.partition("_")
@@ -173,6 +184,7 @@ class CRTResult:
                 probability=TreatmentProbability(**parts["probability"]),
                 tails=LogTails(**parts["tails"]) if parts["tails"] else None,
                 no_tails=labels["no_tails"],
+                shifts=Shifts(**parts["shifts"]) if parts["shifts"] else None,
                 **plain,
             )
         except UNREADABLE as error:
@@ -212,6 +224,7 @@ class ResultTable:
         self._p_max = np.full(len(units), np.nan)
         self._status = ["not tested"] * len(units)
         self._probability = TreatmentProbability.empty(len(units))
+        self._shifts = Shifts.empty(*shape)
         self._tails = LogTails.empty(*shape) if tails else None
         self._no_tails = "" if tails else "not asked for"
         self._any_tails = False
@@ -226,6 +239,11 @@ class ResultTable:
         """Note a unit's effects (K,) and standard errors (K,)."""
         self._effect[row] = effect
         self._error[row] = error
+
+    def shifts(self, rows: Sequence[int], shifts: Shifts) -> None:
+        """Note some units' effects on other scales."""
+        for item in fields(Shifts):
+            getattr(self._shifts, item.name)[rows] = getattr(shifts, item.name)
 
     def reason(self, row: int, reason: str) -> None:
         """Note why a unit has effects and no null law."""
@@ -274,4 +292,5 @@ class ResultTable:
             probability=self._probability,
             tails=None if none else self._tails,
             no_tails=self._no_tails,
+            shifts=self._shifts,
         )

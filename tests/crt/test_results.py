@@ -12,6 +12,7 @@ from programde.crt.null_summary import NullSummary
 from programde.crt.plan import plan
 from programde.crt.results import CRTResult, TreatmentProbability
 from programde.crt.samplers import Bernoulli
+from programde.crt.shifts import Shifts
 from programde.crt.statistics import OLS
 from programde.errors import InputError
 from programde.tails.log_tails import LogTails
@@ -38,7 +39,7 @@ def assert_same(a, b):
                 np.testing.assert_array_equal(left_part, right_part)
                 if part.name != "n_draws":
                     assert left_part.dtype == right_part.dtype
-        elif isinstance(left, LogTails | TreatmentProbability):
+        elif isinstance(left, LogTails | TreatmentProbability | Shifts):
             for part in fields(left):
                 left_part, right_part = getattr(left, part.name), getattr(right, part.name)
                 np.testing.assert_array_equal(left_part, right_part)

@@ -19,7 +19,7 @@ from programde.compat.inputs import CRTInputs, guide_set_unit
 from programde.compat.null import Ensemble, distinct_units, replicates
 from programde.compat.propensity import fit_propensity_logistic, ignored
 from programde.compat.running import how_to_test
-from programde.compat.settings import Further
+from programde.compat.settings import Further, tested_by
 from programde.compat.shapes import wide
 from programde.controls.groups import (
     GroupInputs,
@@ -167,13 +167,9 @@ def crt_pvals_for_ntc_groups_ensemble(
     InputError
         A guide that is not in the screen, or no group.
     """
-    settings = {
-        "propensity_model": propensity_model,
-        "resampling_method": resampling_method,
-        "resampling_kwargs": resampling_kwargs,
-        "test_stat": test_stat,
-        "test_stat_kwargs": test_stat_kwargs,
-    }
+    settings = tested_by(
+        propensity_model, resampling_method, resampling_kwargs, test_stat, test_stat_kwargs
+    )
     _check_group_size(ntc_groups_ens, expected_group_size)
     return _ensemble(inputs, ntc_groups_ens, B, seed0, settings, further, "none", 0)
 
@@ -210,13 +206,9 @@ def crt_pvals_for_ntc_groups_ensemble_skew(
     -------
     {replicate: DataFrame groups x programs}
     """
-    settings = {
-        "propensity_model": propensity_model,
-        "resampling_method": resampling_method,
-        "resampling_kwargs": resampling_kwargs,
-        "test_stat": test_stat,
-        "test_stat_kwargs": test_stat_kwargs,
-    }
+    settings = tested_by(
+        propensity_model, resampling_method, resampling_kwargs, test_stat, test_stat_kwargs
+    )
     _check_group_size(ntc_groups_ens, expected_group_size)
     given = (inputs, ntc_groups_ens, B, seed0, settings, further)
     return _ensemble(*given, calibration, side_code)
@@ -259,13 +251,9 @@ def crt_pvals_for_guide_set(
     (K,) float64
         As in the table of an ensemble that holds this set, for the same seed.
     """
-    settings = {
-        "propensity_model": propensity_model,
-        "resampling_method": resampling_method,
-        "resampling_kwargs": resampling_kwargs,
-        "test_stat": test_stat,
-        "test_stat_kwargs": test_stat_kwargs,
-    }
+    settings = tested_by(
+        propensity_model, resampling_method, resampling_kwargs, test_stat, test_stat_kwargs
+    )
     options, against = how_to_test(inputs, B, seed, settings, further)
     units = [guide_set_unit(inputs, guide_idx)]
     side = side_from_code(side_code)

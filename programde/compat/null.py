@@ -14,7 +14,7 @@ from programde.calibration.empirical import leave_one_out_p, side_from_code
 from programde.compat.inputs import CRTInputs, gene_units, guide_set_unit
 from programde.compat.propensity import fit_propensity_logistic
 from programde.compat.running import Compared, how_to_test, visit_null_draws, warn_untested
-from programde.compat.settings import Further, NullSettings, whole_number
+from programde.compat.settings import Further, NullSettings, tested_by, whole_number
 from programde.crt.engine import RunOptions
 from programde.crt.propensity import PropensityModel
 from programde.errors import InputError, OptionError, nearest, tell
@@ -63,13 +63,9 @@ def crt_null_stats_for_test(
     """
     program = _program(inputs, program_index)
     unit = unit_of(inputs, gene)
-    settings = {
-        "propensity_model": propensity_model,
-        "resampling_method": resampling_method,
-        "resampling_kwargs": resampling_kwargs,
-        "test_stat": test_stat,
-        "test_stat_kwargs": test_stat_kwargs,
-    }
+    settings = tested_by(
+        propensity_model, resampling_method, resampling_kwargs, test_stat, test_stat_kwargs
+    )
     options, against = how_to_test(inputs, B, base_seed, settings, further)
     draws, why = _draws(inputs, unit, options, against)
     if draws is None:
@@ -113,13 +109,9 @@ def compute_gene_null_pvals(
         A gene that cannot be tested (a ValueError).
     """
     (unit,) = gene_units(inputs, gene)
-    settings = {
-        "propensity_model": propensity_model,
-        "resampling_method": resampling_method,
-        "resampling_kwargs": resampling_kwargs,
-        "test_stat": test_stat,
-        "test_stat_kwargs": test_stat_kwargs,
-    }
+    settings = tested_by(
+        propensity_model, resampling_method, resampling_kwargs, test_stat, test_stat_kwargs
+    )
     options, against = how_to_test(inputs, B, base_seed, settings, further)
     p, why = _null_p(inputs, unit, options, side_code, against)
     if p is None:
@@ -156,13 +148,9 @@ def compute_guide_set_null_pvals(
         All 1 for a set that cannot be tested (with a warning).
     """
     unit = guide_set_unit(inputs, guide_idx)
-    settings = {
-        "propensity_model": propensity_model,
-        "resampling_method": resampling_method,
-        "resampling_kwargs": resampling_kwargs,
-        "test_stat": test_stat,
-        "test_stat_kwargs": test_stat_kwargs,
-    }
+    settings = tested_by(
+        propensity_model, resampling_method, resampling_kwargs, test_stat, test_stat_kwargs
+    )
     options, against = how_to_test(inputs, B, base_seed, settings, further)
     p, why = _null_p(inputs, unit, options, side_code, against)
     if p is not None:

@@ -122,6 +122,17 @@ class NullSettings(Comparison, total=False):
     progress: bool | None
 
 
+def tested_by(
+    propensity_model: PropensityModel | None,
+    resampling_method: str,
+    resampling_kwargs: Mapping[str, Any] | None,
+    test_stat: str | None,
+    test_stat_kwargs: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """The settings that most doors have places for, as `WorkSettings`."""
+    return dict(locals())
+
+
 def run_options(inputs: CRTInputs, B: int, seed: int, settings: Mapping[str, Any]) -> RunOptions:
     """Options of the engine.
 

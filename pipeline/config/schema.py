@@ -21,6 +21,7 @@ from programde.controls.options import (
     ControlUnitOptions,
     CrossfitOptions,
     GroupOptions,
+    SpikeOptions,
 )
 from programde.crt.options import RunOptions
 from programde.crt.samplers import SAMPLERS
@@ -134,6 +135,7 @@ SECTIONS: dict[str, Section] = {
     "covariates": section(CovariateOptions),
     "controls": _controls(),
     "crossfit": section(CrossfitOptions),
+    "spikes": section(SpikeOptions),
     "fdr": section(FdrOptions),
     "report": section(ReportOptions),
     "compute": section(Compute),

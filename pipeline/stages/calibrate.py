@@ -15,17 +15,21 @@ from pipeline.stages.paths import (
     NTC_GUIDES,
     NTC_NULL,
     NTC_P_VALUES,
+    NTC_SPIKES,
     OMNIBUS,
     PROGRAMS,
     RESULTS,
     RESULTS_CSV,
+    SPIKES,
     UNITS,
 )
+from pipeline.stages.spike_files import save_table, why_no_spikes
 from programde.analysis.across_conditions import all_conditions
 from programde.analysis.calibrate import Calibrated, calibrate
 from programde.analysis.control_tables import control_table
 from programde.analysis.ntc_groups import NTCNull
 from programde.analysis.prespecified import with_pairs
+from programde.analysis.spiked_controls import spike_table
 from programde.analysis.tables import (
     effect_unit,
     omnibus_table,
@@ -35,6 +39,7 @@ from programde.analysis.tables import (
 from programde.controls.control_units_file import load_control_units
 from programde.controls.crossfit import CrossFit, cross_fit
 from programde.controls.options import ComparisonOptions
+from programde.controls.spikes import Spikes
 from programde.crt.results import CRTResult
 from programde.errors import InputError, OptionError
 
@@ -62,6 +67,26 @@ def against_controls(result: CRTResult, o: Options) -> tuple[Calibrated, CrossFi
     return found, made, why_not
 
 
+def write_spikes(method: str, side: str) -> None:
+    """P-values of sets of control cells with known effects."""
+    about: dict[str, object] = {"why_not": why_no_spikes(NTC_NULL / NTC_SPIKES)}
+    table = None
+    if not about["why_not"]:
+        spikes = Spikes.load(NTC_NULL / NTC_SPIKES)
+        n_draws = spikes.spiked.null.n_draws
+        about |= {
+            "n_treated": spikes.n_treated,
+            "effective_size": spikes.effective_size,
+            "smallest_p": 1 / (n_draws + 1) if method == "none" else 0.0,
+        }
+        try:
+            table = spike_table(spikes, method, side)
+        except InputError as error:
+            about["why_not"] = str(error)
+    with replacing_folder(SPIKES) as folder:
+        save_table(folder, table, about)
+
+
 @stage("calibrate")
 def main(o: Options) -> None:
     result, controls = CRTResult.load(CRT), NTCNull.load(NTC_NULL)
@@ -79,7 +104,12 @@ def main(o: Options) -> None:
     target_of = dict(zip(units["guide"], units["target"], strict=True)) if single else None
     measured_in = effect_unit(o.test.kind, o.usage.transform)
     results = results_table(
-        result, calibrated, adjust=adjust, target_of=target_of, unit=measured_in
+        result,
+        calibrated,
+        adjust=adjust,
+        target_of=target_of,
+        unit=measured_in,
+        direct_delta=o.fdr.direct_delta,
     )
     write_table(all_conditions(results, side, adjust), ACROSS)
     programs = read_table(PROGRAMS).set_index("program")
@@ -90,6 +120,7 @@ def main(o: Options) -> None:
     write_table(table, NTC_P_VALUES)
     alone = NTCNull.load(NTC_NULL / NTC_GUIDES)
     write_table(control_table(alone, method, side), NTC_GUIDE_P_VALUES)
+    write_spikes(method, side)
     with replacing_folder(CROSSFIT) as folder:
         save_crossfit(folder, crossfit, why_not)
 

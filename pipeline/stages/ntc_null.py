@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from pipeline.files import replacing_folder
-from pipeline.stages.arguments import comparison, group_options, n_jobs, progress, run_options
+from pipeline.stages.arguments import (
+    comparison,
+    group_options,
+    n_jobs,
+    progress,
+    run_options,
+    which_targets,
+)
 from pipeline.stages.crossfit_files import save_crossfit
 from pipeline.stages.entry import Options, stage
-from pipeline.stages.paths import NTC_GUIDES, NTC_NULL, SCREEN
+from pipeline.stages.paths import NTC_GUIDES, NTC_NULL, NTC_SPIKES, SCREEN
+from pipeline.stages.spike_files import save_spikes
 from programde.analysis.ntc_groups import NTCNull, run_ntc_groups
+from programde.analysis.spiked_controls import run_spikes
 from programde.controls.control_units import ControlUnits, control_units
 from programde.controls.control_units_file import save_control_units
 from programde.controls.crossfit import CrossFit, cross_fit, too_few_guides
-from programde.controls.options import ControlUnitOptions, CrossfitOptions
+from programde.controls.options import ControlUnitOptions, CrossfitOptions, SpikeOptions
+from programde.controls.spikes import Spikes
 from programde.errors import InputError
 from programde.screen.screen import Screen
 from programde.screen.store import load_screen
@@ -49,6 +59,18 @@ def tested(screen: Screen, o: Options, **instead: int) -> NTCNull:
     return run_ntc_groups(screen, run_options(o, o.n_resamples), seed=o.seed, **how)
 
 
+def with_effects(screen: Screen, o: Options) -> tuple[Spikes | None, str]:
+    """Sets of control cells with known effects; None and why not."""
+    options = SpikeOptions(**o.spikes.as_dict())
+    if not options.n_sets:
+        return None, "spikes.n_sets is 0"
+    how = {**comparison(o), **which_targets(o), "unit": o.analysis.unit}
+    try:
+        return run_spikes(screen, run_options(o, o.n_resamples), options, **how), ""
+    except InputError as error:  # too few control cells, say
+        return None, str(error)
+
+
 @stage("ntc_null")
 def main(o: Options) -> None:
     screen = load_screen(SCREEN)
@@ -57,10 +79,12 @@ def main(o: Options) -> None:
     guides = groups if groups.group_size == 1 else tested(screen, o, group_size=1)
     units, why_not = units_of(screen, o)
     crossfit, why_no_crossfit = held_out(units, o) if units else (None, why_not)
+    spikes, why_no_spikes = with_effects(screen, o)
     with replacing_folder(NTC_NULL) as folder:
         groups.save(folder)
         guides.save(folder / NTC_GUIDES)
         save_control_units(folder, units, why_not)
+        save_spikes(folder / NTC_SPIKES, spikes, why_no_spikes)
         save_crossfit(folder / "crossfit", crossfit, why_no_crossfit)
 
 

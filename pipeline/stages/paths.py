@@ -13,6 +13,9 @@ CONTROL = Path("data/control.json")
 NTC_NULL = Path("data/ntc_null")
 #: Within NTC_NULL, the same guides tested one by one.
 NTC_GUIDES = "guides"
+#: Within NTC_NULL, sets of control cells with known effects.
+NTC_SPIKES = "spikes"
+SPIKES = Path("data/spikes")
 NTC_P_VALUES = Path("data/ntc_p_values.parquet")
 NTC_GUIDE_P_VALUES = Path("data/ntc_guide_p_values.parquet")
 CROSSFIT = Path("data/crossfit")
@@ -23,6 +26,7 @@ OMNIBUS = Path("reports/omnibus.csv")
 ACROSS = Path("reports/across_conditions.csv")
 GUIDES = Path("reports/guide_concordance.csv")
 UNITS = Path("reports/units.csv")
+POWER = Path("reports/power.csv")
 METRICS = Path("reports/metrics.json")
 PLOTS = Path("reports/plots")
 REPORT = Path("reports/index.html")

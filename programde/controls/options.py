@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from programde.controls.matching import MatchingOptions
-from programde.errors import check_keywords
+from programde.errors import OptionError, check_keywords
 from programde.option_fields import MANY, check_options, option
 
 BATCH_MODES = ("meta", "pooled", "auto")
@@ -141,3 +141,37 @@ class CrossfitOptions:
 
     def __post_init__(self) -> None:
         check_options(self, "crossfit.")
+
+
+@dataclass(frozen=True)
+class SpikeOptions:
+    """Known effects put into control cells, to see how many are found; see `controls.spikes`.
+
+    Attributes
+    ----------
+    n_sets
+        Random sets of control cells that get effects; fewer than 10 give no interval to speak of.
+        0: none.
+    n_unspiked_sets
+        Further sets that are tested as they are, for the threshold.
+    fold_changes
+        Of a program's mean usage; each is tried upwards and downwards.
+    most_programs
+        Programs that get effects in each set: all of them take turns.
+    seed
+        Of the sets and the effects. Settings that share it are compared on the same cells.
+    """
+
+    n_sets: int = option(10, minimum=0, maximum=MANY)
+    n_unspiked_sets: int = option(40, minimum=0, maximum=MANY)
+    fold_changes: tuple[float, ...] = option((1.1, 1.2, 1.4, 1.8, 2.7), above=1, maximum=100)
+    most_programs: int = option(6, minimum=1, maximum=MANY)
+    seed: int = option(0, minimum=0)
+
+    def __post_init__(self) -> None:
+        check_options(self)
+        if self.n_sets and len(self.fold_changes) < 2:
+            raise OptionError(
+                f"fold_changes={list(self.fold_changes)} is not enough: a power curve takes two "
+                "fold changes at least"
+            )

@@ -98,7 +98,8 @@ def _say(notes: list[str], df: int, room: int, n_cells: int, without_slopes: Seq
     if without_slopes:
         parts.append(f"no slopes per batch of {some(without_slopes)}")
     if parts:
+        most = "1 column" if room <= 1 else f"{room} columns"
         notes.append(
             f"covariates.formula=auto: {'; '.join(parts)}, for {n_cells:,} cells carry at most "
-            f"{max(room, 1)} columns"
+            + most
         )

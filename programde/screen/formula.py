@@ -22,6 +22,10 @@ KEY = "covariates.formula"
 #: Functions that a formula may call: what they give of a cell does not hang on the cell's place.
 FUNCTIONS = ("log", "log10", "log2", "exp", "cs", "cr", "cc", "bs", "poly", "center", "scale",
              "standardize", "I", "C")  # fmt: skip
+#: Functions that make several columns of a covariate, and what those are called.
+SPLINES = {"cs": "spline", "cr": "spline", "bs": "spline", "cc": "cyclic spline"}
+#: A spline or polynomial has at most so many columns.
+MAX_DEGREE = 50
 _QUOTED = re.compile(r"`([^`]*)`")
 
 #: A factor: its text, and whether that is a covariate's plain name.
@@ -131,8 +135,25 @@ def _check_expression(expression: str) -> None:
                 raise OptionError(
                     f"{KEY} calls {name!r}, which is not known{nearest(name, choices)}"
                 )
+            _check_degree(node, expression)
         elif isinstance(node, ast.Attribute) and ast.unparse(node.value) != "np":
             raise OptionError(f"{KEY}: {ast.unparse(node)} is not known")
+
+
+def _check_degree(call: ast.Call, expression: str) -> None:
+    """Raise an OptionError where a spline or a polynomial has columns without end."""
+    if ast.unparse(call.func) not in (*SPLINES, "poly"):
+        return
+    named = [word.value for word in call.keywords if word.arg in ("df", "degree")]
+    given = [*call.args[1:2], *named]
+    for value in given:
+        if isinstance(value, ast.BinOp):
+            raise OptionError(f"{KEY}: {expression}: write numbers as they are")
+        number = value.value if isinstance(value, ast.Constant) else 0
+        if isinstance(number, int | float) and number > MAX_DEGREE:
+            raise OptionError(
+                f"{KEY}: {expression} asks for {number:g} columns; at most {MAX_DEGREE}"
+            )
 
 
 def names_in(expression: str) -> list[str]:

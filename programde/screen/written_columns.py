@@ -30,6 +30,7 @@ from programde.screen.columns import (
 from programde.screen.covariate_table import MAX_LEVELS
 from programde.screen.formula import (
     KEY,
+    SPLINES,
     Factor,
     Term,
     bare,
@@ -38,8 +39,6 @@ from programde.screen.formula import (
     names_in,
     terms_of,
 )
-
-SPLINES = {"cs": "spline", "cr": "spline", "bs": "spline", "cc": "cyclic spline"}
 
 
 def written_columns(

@@ -22,7 +22,7 @@ from tests.screen.small_screens import small_adata
 
 def test_a_screen_from_anndata():
     adata = small_adata()
-    screen = screen_from_anndata(adata)
+    screen = screen_from_anndata(adata, formula="linear")
     assert screen.n_cells == 60
     assert screen.n_programs == 4
     np.testing.assert_array_equal(screen.clr, clr_from_usage(adata.obsm["cnmf_usage"]))
@@ -66,7 +66,7 @@ def test_dataframes_carry_their_own_names():
     del adata.obsm["guide_assignment"], adata.uns["guide_names"]
     adata.uns["guide_assignment"] = guides.iloc[::-1]
     with pytest.warns(ProgramDEWarning, match=r"guide assignment .* 60 of 60 rows reordered"):
-        screen = screen_from_anndata(adata)
+        screen = screen_from_anndata(adata, formula="linear")
     assert screen.program_names == ["x", "y", "z", "w"]
     assert (screen.guides != plain.guides).nnz == 0
     assert len(screen.notes) == 1

@@ -12,6 +12,8 @@ def assert_same_screen(a: Screen, b: Screen, tol: float = 0.0) -> None:
     for name in ("usage", "clr", "covariates"):
         np.testing.assert_allclose(getattr(a, name), getattr(b, name), rtol=0, atol=tol)
     assert (a.guides != b.guides).nnz == 0
+    if a.covariate_tiers is not None and b.covariate_tiers is not None:
+        assert a.covariate_tiers.tolist() == b.covariate_tiers.tolist()
     for name in ("covariate_names", "guide_names", "program_names", "cell_names"):
         assert list(getattr(a, name)) == list(getattr(b, name))
     assert dict(a.guide_to_target) == dict(b.guide_to_target)

@@ -27,7 +27,7 @@ def span(C: np.ndarray) -> np.ndarray:
 
 
 def test_numbers_are_z_scored_and_labels_one_hot():
-    encoded = encode_covariates(table(depth=DEPTH, batch=BATCH))
+    encoded = encode_covariates(table(depth=DEPTH, batch=BATCH), formula="linear")
     assert encoded.names == ["intercept", "depth", "batch_B", "batch_C"]
     expected = np.column_stack(
         [np.ones(N), (DEPTH - DEPTH.mean()) / DEPTH.std(), BATCH == "B", BATCH == "C"]
@@ -37,7 +37,9 @@ def test_numbers_are_z_scored_and_labels_one_hot():
 
 
 def test_options():
-    encoded = encode_covariates(table(depth=DEPTH), add_intercept=False, standardize=False)
+    encoded = encode_covariates(
+        table(depth=DEPTH), add_intercept=False, standardize=False, formula="linear"
+    )
     np.testing.assert_array_equal(encoded.matrix, DEPTH[:, None])
     few = np.resize([1.0, 2.0, 5.0], N)
     assert encode_covariates(table(x=few)).names == ["intercept", "x_2", "x_5"]

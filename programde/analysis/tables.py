@@ -9,11 +9,14 @@ import pandas as pd
 
 from programde.analysis.calibrate import Calibrated, raw_p
 from programde.calibration.acat import acat
+from programde.calibration.direct import DirectEffects, direct_effects
 from programde.calibration.fdr import benjamini_hochberg, storey
+from programde.calibration.options import FdrOptions
 from programde.crt.results import CRTResult
 from programde.errors import OptionError, check_choice
 from programde.screen.options import TRANSFORMS
 
+DIRECT_DELTA: float = FdrOptions.direct_delta
 #: Half a 95 % interval in standard errors: the normal law's quantile at 0.975.
 HALF_95 = 1.959963984540054
 
@@ -40,6 +43,7 @@ def results_table(
     level: str = "target",
     target_of: Mapping[str, str] | None = None,
     unit: str | None = None,
+    direct_delta: float = DIRECT_DELTA,
 ) -> pd.DataFrame:
     """One row per target x program.
 
@@ -62,19 +66,25 @@ def results_table(
         `guide`, the second `target`.
     unit
         What effects are measured in, see `effect_unit`: the column `effect_unit`; None for none.
+    direct_delta
+        By how much (log-ratio) a mirror image may be wrong, at most; see `calibration.direct`.
 
     Returns
     -------
     DataFrame
         target, program, effect, effect_se (HC3 for OLS, see `crt.statistics.ols`; NaN for ranks),
-        p_raw, p_value, q_value, n_treated, n_control, null_mean, null_sd, calibration, fallback,
-        reason (why there is no p-value), effect_low and effect_high (95 % interval of the effect
-        by its standard error, effect -/+ 1.96 effect_se, of this one test: not corrected for the
-        others; NaN for ranks). Where the calibration has several ways, `branch` after
-        `calibration` names the one taken. Beside exact tails, `p_moments` at the end: p-values of
-        the skew-normal with the exact null moments, a check that costs nothing. Where the analysis
-        was repeated by condition, the first column is `condition` and after q_value (over all
-        rows) comes q_value_within (over the rows of the condition).
+        p_raw, p_value, q_value (does this log-ratio move?), p_direct, q_direct (was this program
+        touched, beyond the mirror image of the target's other shifts?), n_treated, n_control,
+        null_mean, null_sd, calibration, fallback, reason (why there is no p-value), effect_low and
+        effect_high (95 % interval of the effect by its standard error, effect -/+ 1.96 effect_se,
+        of this one test: not corrected for the others; NaN for ranks), usage_difference (of mean
+        usages, covariates adjusted for), mirror (the log-ratio shift that the program would show
+        were it untouched), direct_reason (why there is no p_direct). Where the calibration has
+        several ways, `branch` after `calibration` names the one taken. Beside exact tails,
+        `p_moments` at the end: p-values of the skew-normal with the exact null moments, a check
+        that costs nothing. Where the analysis was repeated by condition, the first column is
+        `condition` and after q_value (over all rows) comes q_value_within (over the rows of the
+        condition), after q_direct q_direct_within.
 
     Raises
     ------
@@ -95,6 +105,8 @@ def results_table(
         untold = np.where(calibrated.reason == "", untold, calibrated.reason)
     silent = ~blank & ~np.isfinite(p_value)
     half = HALF_95 * result.effect_se
+    direct = direct_of(result, p_value, direct_delta, side)
+    known = np.isfinite(p_value)
     names = _name_columns(result.units, level, target_of)
     table = {
         **{name: np.repeat(column, n_programs) for name, column in names.items()},
@@ -104,6 +116,8 @@ def results_table(
         "p_raw": np.where(blank, np.nan, p_raw).ravel(),
         "p_value": p_value.ravel(),
         "q_value": adjust_p(p_value, adjust).ravel(),
+        "p_direct": direct.p_value.ravel(),
+        "q_direct": adjust_p(direct.p_value, adjust).ravel(),
         "n_treated": np.repeat(result.n_treated, n_programs),
         "n_control": np.repeat(result.n_control, n_programs),
         "null_mean": result.null.mean.ravel(),
@@ -113,6 +127,11 @@ def results_table(
         "reason": np.where(blank, reasons[:, None], np.where(silent, untold, "")).ravel(),
         "effect_low": (result.effect - half).ravel(),
         "effect_high": (result.effect + half).ravel(),
+        "usage_difference": _usage_difference(result).ravel(),
+        "mirror": direct.mirror.ravel(),
+        "direct_reason": np.where(
+            np.isfinite(direct.p_value), "", np.where(known, direct.reason[:, None], "no p-value")
+        ).ravel(),
     }
     frame = pd.DataFrame(table)
     if calibrated.p_moments is not None:
@@ -122,7 +141,39 @@ def results_table(
     if calibrated.branch is not None:
         branch = np.where(blank, "", calibrated.branch).ravel()
         frame.insert(list(frame.columns).index("calibration") + 1, "branch", branch)
-    return _by_condition(frame, np.repeat(result.condition, n_programs), ("p_value",), adjust)
+    return _by_condition(
+        frame, np.repeat(result.condition, n_programs), ("p_value", "p_direct"), adjust
+    )
+
+
+def direct_of(
+    result: CRTResult, p_value: np.ndarray, delta: float = DIRECT_DELTA, side: str = "both"
+) -> DirectEffects:
+    """Tests of direct effects, on log-ratios whatever the result tests.
+
+    Parameters
+    ----------
+    result
+        Tests of G units.
+    p_value : (G, K)
+        Their p-values.
+    delta, side
+        See `calibration.direct.direct_effects`.
+    """
+    shifts = result.shifts
+    if shifts is None:
+        none = np.full(result.effect.shape, np.nan)
+        reason = np.full(len(result.units), "the result holds no log-ratio effects", dtype=object)
+        return DirectEffects(none, none, none, reason)
+    return direct_effects(
+        shifts.log_ratio, shifts.log_ratio_se, p_value, shifts.above_floor, delta, side
+    )
+
+
+def _usage_difference(result: CRTResult) -> np.ndarray:
+    if result.shifts is None:
+        return np.full(result.effect.shape, np.nan)
+    return result.shifts.usage
 
 
 def with_programs(results: pd.DataFrame, programs: pd.DataFrame) -> pd.DataFrame:

@@ -41,6 +41,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtr
 
+from programde.calibration.options import FdrOptions
 from programde.errors import check_choice
 from programde.tails.formulas import SIDES
 
@@ -85,7 +86,7 @@ def direct_effects(
     effect_se: np.ndarray,
     p_value: np.ndarray,
     above_floor: np.ndarray | None = None,
-    delta: float = 0.1,
+    delta: float = FdrOptions.direct_delta,
     side: str = "both",
 ) -> DirectEffects:
     """Test whether each program is touched, beyond the mirror image of the others' shifts.

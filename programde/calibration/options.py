@@ -36,10 +36,14 @@ class FdrOptions:
         ``"bh"`` (Benjamini-Hochberg) or ``"storey"``.
     level
         The false discovery rate at which discoveries are counted.
+    direct_delta
+        By how much (log-ratio) the mirror image of other programs' shifts may be wrong, at most,
+        where it is asked which programs were touched; see `calibration.direct`.
     """
 
     adjust: str = option("bh", choices=ADJUSTMENTS)
     level: float = option(0.1, above=0, below=1)
+    direct_delta: float = option(0.1, minimum=0)
 
     def __post_init__(self) -> None:
         check_options(self)

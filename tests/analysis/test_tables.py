@@ -34,6 +34,8 @@ COLUMNS = [
     "p_raw",
     "p_value",
     "q_value",
+    "p_direct",
+    "q_direct",
     "n_treated",
     "n_control",
     "null_mean",
@@ -43,6 +45,9 @@ COLUMNS = [
     "reason",
     "effect_low",
     "effect_high",
+    "usage_difference",
+    "mirror",
+    "direct_reason",
 ]
 
 

@@ -138,7 +138,8 @@ def drop_empty_batches(before: Run, after: Run) -> None:
     assert n_control(after)["T1"] == (~mine).sum()
 
 
-@wire("analysis.tails", "analysis.tails=false", base="skewed", changes={"data/crt", *CONTROLS})
+@wire("analysis.tails", "analysis.tails=false", base="skewed",
+      changes={"data/crt", "reports/units.csv", *CONTROLS})  # fmt: skip
 def tails(before: Run, after: Run) -> None:
     assert before.crt.tails is not None
     assert after.crt.tails is None

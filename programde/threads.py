@@ -7,6 +7,14 @@ from typing import Any
 
 from programde.errors import OptionError
 
+#: Variables that linear algebra libraries read when they load.
+VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+)
 _LIMITS: list[Any] = []
 
 
@@ -25,7 +33,7 @@ def limit_threading(n_threads: int = 1) -> None:
 
     if int(n_threads) < 1:
         raise OptionError(f"n_threads={n_threads} must be at least 1")
-    for key in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    for key in VARIABLES:
         os.environ[key] = str(int(n_threads))
     # kept alive: the limit is lifted when the object is collected
     _LIMITS[:] = [threadpool_limits(limits=int(n_threads))]

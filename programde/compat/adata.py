@@ -17,15 +17,10 @@ from programde.screen import guides as held
 from programde.screen.covariates import INTERCEPT, covariate_frame
 from programde.screen.formula import LINEAR
 from programde.screen.names import text
+from programde.threads import VARIABLES
 
 #: Variables that linear algebra libraries read when they load; `limit_threading` sets them too.
-THREAD_ENV_VARS = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-)
+THREAD_ENV_VARS = VARIABLES
 NTC_LABELS = ("non-targeting", "safe-targeting", "NTC")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import inspect
+import os
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,10 @@ def test_fields_are_those_of_the_original(name):
         )
 
 
-def test_variables_of_threads_are_names():
+def test_limiting_threads_sets_their_variables(monkeypatch):
+    for name in compat.THREAD_ENV_VARS:
+        monkeypatch.setenv(name, "7")
+    monkeypatch.setattr("programde.threads._LIMITS", [])
+    compat.limit_threading(1)
     assert "OMP_NUM_THREADS" in compat.THREAD_ENV_VARS
-    assert all(name.endswith("_THREADS") for name in compat.THREAD_ENV_VARS)
+    assert {os.environ[name] for name in compat.THREAD_ENV_VARS} == {"1"}

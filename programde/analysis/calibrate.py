@@ -38,16 +38,23 @@ class Calibrated:
     p_value : (G, K) float64
         NaN where a test could not be done.
     fallback : (G, K) object
-        Empty where the calibration holds; else what was used in its place, and why.
+        Empty where the calibration holds; else what was used in its place, and why, or what is to
+        be known of the p-value ("rough: ...").
     side
         ``"both"``, ``"left"`` or ``"right"``: the alternative of these p-values, and of all that
         is made of them (tables, omnibus, verdict).
     reason : (G, K) object or None
         Why the calibration gives no p-value where the test as such could be done; empty elsewhere.
     branch : (G, K) object or None
-        By which of its ways a calibration that has several got each p-value.
+        By which of its ways a calibration that has several got each p-value; for exact tails:
+        "first order" (the cumulants of the first-order law), "conditional" (the double
+        saddlepoint), "permutation" (the exact law where covariates are one factor) and
+        "separated" (first-order law under a ridge) given covariates, see `tails.conditional`;
+        "moments", "saddlepoint", "inversion", "enumeration", "chernoff" and "end" otherwise, see
+        `tails.exact`.
     p_moments : (G, K) float64 or None
-        Beside exact tails, p-values of the skew-normal with the exact null moments: a check.
+        Beside exact tails, p-values of the skew-normal with the exact null moments (given
+        covariates: those of the first-order law): a check.
     evidence
         The comparison with control guides behind the p-values; None where there was none.
     """
@@ -114,7 +121,10 @@ def smooth(result: CRTResult, side: str, sources: Sources) -> Calibrated:
 
 
 def exact_tail(result: CRTResult, side: str, sources: Sources) -> Calibrated:
-    """`saddlepoint`: the tail of the null law itself, computed; no draws, no smallest p-value."""
+    """`saddlepoint`: the tail of the null law itself, computed; no draws, no smallest p-value.
+
+    The law is what the tests were asked to take it given: `RunOptions.given`.
+    """
     tails = result.tails
     if tails is None:
         raise OptionError(

@@ -4,9 +4,9 @@ In bytes, for n cells, K programs, p covariates, D = K + p padded to a multiple 
 resamples and J threads:
 
     screen       16 n K + 8 n p                    usages and log-ratios, covariates
-    population   24 n K + 16 n p + 4 n D           residuals or ranks, the same by program (for
-                                                   exact tails), residuals beside ranks, basis and
-                                                   its transpose, rows
+    population   28 n K + 24 n p + 4 n D           residuals or ranks, the same by program and in
+                                                   float32 by batch (for exact tails), residuals
+                                                   beside ranks, basis, covariates by batch, rows
     each thread   4 B D + 24 B K + 4 MB            sums, statistics, sorted z-scores
                 + 128 n                            probabilities and weights of four units at a
                                                    time, for exact tails
@@ -70,9 +70,9 @@ def memory_need(
     results = 512.0 * n_units * n_programs
     thread += 128.0 * (n_cells if own_cells is None else own_cells)
     if own_cells is None:
-        shared = n_cells * (24 * n_programs + 16 * n_covariates + 4 * width)
+        shared = n_cells * (28 * n_programs + 24 * n_covariates + 4 * width)
         return MemoryNeed(BASE + screen + shared + results, thread)
-    copies = own_cells * (40 * n_programs + 24 * n_covariates + 4 * width)
+    copies = own_cells * (44 * n_programs + 32 * n_covariates + 4 * width)
     return MemoryNeed(BASE + screen + results, thread + copies)
 
 

@@ -11,7 +11,7 @@ def test_the_formula():
     # N = 50,000, K = 70, p = 9, G = 300, B = 1023: D = 80
     need = memory_need(50_000, 70, 9, 300, 1023)
     assert need.per_thread == 1023 * (4 * 80 + 24 * 70) + 4e6 + 128 * 50_000
-    screen, population = 50_000 * (16 * 70 + 8 * 9), 50_000 * (24 * 70 + 16 * 9 + 4 * 80)
+    screen, population = 50_000 * (16 * 70 + 8 * 9), 50_000 * (28 * 70 + 24 * 9 + 4 * 80)
     assert need.fixed == BASE + screen + population + 512 * 300 * 70
     assert need.total(2) == need.fixed + 2 * need.per_thread
     assert need.total(2) < 1e9

@@ -1,6 +1,7 @@
 """Building blocks of the report page: escaped text, numbers as people write them, tables, pictures.
 
-The page is one file: style inside, pictures as data URIs, no script, no reference to anywhere else.
+The page is one file: style, scripts and pictures are inside, nothing refers to anywhere else.
+What a block holds is prepared here; how it is written stands in assets/blocks.html.j2.
 """
 
 from __future__ import annotations
@@ -9,10 +10,10 @@ import base64
 import html
 import math
 import numbers
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,7 @@ from matplotlib.figure import Figure
 
 from programde.report.names import shortened
 from programde.report.style import DPI, png_bytes
+from programde.report.templates import clean, macro, markup
 
 from ..errors import InputError
 
@@ -68,20 +70,31 @@ class Settings:
     unfolded: bool = False
 
 
-Block = str | Picture | Table | Settings | Sequence[str]
+@dataclass(frozen=True)
+class Paste:
+    """A text to be pasted elsewhere, with a button that copies it."""
+
+    title: str
+    text: str
+    note: str = ""
 
 
-#: Letters that are no text, or turn the direction of what follows: left out of a page.
-_NO_TEXT = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
-)
+class Ready(Protocol):
+    """A block that prepares itself, such as a table to work with (`grids.Grid`)."""
+
+    def prepared(self) -> dict[str, Any]: ...
+
+
+Block = str | Picture | Table | Settings | Paste | Ready | Sequence[str]
+
+
 #: A name longer than this loses its middle; the whole is shown when one points at it.
 _LONGEST_NAME = 60
 
 
 def escape(value: object) -> str:
     """Text safe inside HTML and inside double-quoted attributes."""
-    return html.escape(_NO_TEXT.sub("", str(value)), quote=True)
+    return html.escape(clean(value), quote=True)
 
 
 def name(value: object) -> str:
@@ -100,26 +113,42 @@ def render(block: Block) -> str:
     InputError
         A picture is no PNG.
     """
+    return macro("block", prepared(block))
+
+
+def prepared(block: Block) -> dict[str, Any]:
+    """A block as its template takes it. Raises as `render`."""
     if isinstance(block, str):
-        return f"<p>{escape(block)}</p>"
+        return {"kind": "text", "text": block}
     if isinstance(block, Picture):
-        return render_picture(block)
+        return _picture(block)
     if isinstance(block, Table):
-        return render_table(block)
+        return _table(block)
     if isinstance(block, Settings):
-        return render_settings(block)
-    return "<ul>" + "".join(f"<li>{escape(item)}</li>" for item in block) + "</ul>"
+        return {
+            "kind": "settings",
+            "title": block.title,
+            "rows": flatten(block.values),
+            "unfolded": block.unfolded,
+        }
+    if isinstance(block, Paste):
+        return {"kind": "paste", "title": block.title, "text": block.text, "note": block.note}
+    if isinstance(block, Sequence):
+        return {"kind": "list", "items": list(block)}
+    return block.prepared()
 
 
-def render_picture(picture: Picture) -> str:
-    """A figure with the picture inside the page and its sentence beneath the title."""
-    kind = ' class="narrow"' if picture.narrow else ""
+def _picture(picture: Picture) -> dict[str, Any]:
+    """The picture inside the page, and its sentence beneath the title."""
+    shown: dict[str, Any] = {
+        "kind": "picture",
+        "title": picture.title,
+        "how_to_read": picture.how_to_read,
+        "narrow": picture.narrow,
+        "missing": picture.missing,
+    }
     if picture.missing:
-        return (
-            f"<figure{kind}><figcaption><b>{escape(picture.title)}</b></figcaption>"
-            f'<p class="missing">This picture could not be drawn: {escape(picture.missing)}</p>'
-            "</figure>"
-        )
+        return shown
     image = picture.image
     if isinstance(image, Axes | Figure):
         content = png_bytes(image)
@@ -131,62 +160,77 @@ def render_picture(picture: Picture) -> str:
     pixels = [int.from_bytes(content[at : at + 4], "big") for at in (16, 20)]
     width, height = (round(n * 96 / DPI) for n in pixels)
     data = base64.b64encode(content).decode("ascii")
-    return (
-        f"<figure{kind}><figcaption><b>{escape(picture.title)}</b> "
-        f"<span>{escape(picture.how_to_read)}</span></figcaption>"
-        f'<img src="data:image/png;base64,{data}" alt="{escape(picture.title)}" '
-        f'width="{width}" height="{height}"></figure>'
-    )
+    return {**shown, "data": data, "width": width, "height": height}
 
 
-def render_table(table: Table) -> str:
+def _table(table: Table) -> dict[str, Any]:
     """A scrolling table; rows beyond `limit` fold away, rows beyond `limit + more` are counted."""
     frame = table.frame
-    formats = {str(c): table.formats.get(str(c)) or guess_format(frame[c]) for c in frame.columns}
+    shown = frame.iloc[: table.limit]
+    hidden = frame.iloc[table.limit : table.limit + table.more]
+    formats = formats_of(frame, table.formats)
+    rest = len(frame) - len(shown)
+    more = f" of {rest:,}" if rest > len(hidden) else ""
+    return {
+        "kind": "table",
+        "title": table.title,
+        "note": table.note,
+        "columns": headers(frame, formats, table.labels),
+        "shown": cells(shown, formats),
+        "hidden": cells(hidden, formats),
+        "summary": f"{len(hidden):,} more rows{more}",
+    }
+
+
+def formats_of(frame: pd.DataFrame, given: Mapping[str, str]) -> dict[str, str]:
+    """Column -> one of KINDS, as given or by the column's type and name.
+
+    Raises
+    ------
+    InputError
+        A format is not known.
+    """
+    formats = {str(c): given.get(str(c)) or guess_format(frame[c]) for c in frame.columns}
     for column, kind in formats.items():
         if kind not in KINDS:
             raise InputError(f"format {kind!r} of column {column!r} is not known; valid: {KINDS}")
-    parts = [f"<h3>{escape(table.title)}</h3>" if table.title else ""]
-    parts.append(f'<p class="note">{escape(table.note)}</p>' if table.note else "")
-    if frame.empty:
-        return "".join(parts) + '<p class="none">None.</p>'
-    head = "".join(
-        f"<th{_numeric(formats[str(c)])}>{escape(table.labels.get(str(c), c))}</th>"
+    return formats
+
+
+def headers(
+    frame: pd.DataFrame,
+    formats: Mapping[str, str],
+    labels: Mapping[str, str],
+    helps: Mapping[str, str] | None = None,
+) -> list[dict[str, Any]]:
+    """The columns of a static table."""
+    return [
+        {
+            "label": labels.get(str(c), str(c)),
+            "number": formats[str(c)] != "text",
+            "help": (helps or {}).get(str(c), ""),
+        }
         for c in frame.columns
-    )
-    shown = frame.iloc[: table.limit]
-    hidden = frame.iloc[table.limit : table.limit + table.more]
-    parts.append(_rows(shown, head, formats))
-    if len(hidden):
-        rest = len(frame) - len(shown)
-        label = f"{len(hidden):,} more rows" + (f" of {rest:,}" if rest > len(hidden) else "")
-        body = _rows(hidden, head, formats)
-        parts.append(f"<details><summary>{label}</summary>{body}</details>")
-    return "".join(parts)
+    ]
 
 
-def _rows(frame: pd.DataFrame, head: str, formats: Mapping[str, str]) -> str:
-    body = []
+def cells(frame: pd.DataFrame, formats: Mapping[str, str]) -> list[list[dict[str, Any]]]:
+    """The rows of a static table."""
     kinds = [formats[str(c)] for c in frame.columns]
-    for row in frame.itertuples(index=False, name=None):
-        cells = "".join(
-            f"<td{_class(value, kind)}>{cell(value, kind)}</td>"
+    return [
+        [
+            {"css": _class(value, kind), "html": markup(cell(value, kind))}
             for value, kind in zip(row, kinds, strict=True)
-        )
-        body.append(f"<tr>{cells}</tr>")
-    return (
-        f'<div class="table"><table><thead><tr>{head}</tr></thead>'
-        f"<tbody>{''.join(body)}</tbody></table></div>"
-    )
+        ]
+        for row in frame.itertuples(index=False, name=None)
+    ]
 
 
 def _class(value: object, kind: str) -> str:
     """Numbers stand right; a text that brings its own line breaks gets no others."""
-    return ' class="w"' if isinstance(value, str) and "\n" in value else _numeric(kind)
-
-
-def _numeric(kind: str) -> str:
-    return "" if kind == "text" else ' class="n"'
+    if isinstance(value, str) and "\n" in value:
+        return "w"
+    return "" if kind == "text" else "n"
 
 
 def guess_format(column: pd.Series) -> str:
@@ -231,17 +275,6 @@ def p_text(p: float) -> str:
     mantissa, exponent = f"{p:.1e}".split("e")
     power = f"{int(exponent)}".replace("-", "−")
     return f"{mantissa.replace('-', '−')}&thinsp;×&thinsp;10<sup>{power}</sup>"
-
-
-def render_settings(settings: Settings) -> str:
-    """Nested key-value pairs as a folded definition table, keys joined by dots."""
-    rows = "".join(
-        f"<tr><th>{escape(key)}</th><td>{escape(value)}</td></tr>"
-        for key, value in flatten(settings.values)
-    )
-    body = f'<div class="table"><table class="keys"><tbody>{rows}</tbody></table></div>'
-    start = "<details open>" if settings.unfolded else "<details>"
-    return f"{start}<summary>{escape(settings.title)}</summary>{body}</details>"
 
 
 def flatten(values: Mapping[str, object], prefix: str = "") -> list[tuple[str, str]]:

@@ -141,6 +141,8 @@ class Facts:
         What identifies the input.
     files
         Path -> what is in it; shown as seen from the page's folder.
+    shown_as
+        Program -> how the tables name it, where that is not its name (see `with_faces`).
 
     Raises
     ------
@@ -165,6 +167,7 @@ class Facts:
     settings: Mapping[str, object] = field(default_factory=dict)
     fingerprint: Mapping[str, object] | str = ""
     files: Mapping[str, str] = field(default_factory=dict)
+    shown_as: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         columns = ("target", "program", "effect", "p_value", "q_value")
@@ -199,8 +202,8 @@ class Facts:
             if table is None:
                 continue
             columns = [c for c in ("program", "top_program") if c in table.columns]
-            shown[name] = table.assign(**{c: table[c].map(faces).fillna(table[c]) for c in columns})
-        return replace(self, **shown)  # type: ignore[arg-type]
+            shown[name] = table.assign(**{c: [faces.get(p, p) for p in table[c]] for c in columns})
+        return replace(self, **shown, shown_as=faces)  # type: ignore[arg-type]
 
     @property
     def over_conditions(self) -> pd.DataFrame | None:

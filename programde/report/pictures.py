@@ -34,7 +34,7 @@ SHOWN: dict[str, tuple[str, str, bool]] = {
         "p-values follow the diagonal; above it there is more evidence than there should be.",
         False,
     ),
-    "volcano": ("Effect and evidence", VOLCANO, True),
+    "volcano": ("Effect and evidence", VOLCANO, False),
     "heatmap": ("Targets and programs", HEATMAP, False),
     "rates": (
         "How often controls look like hits",

@@ -2,36 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pandas as pd
 
 from programde.report.blocks import Block, Table
-from programde.report.checked_tables import counted, tested_column
+from programde.report.checked_tables import counted
 from programde.report.facts import Facts
 from programde.report.findings import carried_by_one_guide, hits_with_their_guides
+from programde.report.grids import Grid
+from programde.report.hit_tables import LABELS, MOST, grid_of_tests, programs, strongest, targets
 from programde.report.page import Section
 from programde.report.pictures import Pictures
 
-LABELS = {
-    "effect_se": "± SE",
-    "p_value": "p",
-    "p_raw": "p, raw",
-    "q_value": "q",
-    "q_value_within": "q, within",
-    "n_treated": "treated cells",
-    "n_control": "control cells",
-    "p_max": "p, largest shift",
-    "q_max": "q, largest shift",
-    "p_acat": "p, combined",
-    "q_max_within": "q, largest shift, within",
-    "q_acat": "q, combined",
-    "q_acat_within": "q, combined, within",
-    "fallback": "another p-value, because",
-    "top_program": "strongest in",
-    "top_effect": "effect there",
-    "n_conditions": "conditions",
-    "n_up": "up",
-    "n_down": "down",
-}
+#: What names a test -> the place of what a click on it shows; None where nothing is to be shown.
+Opens = Mapping[tuple[str, ...], int] | None
 
 GUIDE_LABELS = {
     "n_guides": "guides",
@@ -43,7 +28,7 @@ GUIDE_LABELS = {
 }
 
 
-def found(facts: Facts, pictures: Pictures) -> Section:
+def found(facts: Facts, pictures: Pictures, opens: Opens = None) -> Section:
     """Hits, strongest first; their pictures; targets as a whole."""
     results, level, of = facts.results, facts.level, facts.tested
     hits = results[results["q_value"] <= level].sort_values(
@@ -57,45 +42,33 @@ def found(facts: Facts, pictures: Pictures) -> Section:
             f"{counted(hits['program'].nunique(), 'program')} are involved. At most "
             f"{100 * level:g} % of such hits are expected to be false."
         )
-        blocks: list[Block] = [_hit_table(hits, "Hits, strongest first")]
+        blocks: list[Block] = [_hits(hits, facts, opens)]
     else:
         lead = f"None of {counted(n_tests, 'test')} has q ≤ {level:g}."
         best = results[results["p_value"].notna()].sort_values("p_value", kind="stable").head(10)
-        blocks = [_hit_table(best, "No hit; the ten tests with the smallest p")]
+        title = "No hit; the ten tests with the smallest p"
+        blocks = [grid_of_tests(best, title, "best", n_all=len(best))]
     blocks += pictures.some("volcano", "heatmap")
-    if facts.omnibus is not None:
-        blocks.append(_omnibus_table(facts.omnibus))
+    if (whole := targets(facts)) is not None:
+        blocks.append(whole)
+    blocks += [programs(facts), strongest(facts, opens)]
     return Section("What was found", blocks, lead, "found")
 
 
-def _hit_table(rows: pd.DataFrame, title: str) -> Table:
-    columns = ["condition", "guide", "target", "program", "effect", "effect_se", "p_value"]
-    columns += ["q_value", "q_value_within", "n_treated", "calibration", "fallback"]
-    shown = rows[[c for c in columns if c in rows.columns]]
-    for column in ("calibration", "fallback"):  # worth a column only where it tells rows apart
-        if column in shown and shown[column].nunique(dropna=False) <= 1:
-            shown = shown.drop(columns=column)
-    shown = shown.drop(columns=[c for c in ("effect_se",) if c in shown and shown[c].isna().all()])
+def _hits(hits: pd.DataFrame, facts: Facts, opens: Opens) -> Grid:
+    rest = ""
+    if len(hits) > MOST:
+        rest = f"The first {MOST:,}; all {len(hits):,} are in results.parquet beside this page."
     note = (
         "Effect: shift of the program in treated cells, on the scale of the test; positive means "
         "the program rises when the target is perturbed. q: the share of false hits to expect "
         "among all tests with a q this small or smaller."
     )
-    return Table(shown, title, note, LABELS, {"effect": "signed"}, limit=12)
-
-
-def _omnibus_table(omnibus: pd.DataFrame) -> Table:
-    of = tested_column(omnibus)
-    note = (
-        f"Does the {of} shift any program at all? Largest shift: the largest standardised "
-        "statistic over programs, up or down whatever side was asked for, against its own null "
-        "draws. Combined: the p-values above, of the side asked for, by the Cauchy combination."
+    if opens:
+        note += " A click on a hit, or Enter, shows its cells, guides and batches."
+    return grid_of_tests(
+        hits, "Hits, strongest first", "hits", n_all=len(hits), opens=opens, note=note, rest=rest
     )
-    if "p_acat" in omnibus:
-        omnibus = omnibus.sort_values("p_acat", kind="stable")
-    title = f"{of.capitalize()}s as a whole"
-    shown = omnibus.dropna(axis=1, how="all")
-    return Table(shown, title, note, LABELS, {"top_effect": "signed"}, limit=10)
 
 
 def conditions(facts: Facts, pictures: Pictures) -> list[Section]:

@@ -29,6 +29,8 @@ SHOWN = {
     "seed-ols-bernoulli_index": "seed, OLS, skew-normal",
     "seed-utest-bernoulli_index": "seed, U-test, skew-normal",
 }
+#: Screens on which a null is a program that was not touched, its log-ratio moved or not.
+TOUCHED = "strong_shifts"
 NOTHING = (np.nan, np.nan)
 MARKERS = "osD^v<>pPXh*d8"
 COLOURS = (style.BLUE, style.ORANGE, style.GREEN, style.PURPLE, style.VERMILLION, style.SKY)
@@ -53,7 +55,7 @@ def rows_of(results: dict[str, Any]) -> dict[tuple[str, str, str], dict[str, Any
 def default_lines(results: dict[str, Any]) -> list[str]:
     """The default settings on every generator."""
     rows, body = rows_of(results), []
-    for generator in results["generators"]:
+    for generator in _shown(results):
         for statistic, setting in results["default"].items():
             row = rows.get((generator, setting, "saddlepoint"))
             if row is None:
@@ -76,10 +78,34 @@ def default_lines(results: dict[str, Any]) -> list[str]:
     return table(head, body)
 
 
+def direct_lines(results: dict[str, Any]) -> list[str]:
+    """Calls of touched programs by p and by p of direct effects, default settings."""
+    rows, body = rows_of(results), []
+    words = {"saddlepoint": "q ≤ 0.1", "direct": "q_direct ≤ 0.1"}
+    for statistic, setting in results["default"].items():
+        for calibration, word in words.items():
+            row = rows.get((TOUCHED, setting, calibration))
+            if row is not None:
+                body.append([
+                    statistic, word, number((row["fdr"], row["fdr_error"]), 3),
+                    number(row["power all"], 3), number(row["fair all"], 3), str(row["blocks"]),
+                ])  # fmt: skip
+    head = ["statistic", "called at", "not touched", "power", "power at a tenth false", "screens"]
+    return table(head, body)
+
+
+def _shown(results: dict[str, Any]) -> list[str]:
+    """Generators whose nulls are log-ratios that stay."""
+    return [name for name in results["generators"] if name != TOUCHED]
+
+
 def _order(results: dict[str, Any]) -> list[tuple[str, str]]:
     seen = dict.fromkeys((r["setting"], r["calibration"]) for r in results["rows"])
     last = [key for key in seen if key[0].startswith("seed") or key[1] in COMPETITORS]
-    drawn = [key for key in seen if key[0].endswith("-draws") and key[1] != "saddlepoint"]
+    # those of direct effects have a table of their own
+    drawn = [
+        key for key in seen if key[0].endswith("-draws") and key[1] not in ("saddlepoint", "direct")
+    ]
     first = [key for key in seen if key[1] == "saddlepoint" and not key[0].endswith("-draws")]
     return [*first, *drawn, *last]
 
@@ -118,7 +144,7 @@ def power_lines(results: dict[str, Any], what: str) -> list[str]:
 
 def _grid(results: dict[str, Any], cell: Any) -> list[str]:
     rows = rows_of(results)
-    names = [g for g in results["generators"] if any(key[0] == g for key in rows)]
+    names = [g for g in _shown(results) if any(key[0] == g for key in rows)]
     body = [[_label(s, c), *[cell(rows.get((g, s, c))) for g in names]] for s, c in _order(results)]
     return table(["", *[name.replace("_", " ") for name in names]], body)
 
@@ -142,7 +168,7 @@ def run_lines(results: dict[str, Any]) -> list[str]:
 def draw(results: dict[str, Any], path: Path) -> None:
     """Null rates at .01 and 1e-3, by setting, a mark per generator."""
     rows = rows_of(results)
-    names = list(results["generators"])
+    names = _shown(results)
     figure = style.new_figure(11.5, 6.4)
     axes = figure.subplots(1, 2, sharey=True)
     for axis, level, text in ((axes[0], 1, "p ≤ 0.01"), (axes[1], 2, "p ≤ 0.001")):
@@ -183,6 +209,7 @@ def update_docs(results: dict[str, Any], docs: Path) -> None:
     update(page, "rates01", rate_lines(results, 1))
     update(page, "rates001", rate_lines(results, 2))
     update(page, "power", power_lines(results, "power"))
+    update(page, "direct", direct_lines(results))
     update(page, "fair", power_lines(results, "fair"))
     update(page, "run", run_lines(results))
     draw(results, docs / "validity.png")

@@ -16,6 +16,7 @@ import numpy as np
 from benchmarks.validity.competitors import COMPETITORS, Comparison, compare
 from benchmarks.validity.simulated import Simulated
 from programde.analysis.calibrate import calibrate, raw_p
+from programde.analysis.tables import results_table
 from programde.analysis.targets import run_targets
 from programde.crt.engine import RunOptions
 from programde.crt.samplers import make_sampler
@@ -30,6 +31,9 @@ STATISTICS = ("ols", "utest")
 #: Sampler -> what its law may be given; a permutation within strata has one law.
 LAWS = {"bernoulli_index": ("covariates", "propensity"), "stratified_perm": ("strata",)}
 N_RESAMPLES = 999
+#: The default setting of each statistic.
+DEFAULT = {"ols": "ols-bernoulli_index-covariates-auto",
+           "utest": "utest-bernoulli_index-covariates-auto"}  # fmt: skip
 
 
 class Screens:
@@ -115,7 +119,8 @@ class Ours(Setting):
     as_seed: bool = False
 
     def p_values(self, screens: Screens) -> dict[str, np.ndarray]:
-        """P-values (G, K): `saddlepoint` without draws, else also `none` and `skew_normal`."""
+        """P-values (G, K): `saddlepoint`, with draws also `none` and `skew_normal`; of default
+        settings also those of direct effects, `direct`."""
         stratified = self.sampler == "stratified_perm"
         own = {"bins_by": "cells"} if self.as_seed and stratified else {}
         options = RunOptions(
@@ -138,9 +143,13 @@ class Ours(Setting):
                 control="complement" if self.as_seed else "auto",
                 drop_empty_batches=not self.as_seed,
             )
-            found = {} if self.as_seed else {
-                "saddlepoint": np.asarray(calibrate(result, "saddlepoint").p_value)
-            }  # fmt: skip
+            found = {}
+            if not self.as_seed:
+                exact = calibrate(result, "saddlepoint")
+                found["saddlepoint"] = np.asarray(exact.p_value)
+                if self.name in DEFAULT.values():
+                    direct = results_table(result, exact)["p_direct"].to_numpy(dtype=np.float64)
+                    found["direct"] = direct.reshape(result.effect.shape)
             if self.n_resamples:
                 smooth = calibrate(result, "skew_normal").p_value
                 found |= {"none": raw_p(result), "skew_normal": np.asarray(smooth)}
@@ -191,8 +200,6 @@ def _rivals() -> list[Setting]:
 
 #: All settings by name, in the order in which they are computed.
 SETTINGS = {setting.name: setting for setting in [*_ours(), *_rivals(), *_seeds()]}
-DEFAULT = {"ols": "ols-bernoulli_index-covariates-auto",
-           "utest": "utest-bernoulli_index-covariates-auto"}  # fmt: skip
 #: What the default was before the law was taken given the covariates.
 BEFORE = {"ols": "ols-bernoulli_index-propensity-linear",
           "utest": "utest-bernoulli_index-propensity-linear"}  # fmt: skip

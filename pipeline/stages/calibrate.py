@@ -27,6 +27,7 @@ from pipeline.stages.spike_files import save_table, why_no_spikes
 from programde.analysis.across_conditions import all_conditions
 from programde.analysis.calibrate import Calibrated, calibrate
 from programde.analysis.control_tables import control_table
+from programde.analysis.detectable import with_mde80
 from programde.analysis.ntc_groups import NTCNull
 from programde.analysis.prespecified import with_pairs
 from programde.analysis.spiked_controls import spike_table
@@ -113,6 +114,7 @@ def main(o: Options) -> None:
     )
     write_table(all_conditions(results, side, adjust), ACROSS)
     programs = read_table(PROGRAMS).set_index("program")
+    results = with_mde80(results, o.fdr.level, side)
     told = with_programs(with_pairs(results, o.pairs, adjust), programs)
     write_table(told, RESULTS, RESULTS_CSV)
     omnibus = omnibus_table(result, calibrated, adjust=adjust, target_of=target_of)

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 
 from pipeline.files import read_json, read_table
 from pipeline.stages import paths
 from pipeline.stages.crossfit_files import load_crossfit
 from pipeline.stages.entry import Options
+from pipeline.stages.spike_files import load_table
+from programde.analysis.detectable import smallest_seen
+from programde.analysis.switching import switching
+from programde.crt.control_group import choose_control
 from programde.report.control_groups import metrics_by_kind, tables_by_kind
 from programde.report.facts import Comparison, Controls, Facts, Inputs, Metrics, Truth
 from programde.report.findings import truth_metrics
+from programde.report.power import Missed
+from programde.screen.guides import check_ntc_labels
 from programde.screen.store import load_screen
 
 #: Sections of the configuration that say where and how fast, not what.
@@ -22,6 +29,7 @@ FILES = {
     paths.GUIDES: "every target x program: do its guides agree?",
     paths.UNITS: "every target: its cells, its batches, separation",
     paths.ACROSS: "every target x program over all conditions, where there are several",
+    paths.POWER: "power by known effects: share found by set, share of switching and fold",
     paths.METRICS: "the numbers of this page",
 }
 
@@ -64,6 +72,33 @@ def inputs() -> Inputs:
     )
 
 
+def missed(o: Options, results: pd.DataFrame) -> Missed:
+    """Power by known effects in control cells, and how the means of hits changed."""
+    table, about = load_table(paths.SPIKES)
+    numbers = {key: value for key, value in about.items() if key != "why_not"}
+    if table is None:
+        return Missed(None, about["why_not"])
+    screen = load_screen(paths.SCREEN)
+    labels = check_ntc_labels(screen.guide_to_target, o.data.ntc_labels)
+    of = "guide" if "guide" in results else "target"
+    columns = screen.target_columns()
+    hits = results.loc[results["q_value"] <= o.fdr.level, [of, "program"]].drop_duplicates()
+    units = {
+        name: screen.unit(name, [name] if of == "guide" else
+                          [screen.guide_names[c] for c in columns[name]])
+        for name in hits[of].unique()
+    }  # fmt: skip
+    control = choose_control(screen, read_json(paths.CONTROL)["kind"], labels)
+    how = switching(screen, units, hits.itertuples(index=False, name=None), control)
+    return Missed(
+        table,
+        "",
+        **numbers,
+        switched=float(how["switched"].abs().sum()),
+        changed=float(how["changed"].abs().sum()),
+    )
+
+
 def read_facts(o: Options) -> Facts:
     """All that the report is made from."""
     results, effects = read_table(paths.RESULTS), read_table(paths.TRUTH)
@@ -79,6 +114,8 @@ def read_facts(o: Options) -> Facts:
         guides=read_table(paths.GUIDES),
         units=read_table(paths.UNITS),
         truth=Truth(effects, truth_metrics(results, effects)) if len(effects) else None,
+        missed=missed(o, results),
+        smallest_seen=smallest_seen(results, "guide" if "guide" in results else "target"),
         level=o.fdr.level,
         few=o.analysis.min_treated,
         effect_label=results["effect_unit"].iloc[0],

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from programde.report.checked_tables import Metrics, need_columns, tested_column
+from programde.report.power import Missed
 
 PACKAGES = ("programde", "numpy", "scipy", "pandas", "numba", "scikit-learn", "anndata")
 
@@ -127,6 +128,10 @@ class Facts:
         first), both text, "" where unknown.
     truth
         The true effects, where they are known.
+    missed
+        Power by known effects in control cells.
+    smallest_seen : DataFrame, optional
+        By target the smallest effect that would have been seen, see `analysis.detectable`.
     level
         The q-value at which something counts as found.
     few
@@ -160,6 +165,8 @@ class Facts:
     units: pd.DataFrame | None = None
     programs: pd.DataFrame | None = None
     truth: Truth | None = None
+    missed: Missed | None = None
+    smallest_seen: pd.DataFrame | None = None
     level: float = 0.1
     few: int = 10
     effect_label: str = "log-ratio"

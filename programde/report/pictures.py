@@ -17,6 +17,7 @@ from programde.report.crossfit_plots import make_ntc_empirical_qq_plots, most_va
 from programde.report.effect_plots import effect_heatmap, volcano
 from programde.report.facts import Facts
 from programde.report.names import in_pictures, shortened
+from programde.report.power_plots import power_figure
 from programde.report.qq_plots import qq_panel, qq_small_multiples
 from programde.report.style import file_names, save_png, styled
 from programde.report.summary_plots import input_figure, rates_figure, truth_figure
@@ -39,6 +40,12 @@ SHOWN: dict[str, tuple[str, str, bool]] = {
     "rates": (
         "How often controls look like hits",
         "A dot on the line is right; the bar is its 95 % interval.",
+        False,
+    ),
+    "power": (
+        "What would have been found",
+        "Share of known effects, put into sets of control cells, that were found; bands are 95 % "
+        "intervals over sets. Right: the same for targets of other sizes, blue line's share.",
         False,
     ),
     "truth": ("Found and true effects", "What was found against what was put in.", False),
@@ -92,6 +99,10 @@ def draw_pictures(facts: Facts, folder: Path) -> Pictures:
     )
     if (true := facts.truth) is not None:
         drawn["truth"] = lambda: truth_figure(facts.results, true.effects, level=facts.level)
+    if (missed := facts.missed) is not None and (power := missed.power) is not None:
+        drawn["power"] = lambda: power_figure(
+            power, missed.share, missed.n_treated, missed.planned()
+        )
     files = file_names(drawn)
     named = {}
     for name, draw in drawn.items():

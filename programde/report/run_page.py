@@ -16,6 +16,7 @@ from programde.report.facts import Comparison, Facts
 from programde.report.page import Section, render_page
 from programde.report.pictures import NONE, Pictures
 from programde.report.style import write_atomically
+from programde.report.what_was_missed import missed_section
 
 TITLE = "Which target shifts which program?"
 COMPARED = {
@@ -58,6 +59,7 @@ def _sections(facts: Facts, pictures: Pictures, folder: Path) -> list[Section]:
     """The parts of the page, in order."""
     return [
         what_was_found.found(facts, pictures),
+        *_missed(facts, pictures),
         why_believe_it.evidence(facts, pictures),
         *why_believe_it.truth(facts, pictures),
         *what_was_found.conditions(facts, pictures),
@@ -68,6 +70,14 @@ def _sections(facts: Facts, pictures: Pictures, folder: Path) -> list[Section]:
         what_came_in.made(facts),
         *what_came_in.files(facts, folder),
     ]
+
+
+def _missed(facts: Facts, pictures: Pictures) -> list[Section]:
+    """What would have been missed, where something is known of it."""
+    if facts.missed is None:
+        return []
+    shown = pictures.some("power")
+    return [missed_section(facts.missed, facts.smallest_seen, facts.effect_label, shown)]
 
 
 def _compared_with(comparison: Comparison) -> str:

@@ -78,8 +78,9 @@ def results_table(
         null_mean, null_sd, calibration, fallback, reason (why there is no p-value), effect_low and
         effect_high (95 % interval of the effect by its standard error, effect -/+ 1.96 effect_se,
         of this one test: not corrected for the others; NaN for ranks), usage_difference (of mean
-        usages, covariates adjusted for), mirror (the log-ratio shift that the program would show
-        were it untouched), direct_reason (why there is no p_direct). Where the calibration has
+        usages, covariates adjusted for), log_ratio (the least-squares effect on the centred
+        log-ratio, whatever is tested), mirror (the log-ratio shift that the program would show were
+        it untouched), direct_reason (why there is no p_direct). Where the calibration has
         several ways, `branch` after `calibration` names the one taken. Beside exact tails,
         `p_moments` at the end: p-values of the skew-normal with the exact null moments, a check
         that costs nothing. Where the analysis was repeated by condition, the first column is
@@ -127,7 +128,8 @@ def results_table(
         "reason": np.where(blank, reasons[:, None], np.where(silent, untold, "")).ravel(),
         "effect_low": (result.effect - half).ravel(),
         "effect_high": (result.effect + half).ravel(),
-        "usage_difference": _usage_difference(result).ravel(),
+        "usage_difference": _shift_of(result, "usage").ravel(),
+        "log_ratio": _shift_of(result, "log_ratio").ravel(),
         "mirror": direct.mirror.ravel(),
         "direct_reason": np.where(
             np.isfinite(direct.p_value), "", np.where(known, direct.reason[:, None], "no p-value")
@@ -170,10 +172,11 @@ def direct_of(
     )
 
 
-def _usage_difference(result: CRTResult) -> np.ndarray:
+def _shift_of(result: CRTResult, name: str) -> np.ndarray:
+    """Effects on another scale (G, K); NaN where the result was made without."""
     if result.shifts is None:
         return np.full(result.effect.shape, np.nan)
-    return result.shifts.usage
+    return np.asarray(getattr(result.shifts, name))
 
 
 def with_programs(results: pd.DataFrame, programs: pd.DataFrame) -> pd.DataFrame:

@@ -51,7 +51,8 @@ FEWEST = 8
 OUTLYING = 2.5
 #: Standard deviation of the prior of s.
 PRIOR = 0.5
-#: A program counts as moved, when it is asked whether most have, at this p-value.
+#: A program counts as moved, when it is asked whether most have, at this p-value for a shift beyond
+#: `delta`: less does not shake the line that the others make.
 MOVED = 0.05
 #: Rounds of fitting; the set of programs is as a rule the same after three.
 ROUNDS = 20
@@ -127,12 +128,11 @@ def direct_effects(
             continue
         beta, se = effect[g, known], effect_se[g, known]
         M, S = mirror_image(beta, se, share[g, known], delta)
-        beyond = interval_p(beta - M, np.hypot(se, S), np.minimum(np.abs(M), delta), side)
-        two_sided = beyond if side == "both" else interval_p(
-            beta - M, np.hypot(se, S), np.minimum(np.abs(M), delta)
-        )  # fmt: skip
+        off, v = beta - M, np.hypot(se, S)
+        beyond = interval_p(off, v, np.minimum(np.abs(M), delta), side)
+        moved = interval_p(off, v, np.full(off.size, delta)) <= MOVED
         mirror[g, known], error[g, known] = M, S
-        if (two_sided <= MOVED).sum() > known.sum() / 2:
+        if moved.sum() > known.sum() / 2:
             reason[g] = "more than half of the programs moved: no majority to stand on"
             continue
         p[g, known] = np.maximum(beyond, p_value[g, known])  # NaN stays NaN

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from programde.report.blocks import Block, Picture
 from programde.report.control_groups import of_condition, tests_of_one_partition
 from programde.report.crossfit_plots import make_ntc_empirical_qq_plots, most_varying
+from programde.report.direct_plots import COLUMNS, by_target, mirror_figure
 from programde.report.effect_plots import effect_heatmap, volcano
 from programde.report.facts import Facts
 from programde.report.names import in_pictures, shortened
@@ -46,6 +47,12 @@ SHOWN: dict[str, tuple[str, str, bool]] = {
         "What would have been found",
         "Share of known effects, put into sets of control cells, that were found; bands are 95 % "
         "intervals over sets. Right: the same for targets of other sizes, blue line's share.",
+        False,
+    ),
+    "direct": (
+        "Found, and expected of untouched programs",
+        "On the line: a program moved as the other programs' shifts push an untouched one. Off the "
+        "line: it was touched. The targets with most hits that may be mirror images.",
         False,
     ),
     "truth": ("Found and true effects", "What was found against what was put in.", False),
@@ -146,6 +153,8 @@ def _found(facts: Facts) -> Drawn:
         "volcano": partial(volcano, results, level=level, effect_label=label),
         "heatmap": partial(effect_heatmap, results, level=level),
     }
+    if all(c in results for c in COLUMNS) and len(by_target(results, level)):
+        drawn["direct"] = partial(mirror_figure, results, level=level)
     for condition, part in facts.conditions():
         part = part.assign(q_value=part["q_value_within"], program=part["program"].map(faces))
         how: dict[str, Any] = {"level": level, "title": in_pictures(condition, 60)}

@@ -16,6 +16,7 @@ from programde.report.facts import Comparison, Facts
 from programde.report.page import Section, render_page
 from programde.report.pictures import NONE, Pictures
 from programde.report.style import write_atomically
+from programde.report.touched import touched
 from programde.report.what_was_missed import missed_section
 
 TITLE = "Which target shifts which program?"
@@ -60,6 +61,7 @@ def _sections(facts: Facts, pictures: Pictures, folder: Path) -> list[Section]:
     return [
         what_was_found.found(facts, pictures),
         *_missed(facts, pictures),
+        *touched(facts, pictures),
         why_believe_it.evidence(facts, pictures),
         *why_believe_it.truth(facts, pictures),
         *what_was_found.conditions(facts, pictures),

@@ -46,6 +46,7 @@ COLUMNS = [
     "effect_low",
     "effect_high",
     "usage_difference",
+    "log_ratio",
     "mirror",
     "direct_reason",
 ]

@@ -10,7 +10,7 @@ programs by exp(+-0.5) each. Untouched programs' log-ratios then move as well. C
     plain       q_value: does the log-ratio move?
     median      the interval null |beta - m| <= 0.1 about the precision-weighted median of effects
     direct      q_direct
-    known       the mirror image known exactly (its shift applied to all cells), no tolerance
+    known       no tolerance about the mirror image of the true shift, one target at a time
 """
 
 from __future__ import annotations

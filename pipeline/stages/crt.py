@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 from pipeline.files import replacing_folder, write_json, write_table
 from pipeline.stages.arguments import comparison, run_options, which_targets
 from pipeline.stages.entry import Options, note, stage
-from pipeline.stages.paths import CONTROL, CRT, GUIDES, SCREEN, UNITS
+from pipeline.stages.paths import CONTROL, CRT, GUIDE_EFFECTS, GUIDES, SCREEN, UNITS
 from programde.analysis.separation import told_left_out, unit_support
 from programde.analysis.targets import (
     condition_levels,
@@ -17,23 +18,43 @@ from programde.analysis.targets import (
 )
 from programde.controls.concordance import guide_concordance
 from programde.crt.control_group import ControlGroup, choose_control
+from programde.crt.results import CRTResult
 from programde.crt.statistics import make_statistic
 from programde.screen.guides import check_ntc_labels
 from programde.screen.screen import Screen
 from programde.screen.store import load_screen
 
 
-def guides_alone(screen: Screen, o: Options) -> pd.DataFrame:
-    """Whether the guides of each target agree: their least-squares effects, each guide alone."""
+def guides_alone(screen: Screen, o: Options) -> CRTResult:
+    """Least-squares effects of each guide alone."""
     options = run_options(o, 0, statistic=make_statistic("ols"), min_treated=2, tails=False)
     how = {**comparison(o), **which_targets(o), "by_condition": False}
-    result = run_targets(screen, options, unit="guide", **how)
-    effects = pd.DataFrame(result.effect, result.units, result.programs)
-    errors = pd.DataFrame(result.effect_se, result.units, result.programs)
+    return run_targets(screen, options, unit="guide", **how)
+
+
+def agreement(alone: CRTResult, screen: Screen) -> pd.DataFrame:
+    """Whether the guides of each target agree."""
+    effects = pd.DataFrame(alone.effect, alone.units, alone.programs)
+    errors = pd.DataFrame(alone.effect_se, alone.units, alone.programs)
     return guide_concordance(effects, errors, screen.guide_to_target)
 
 
-def tested(screen: Screen, o: Options, control: ControlGroup) -> pd.DataFrame:
+def guide_effects(alone: CRTResult, screen: Screen) -> pd.DataFrame:
+    """Each guide alone on each program, one row per pair."""
+    n = len(alone.programs)
+    return pd.DataFrame(
+        {
+            "guide": np.repeat(np.array(alone.units, dtype=object), n),
+            "target": np.repeat([screen.guide_to_target[g] for g in alone.units], n),
+            "program": np.tile(np.array(alone.programs, dtype=object), len(alone.units)),
+            "effect": alone.effect.ravel(),
+            "effect_se": alone.effect_se.ravel(),
+            "n_treated": np.repeat(alone.n_treated, n),
+        }
+    )
+
+
+def tested(screen: Screen, o: Options, control: ControlGroup, alone: CRTResult) -> pd.DataFrame:
     """Test all units, save what that gives; what stands behind each of them, as a table."""
     labels = check_ntc_labels(screen.guide_to_target, o.data.ntc_labels)
     units = units_to_test(
@@ -54,6 +75,7 @@ def tested(screen: Screen, o: Options, control: ControlGroup) -> pd.DataFrame:
     )
     with replacing_folder(CRT) as folder:
         result.save(folder)
+        write_table(guide_effects(alone, screen), folder / GUIDE_EFFECTS)
     return unit_support(
         screen,
         units,
@@ -75,12 +97,13 @@ def main(o: Options) -> None:
         labels,
         o.analysis.cells_with_other_targets,
     )
-    support = tested(screen, o, control)
+    alone = guides_alone(screen, o)
+    support = tested(screen, o, control, alone)
     separated = int((support["note"] != "").sum())
     if separated:
         note(f"{separated} of {len(support)} units are separated from their controls: see {UNITS}")
     write_table(support, UNITS)
-    write_table(guides_alone(screen, o), GUIDES)
+    write_table(agreement(alone, screen), GUIDES)
     about = {"kind": control.kind, "reason": control.reason, "warning": control.warning}
     write_json(CONTROL, {**about, "left_out": told_left_out(support)})
 

@@ -24,6 +24,8 @@ RESULTS = Path("reports/results.parquet")
 RESULTS_CSV = Path("reports/results.csv")
 OMNIBUS = Path("reports/omnibus.csv")
 ACROSS = Path("reports/across_conditions.csv")
+#: Within CRT, each guide alone, by least squares.
+GUIDE_EFFECTS = "guide_effects.parquet"
 GUIDES = Path("reports/guide_concordance.csv")
 UNITS = Path("reports/units.csv")
 POWER = Path("reports/power.csv")

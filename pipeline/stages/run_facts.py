@@ -11,9 +11,12 @@ from pipeline.stages.crossfit_files import load_crossfit
 from pipeline.stages.entry import Options
 from pipeline.stages.spike_files import load_table
 from programde.analysis.detectable import smallest_seen
+from programde.analysis.hit_cells import HitCells, hit_cells
 from programde.analysis.switching import switching
+from programde.analysis.targets import without_controls
 from programde.crt.control_group import choose_control
 from programde.report.control_groups import metrics_by_kind, tables_by_kind
+from programde.report.details import strongest_hits
 from programde.report.facts import Comparison, Controls, Facts, Inputs, Metrics, Truth
 from programde.report.findings import truth_metrics
 from programde.report.power import Missed
@@ -54,6 +57,23 @@ def single_guides(o: Options) -> dict[str, Metrics]:
     """What control guides show one by one."""
     tables = tables_by_kind(read_table(paths.NTC_GUIDE_P_VALUES))
     return metrics_by_kind(tables, o.report.n_boot, o.report.seed)
+
+
+def behind_hits(o: Options, results: pd.DataFrame) -> list[HitCells]:
+    """The cells behind the strongest hits."""
+    hits = strongest_hits(results, o.fdr.level, o.report.n_opened)
+    if not len(hits):
+        return []
+    screen = load_screen(paths.SCREEN)
+    labels = check_ntc_labels(screen.guide_to_target, o.data.ntc_labels)
+    without = o.analysis.exclude_guides
+    control = choose_control(
+        without_controls(screen, labels, without),
+        read_json(paths.CONTROL)["kind"],
+        labels,
+        o.analysis.cells_with_other_targets,
+    )
+    return hit_cells(screen, hits, control, exclude_guides=without)
 
 
 def inputs() -> Inputs:
@@ -113,6 +133,8 @@ def read_facts(o: Options) -> Facts:
         across=read_table(paths.ACROSS),
         guides=read_table(paths.GUIDES),
         units=read_table(paths.UNITS),
+        hit_cells=behind_hits(o, results),
+        guide_effects=read_table(paths.CRT / paths.GUIDE_EFFECTS),
         truth=Truth(effects, truth_metrics(results, effects)) if len(effects) else None,
         missed=missed(o, results),
         smallest_seen=smallest_seen(results, "guide" if "guide" in results else "target"),

@@ -132,6 +132,10 @@ class Facts:
         Power by known effects in control cells.
     smallest_seen : DataFrame, optional
         By target the smallest effect that would have been seen, see `analysis.detectable`.
+    hit_cells
+        Of the strongest hits in their order: the cells behind each, see `details.Cells`.
+    guide_effects : DataFrame, optional
+        Each guide alone: `guide, target, program, effect, effect_se, n_treated`.
     level
         The q-value at which something counts as found.
     few
@@ -167,6 +171,8 @@ class Facts:
     truth: Truth | None = None
     missed: Missed | None = None
     smallest_seen: pd.DataFrame | None = None
+    hit_cells: Sequence[Any] = ()
+    guide_effects: pd.DataFrame | None = None
     level: float = 0.1
     few: int = 10
     effect_label: str = "log-ratio"

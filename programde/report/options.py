@@ -9,7 +9,7 @@ from programde.option_fields import MANY, check_options, option
 
 @dataclass(frozen=True)
 class ReportOptions:
-    """The bootstrap behind the intervals of a report.
+    """The bootstrap behind the intervals of a report, and what its page holds.
 
     Attributes
     ----------
@@ -17,10 +17,13 @@ class ReportOptions:
         Bootstrap samples, over units.
     seed
         Their seed.
+    n_opened
+        Hits, the strongest first, whose cells, guides and batches the page shows on a click.
     """
 
     n_boot: int = option(1000, minimum=1, maximum=MANY)
     seed: int = option(7, minimum=0)
+    n_opened: int = option(300, minimum=0, maximum=5000)
 
     def __post_init__(self) -> None:
         check_options(self)

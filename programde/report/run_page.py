@@ -12,6 +12,7 @@ import os
 from pathlib import Path
 
 from programde.report import what_came_in, what_was_found, why_believe_it
+from programde.report.details import hit_details
 from programde.report.facts import Comparison, Facts
 from programde.report.page import Section, render_page
 from programde.report.pictures import NONE, Pictures
@@ -42,24 +43,30 @@ def write_run_page(path: str | os.PathLike[str], facts: Facts, pictures: Picture
     InputError
         A picture is no PNG.
     """
+    opens, opened = None, None
+    if facts.hit_cells:
+        opens, opened = hit_details(facts, facts.hit_cells, facts.guide_effects)
     facts = facts.with_faces()
     page = render_page(
         TITLE,
         _compared_with(facts.comparison),
         why_believe_it.judgement(facts),
         _headline_numbers(facts),
-        _sections(facts, pictures, Path(path).parent),
+        _sections(facts, pictures, Path(path).parent, opens),
         picture=pictures.named.get("qq_ntc"),
         warnings=_warnings(facts.comparison),
+        opened=opened,
         footer="Made by programDE. This page holds everything it shows and needs no network.",
     )
     return write_atomically(path, page.encode("utf-8"))
 
 
-def _sections(facts: Facts, pictures: Pictures, folder: Path) -> list[Section]:
+def _sections(
+    facts: Facts, pictures: Pictures, folder: Path, opens: what_was_found.Opens
+) -> list[Section]:
     """The parts of the page, in order."""
     return [
-        what_was_found.found(facts, pictures),
+        what_was_found.found(facts, pictures, opens),
         *_missed(facts, pictures),
         *touched(facts, pictures),
         why_believe_it.evidence(facts, pictures),

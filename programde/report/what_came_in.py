@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from programde.report.blocks import Block, Settings, Table
+from programde.report.blocks import Block, Paste, Settings, Table
 from programde.report.checked_tables import counted, tested_column
 from programde.report.facts import Facts, installed_versions
 from programde.report.findings import untested_by_reason
+from programde.report.methods import methods_paragraph
 from programde.report.page import Section
 from programde.report.pictures import Pictures
 
@@ -118,7 +119,8 @@ def untested(facts: Facts) -> Section:
 
 def made(facts: Facts) -> Section:
     """How the numbers were made."""
-    blocks: list[Block] = []
+    note = "For a methods section; the provenance changes with configuration, input and versions."
+    blocks: list[Block] = [Paste("Methods, to be pasted", methods_paragraph(facts), note)]
     given = facts.fingerprint
     if given:
         values = given if isinstance(given, Mapping) else {"input": given}

@@ -162,7 +162,11 @@
         shown.tabIndex = 0;
         shown.setAttribute("aria-haspopup", "dialog");
         shown.title = "Open this hit";
-        shown.onkeydown = (event) => { if (event.key === "Enter") open(at); };
+        shown.onkeydown = (event) => {
+          if (event.key !== "Enter") return;
+          event.preventDefault(); // or the same key presses the button that is in focus then
+          open(at);
+        };
       },
     });
     table.on("rowClick", (event, row) => {

@@ -1,0 +1,87 @@
+"""What a click on a hit shows is what the tables say; the methods say what was done."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from programde.report.details import hit_details, strongest_hits
+from programde.report.methods import methods_paragraph, provenance
+
+from .test_grids import Payloads
+from .test_report import full_facts, write
+
+
+def cells(n=40):
+    batches = pd.DataFrame({"batch": ["b1"], "effect": [0.5], "effect_se": [0.1], "n_treated": [9]})
+    return SimpleNamespace(
+        treated=np.linspace(0, 1, 5),
+        control=np.linspace(0, 0.5, 5),
+        zeros_treated=0.25,
+        zeros_control=0.5,
+        n_treated=n,
+        n_control=100,
+        batches=batches,
+    )
+
+
+def guide_effects(results):
+    rows = results[["target", "program", "effect"]].copy()
+    return rows.assign(guide=rows["target"] + "g1", effect_se=0.2, n_treated=7)
+
+
+def test_the_strongest_hits_have_details():
+    facts = full_facts()
+    best = strongest_hits(facts.results, facts.level, 3)
+    opens, told = hit_details(facts, [cells(n) for n in (1, 2, 3)], guide_effects(facts.results))
+    assert list(opens.values()) == [0, 1, 2]
+    for at, row in enumerate(best.itertuples()):
+        one = told["hits"][at]
+        assert opens[row.condition, row.target, row.program] == at
+        assert (one["target"], one["program"]) == (row.target, row.program)
+        assert one["q"] == pytest.approx(row.q_value, rel=1e-3)
+        assert one["n_treated"] == at + 1
+        assert [g["name"] for g in one["guides"]] == [f"{row.target}g1"]
+        assert one["batches"] == [{"name": "b1", "at": 0.5, "se": 0.1, "n": 9}]
+    n_hits = (facts.results["q_value"] <= facts.level).sum()
+    assert len(told["all"]) == n_hits
+    assert [one["at"] for one in told["all"]][:4] == [0, 1, 2, None]
+    json.dumps(told, allow_nan=False)
+
+
+def test_they_are_in_the_page(tmp_path):
+    path = write(tmp_path / "index.html", hit_cells=[cells(), cells()])
+    page = path.read_text(encoding="utf-8")
+    hits = Payloads(page).found["hits"]
+    assert hits["opens"][:3] == [0, 1, None]
+    assert '<dialog id="opened"' in page
+    bare = write(tmp_path / "bare.html").read_text(encoding="utf-8")
+    assert '<dialog id="opened"' not in bare
+
+
+def test_the_methods_say_what_was_done():
+    settings = {
+        "test": {"kind": "ols"},
+        "sampler": {"kind": "bernoulli_index"},
+        "n_resamples": 1023,
+        "seed": 5,
+        "side": "both",
+        "fdr": {"adjust": "bh"},
+        "usage": {"transform": "clr"},
+    }
+    text = methods_paragraph(full_facts(settings=settings))
+    for words in ("20,665 cells", "15 gene programs", "all other cells", "least-squares",
+                  "1,023 draws, seed 5", "saddlepoint", "360 two-sided tests", "Benjamini",
+                  "centred log-ratios"):  # fmt: skip
+        assert words in text
+    assert "None" not in text
+    assert "None" not in methods_paragraph(full_facts(settings={}))
+
+
+def test_the_provenance_follows_configuration_and_input():
+    one = provenance(full_facts())
+    assert provenance(full_facts()) == one
+    assert provenance(full_facts(settings={"seed": 2})) != one
+    assert provenance(full_facts(fingerprint="other")) != one

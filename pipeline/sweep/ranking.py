@@ -1,9 +1,9 @@
 """The verdict over a sweep: which setting is calibrated, and finds most?
 
 Settings are ranked first by the verdict on their control groups (calibrated, then too few controls
-to tell, then conservative, then inflated), then by power where the truth is known, else by the
-number of discoveries. Everything is read from MLflow, so points that were added later, one by one
-or by another sweep, take part.
+to tell, then conservative, then inflated), then by the share of known effects in control cells that
+they find: see `ranking_table`. Everything is read from MLflow, so points that were added later, one
+by one or by another sweep, take part.
 
     python -m pipeline.sweep.ranking              all points on the data of the newest one
     python -m pipeline.sweep.ranking sweep=ID     those of one sweep (id of its MLflow run)
@@ -25,6 +25,7 @@ from programde.errors import OptionError, ProgramDEError
 
 FOLDER = Path("reports/sweep")
 TABLE = "ranking.csv"
+HITS = "hits.csv"
 
 
 def rank(root: Path, tracking: Tracking, parent: str | None = None) -> Path:
@@ -44,6 +45,8 @@ def rank(root: Path, tracking: Tracking, parent: str | None = None) -> Path:
     folder = root / FOLDER
     with replacing_folder(folder) as temporary:
         write_table(ranking.table, temporary / TABLE)
+        if ranking.hits is not None:
+            write_table(ranking.hits, temporary / HITS)
         write_page(ranking, temporary)
     return folder / PAGE
 

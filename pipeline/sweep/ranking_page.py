@@ -11,7 +11,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from pipeline.files import write_text
-from pipeline.sweep.ranking_table import ORDER, Ranking, word_of
+from pipeline.sweep.agreement import COUNT, agreement
+from pipeline.sweep.ranking_table import ORDER, POWER, Ranking, word_of
+from pipeline.sweep.recommendation import by_other_shares, recommendation
 from programde.report.blocks import Block, Table
 from programde.report.names import in_pictures
 from programde.report.page import Section, render_page
@@ -23,6 +25,7 @@ from programde.report.verdict import Verdict
 PAGE = "index.html"
 INTERVAL = "interval"
 INFLATION_INTERVAL = "interval of inflation"
+POWER_INTERVAL = "interval of known effects found"
 
 #: Metrics of the pictures: name, what people read, the right value (None: the more the better).
 SHOWN = (
@@ -31,6 +34,7 @@ SHOWN = (
     ("ntc/lambda_mean", "inflation λ", 1.0),
     ("ntc/lambda_tail", "inflation λ, 1 % tail", 1.0),
     ("ntc/ks", "distance from uniform (KS)", 0.0),
+    (POWER, "known effects found", None),
     ("discoveries/bh10", "discoveries at BH 10 %", None),
     ("truth/power_bh10", "power at BH 10 %", None),
     ("truth/fdr_bh10", "false among them", 0.10),
@@ -41,6 +45,8 @@ COLUMNS = (
     (INTERVAL, "95 % interval", "text"),
     ("ntc/lambda_mean", "inflation", "fixed"),
     (INFLATION_INTERVAL, "95 % interval", "text"),
+    (POWER, "known effects found", "percent"),
+    (POWER_INTERVAL, "95 % interval", "text"),
     ("discoveries/bh10", "discoveries", "count"),
     ("truth/power_bh10", "power", "percent"),
     ("truth/fdr_bh10", "false", "percent"),
@@ -70,6 +76,8 @@ def write_page(ranking: Ranking, folder: Path) -> None:
             how,
         )
         sections.append(Section("What matters", [picture], anchor="axes"))
+    if ranking.hits is not None and len(ranking.table) > 1:
+        sections.append(_agreement(ranking, ranking.hits))
     panels = _panels(ranking)
     if panels:
         notes = dict(zip(panels, ranking.table["verdict"], strict=False))
@@ -114,9 +122,15 @@ def _verdict(ranking: Ranking) -> Verdict:
         sentence += f", with {best['discoveries/bh10']:.0f} discoveries at BH 10 %"
     word = best["verdict"]
     if len(table) > 1:
-        word = word_of(best, n_settings=len(table)).word
+        word = word_of(best.to_dict(), n_settings=len(table)).word
         sentence += f". As the pick of {len(table)} by the same controls: {word}"
-    return Verdict(word, f"{sentence}.")
+
+    def named(row: Any) -> str:
+        return name_of(row, ranking.axes) or "the one setting"
+
+    advice = recommendation(table, ranking.powers, named, word)
+    others = by_other_shares(table, ranking.powers, named)
+    return Verdict(word, f"{sentence}. {advice} {others}".rstrip())
 
 
 def name_of(row: Any, axes: list[str]) -> str:
@@ -132,15 +146,19 @@ def _table(ranking: Ranking) -> Section:
     if "ntc/lambda_mean_low" in table:
         ends = zip(table["ntc/lambda_mean_low"], table["ntc/lambda_mean_high"], strict=True)
         table[INFLATION_INTERVAL] = [f"{low:.2f} to {high:.2f}" for low, high in ends]
+    if ranking.powers is not None:
+        table[POWER_INTERVAL] = [_percents(ranking, run) for run in table["run"]]
     for axis in ranking.axes:  # a browser breaks lines at a hyphen
         table[axis] = table[axis].astype(str).str.replace("-", "\N{NON-BREAKING HYPHEN}")
     chosen = [(name, label, kind) for name, label, kind in COLUMNS if name in table]
     shown = table[["rank", *ranking.axes, "verdict", *(name for name, _, _ in chosen)]]
     lead = (
-        "Settings whose controls are calibrated come first; among them those that find more. "
+        "Settings whose controls are calibrated come first; among them those that find more of "
+        "the known effects that were put into control cells. "
         "Do not pick a setting by its discoveries alone: an inflated one finds more as well. "
-        "Settings that share a rank tie: their intervals of inflation overlap, and the controls do "
-        "not tell them apart. Each word is that of the setting's own report."
+        "Settings that share a rank tie: their intervals of inflation overlap, and neither the "
+        "controls nor the known effects tell them apart. Each word is that of the setting's own "
+        "report."
     )
     if "truth/fdr_bh10" in table:
         lead += " Power and the share of false discoveries are against the known truth."
@@ -148,6 +166,32 @@ def _table(ranking: Ranking) -> Section:
     formats = {name: kind for name, _, kind in chosen}
     blocks: list[Block] = [Table(shown, "Settings, best first", "", labels, formats, limit=60)]
     return Section("The settings", blocks, lead, "settings")
+
+
+def _percents(ranking: Ranking, run: str) -> str:
+    assert ranking.powers is not None
+    if run not in ranking.powers.mix:
+        return ""
+    low, high = ranking.powers.interval(run)
+    return f"{100 * low:.0f} to {100 * high:.0f} %"
+
+
+def _agreement(ranking: Ranking, hits: pd.DataFrame) -> Section:
+    """Hits x settings, those on which settings differ."""
+    n = len(ranking.table)
+    columns = [c for c in hits.columns if c.isdigit()]
+    names = [c for c in hits.columns if c not in (*columns, COUNT)]
+    differ = hits[hits[COUNT] < n]
+    by = [", ".join(c for c in columns if row[c]) for _, row in differ.iterrows()]
+    shown = differ[[*names, COUNT]].assign(found_by=by)
+    table = Table(
+        shown,
+        "Hits that not all settings find",
+        "Settings by their place in the table above. All hits x settings: hits.csv.",
+        {COUNT: "found by", "found_by": "settings"},
+        limit=20,
+    )
+    return Section("Do they agree?", [table], agreement(hits, n), "agreement")
 
 
 def _panels(ranking: Ranking) -> dict[str, dict[str, object]]:

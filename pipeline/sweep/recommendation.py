@@ -1,0 +1,70 @@
+"""Which setting to take, in a sentence; or that it cannot be told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+
+from pipeline.sweep.power_order import ALIKE, Powers
+
+#: Words of settings that may be recommended.
+SOUND = ("calibrated", "too few controls to tell")
+
+
+def recommendation(
+    table: pd.DataFrame, powers: Powers | None, name: Callable[[Any], str], word: str
+) -> str:
+    """The sentence.
+
+    Parameters
+    ----------
+    table
+        Settings, best first: `rank`, `verdict`, `run`.
+    powers
+        Their power by known effects; None where none was measured.
+    name
+        A setting in a few words.
+    word
+        The verdict on the first one as the pick of all.
+    """
+    first = table.iloc[0]
+    if word not in SOUND:
+        return "Recommended: none, since the control groups of no setting look like chance."
+    if powers is None:
+        return "Recommended: cannot be told, since the power of no setting was measured."
+    if pd.isna(powers.mean(first["run"])):
+        return f"Recommended: cannot be told, since the power of {name(first)} was not measured."
+    top = table[table["rank"] == first["rank"]]
+    low, high = powers.interval(first["run"])
+    finds = (
+        f"{name(first)} finds {powers.mean(first['run']):.0%} of the known effects put into "
+        f"control cells (95 % interval {low:.0%} to {high:.0%})"
+    )
+    if len(top) == len(table) and len(table) > 1:
+        words = f"Recommended: cannot be told among these {len(table)} settings"
+        return f"{words}, whose power differs by at most {ALIKE:g} or by chance; {finds}."
+    if len(top) > 1:
+        others = "; ".join(name(row) for _, row in top.iloc[1:4].iterrows())
+        more = f" and {len(top) - 4} more" if len(top) > 4 else ""
+        return f"Recommended: {finds}; {others}{more} cannot be told from it."
+    return f"Recommended: {finds}, more than any other."
+
+
+def by_other_shares(table: pd.DataFrame, powers: Powers | None, name: Callable[[Any], str]) -> str:
+    """What would be first if all cells scaled, or if all switched; empty where it is the same."""
+    sound = table[table["verdict"].isin(SOUND)]
+    if powers is None or sound.empty:
+        return ""
+    runs = sound["run"].tolist()
+    scale, switch = powers.first("scale", runs), powers.first("switch", runs)
+    if scale is None or switch is None or scale == switch:
+        return ""
+    rows = sound.set_index("run", drop=False)
+    return (
+        f"Power is told with {powers.share:.0%} of a change by cells that switch on or off, as in "
+        f"the hits of these settings. If all cells scaled and none switched, "
+        f"{name(rows.loc[scale])} would find most; if all of it were switching, "
+        f"{name(rows.loc[switch])}."
+    )

@@ -122,7 +122,7 @@ def _verdict(ranking: Ranking) -> Verdict:
         sentence += f", with {best['discoveries/bh10']:.0f} discoveries at BH 10 %"
     word = best["verdict"]
     if len(table) > 1:
-        word = word_of(best.to_dict(), n_settings=len(table)).word
+        word = word_of({str(key): value for key, value in best.items()}, len(table)).word
         sentence += f". As the pick of {len(table)} by the same controls: {word}"
 
     def named(row: Any) -> str:

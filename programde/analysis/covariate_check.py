@@ -41,7 +41,7 @@ CUT = 3.0
 MAX_ADDED = 24
 LEFT = 0.1
 #: Targets at most; fewer in large screens (cells times targets).
-MAX_TARGETS, MIN_TARGETS, WORK = 200, 50, 10_000_000
+MAX_TARGETS, MIN_TARGETS, WORK = 200, 50, 5_000_000
 #: A target needs so many treated cells for each column, and a batch cells for a slope.
 PER_COLUMN, PER_BATCH = 3, 50
 #: More targets reject than would (at twice their level) once in a thousand times, some program
@@ -86,8 +86,8 @@ def check_covariates(screen: Screen, units: Sequence[Unit] | None = None) -> Cov
     Returns
     -------
     CovariateCheck
-        Where the covariates suffice for one of the two models, the sentence comes less than once in
-        a hundred screens (tests/analysis/test_covariate_check.py).
+        Where the covariates suffice for one of the two models, the sentence comes in less than one
+        screen of a hundred (none of 400 simulated ones: docs/covariates.md).
     """
     C = screen.covariates
     added, names = added_columns(screen)

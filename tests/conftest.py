@@ -1,0 +1,47 @@
+"""Before tests in several processes the kernels are compiled once, for all of them."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+#: What the kernels on disk were made of.
+MADE = ROOT / "programde" / "__pycache__" / "kernels.made"
+
+
+def made_of() -> str:
+    """A hash of all that kernels are made of: our files that hold some, and this Python."""
+    digest = hashlib.blake2b(sys.version.encode(), digest_size=16)
+    for path in sorted((ROOT / "programde").rglob("*.py")):
+        content = path.read_bytes()
+        if b"import njit" in content:
+            digest.update(f"{path.name} {len(content)}\n".encode() + content)
+    return digest.hexdigest()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Compile before workers start; each would compile the same otherwise."""
+    workers = getattr(config.option, "numprocesses", None)
+    if hasattr(config, "workerinput") or not workers:
+        return
+    MADE.parent.mkdir(exist_ok=True)
+    with MADE.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        wanted = made_of()
+        if MADE.is_file() and MADE.read_text() == wanted:
+            return
+        command = [sys.executable, str(ROOT / "scripts" / "compile_kernels.py")]
+        # one sampler to a process: what both need is compiled by whichever comes first
+        both = [
+            subprocess.Popen([*command, sampler], cwd=ROOT)
+            for sampler in ("bernoulli_index", "stratified_perm")
+        ]
+        statuses = [process.wait() for process in both]
+        if not any(statuses):
+            MADE.write_text(wanted)

@@ -17,6 +17,8 @@ TARGETS = ["T0", "T0", "T1", "T1", "non-targeting", "non-targeting"]
 OTHER_TARGETS = ["T1", "T1", "T0", "T0", "non-targeting", "non-targeting"]
 #: The first guide is of both.
 SEVERAL = ["T0|T1", *TARGETS[1:]]
+#: What people call the programs.
+LABELS = ["cycle", "stress", "heat", "none"]
 GENES = ["G0", "G1", "G2"]
 CELLS = [f"c{i}" for i in range(N)]
 #: Not in the sources that lack some; without usages in those that have such cells.
@@ -218,6 +220,9 @@ def write_sources(folder: Path) -> dict[str, tuple[str, ...]]:
     pd.DataFrame(PARTS.spectra * 3, PROGRAMS, GENES).to_csv(folder / "spectra.tsv", sep="\t")
     numbered = pd.DataFrame(PARTS.spectra * 3, [f"program_{k + 1}" for k in range(K)], GENES)
     numbered.to_csv(folder / "numbered.tsv", sep="\t")
+    for name, programs in (("names", PROGRAMS), ("numbers", list(numbered.index))):
+        labels = pd.DataFrame({"program": programs, "label": LABELS})
+        labels.to_csv(folder / f"{name}.csv", index=False)
     write_cnmf(folder / "cnmf", "run", "k_4.dt_0_5", PARTS.usage, CELLS)
     write_cnmf(folder / "cnmf", "run", "k_4.dt_0_1", PARTS.other_usage, CELLS)
     write_cnmf(folder / "cnmf", "run", "k_3.dt_0_5", PARTS.usage[:, :3], CELLS)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from programde.controls.control_units import control_units
 from programde.controls.empirical_null import compare_targets
 from programde.controls.options import ComparisonOptions, ControlUnitOptions, CrossfitOptions
+from programde.controls.spikes import Spikes
 
 from .wires import (
     CONTROLS,
@@ -160,6 +162,49 @@ def min_guides(before: Run, after: Run) -> None:
     assert not after.json("data/crossfit/crossfit.json")["made"]
     why = after.json("data/crossfit/crossfit.json")["info"]["why_not"]
     assert "10 non-targeting guides, fewer than crossfit.min_guides=11" in why
+
+
+# --- known effects put into control cells
+
+
+def spikes(run: Run) -> Spikes:
+    return Spikes.load(run.folder / "data/ntc_null/spikes")
+
+
+SPIKED = {"data/ntc_null", "data/spikes"}
+
+
+@wire("spikes.n_sets", "spikes.n_sets=4", base="spiked", changes=SPIKED)
+def n_sets(before: Run, after: Run) -> None:
+    assert len(spikes(before).spiked.units) == len(spikes(before).programs) == 3
+    assert len(spikes(after).spiked.units) == len(spikes(after).programs) == 4
+
+
+@wire("spikes.n_unspiked_sets", "spikes.n_unspiked_sets=6", base="spiked", changes=SPIKED)
+def n_unspiked_sets(before: Run, after: Run) -> None:
+    """The sets that get effects are tested as they are too."""
+    assert len(spikes(before).unspiked.units) == 3 + 4
+    assert len(spikes(after).unspiked.units) == 3 + 6
+
+
+@wire("spikes.fold_changes", "spikes.fold_changes=[1.5,2.0,4.0]", base="spiked", changes=SPIKED)
+def fold_changes(before: Run, after: Run) -> None:
+    assert spikes(after).fold_changes == [1.5, 2.0, 4.0]
+    for run, n in ((before, 2), (after, 3)):
+        of_set = len(spikes(run).programs[0]) * 2 * n * len(spikes(run).shares)
+        assert spikes(run).spiked.effect.shape[1] == of_set
+
+
+@wire("spikes.most_programs", "spikes.most_programs=2", base="spiked", changes=SPIKED)
+def most_programs(before: Run, after: Run) -> None:
+    assert {len(programs) for programs in spikes(before).programs} == {4}
+    assert {len(programs) for programs in spikes(after).programs} == {2}
+
+
+@wire("spikes.seed", "spikes.seed=1", base="spiked", changes=SPIKED)
+def spike_seed(before: Run, after: Run) -> None:
+    assert spikes(before).spiked.effect.shape == spikes(after).spiked.effect.shape
+    assert not np.allclose(spikes(before).spiked.effect, spikes(after).spiked.effect)
 
 
 @pytest.mark.parametrize("wire", WIRES, ids=name_of)

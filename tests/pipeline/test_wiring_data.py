@@ -15,7 +15,7 @@ import pytest
 from programde.screen.screen import Screen
 
 from .readings import FILES, Check, Prepared, Reading, floored, judge, name_of
-from .source_files import CELLS, GENES, GUIDES, LOST, OTHER_TARGETS, PARTS, TARGETS, N
+from .source_files import CELLS, GENES, GUIDES, LABELS, LOST, OTHER_TARGETS, PARTS, TARGETS, N
 from .wiring import Run
 
 READINGS: list[Reading] = []
@@ -227,6 +227,17 @@ reads("spectra", "spectra={f}/spectra.tsv", sources=("h5ad", *MUDATA, "guide_tab
     spectra_are(3.0)
 )
 reads("spectra", "spectra={f}/numbered.tsv", sources=("cnmf",))(spectra_are(3.0))
+
+
+def labels(before: Run, after: Run) -> None:
+    assert before.screen.program_labels == {}
+    assert after.screen.program_labels == dict(zip(after.screen.program_names, LABELS, strict=True))
+
+
+reads("program_names", "program_names={f}/names.csv", sources=("h5ad", *MUDATA, "guide_tables"))(
+    labels
+)
+reads("program_names", "program_names={f}/numbers.csv", sources=("cnmf",))(labels)
 reads("spectra_key", "spectra_key=other_spectra", sources=("h5ad",))(spectra_are(2.0))
 reads("spectra_key", "spectra_key=other_loadings", sources=MUDATA)(spectra_are(2.0))
 

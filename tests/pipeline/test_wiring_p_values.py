@@ -95,6 +95,17 @@ def adjust(before: Run, after: Run) -> None:
             close(share, share.iloc[0], rtol=1e-6)
 
 
+@wire("fdr.direct_delta", "fdr.direct_delta=0", base="nine_programs", changes=TABLES)
+def direct_delta(before: Run, after: Run) -> None:
+    """With a tolerance less is beyond it: no p-value gets smaller, some larger."""
+    one, other = (run.results.set_index(["target", "program"]) for run in (before, after))
+    known = one["p_direct"].notna()
+    assert known.any()
+    assert (one["p_direct"] >= other["p_direct"] - 1e-12)[known].all()
+    assert (one["p_direct"] > other["p_direct"] + 1e-6)[known].any()
+    assert (one["p_direct"] >= one["p_value"] - 1e-12)[known].all()
+
+
 @wire("fdr.level", "fdr.level=0.9", changes={"reports/index.html", "reports/plots"},
       base="reported", report=True)  # fmt: skip
 def level(before: Run, after: Run) -> None:
@@ -151,6 +162,15 @@ def n_boot(before: Run, after: Run) -> None:
 def report_seed(before: Run, after: Run) -> None:
     assert interval(before)[0] == interval(after)[0]
     assert interval(before) != interval(after)
+
+
+@wire("report.n_opened", "report.n_opened=1", changes={"reports/index.html"}, base="reported",
+      report=True)  # fmt: skip
+def report_opened(before: Run, after: Run) -> None:
+    hits = (after.results["q_value"] <= 0.1).sum()
+    for run, most in ((before, 300), (after, 1)):
+        page = (run.folder / "reports/index.html").read_text(encoding="utf-8")
+        assert page.count('"usage":{"treated"') == min(hits, most)
 
 
 def nothing(before: Run, after: Run) -> None:

@@ -38,6 +38,7 @@ WORDS = (
     "crossfit.n_holdout_units=8",
     "crossfit.min_guides=8",
     "report.n_boot=40",
+    "spikes.n_sets=0",
 )
 TESTED = ("prepare", "crt", "ntc_null", "calibrate")
 #: Name of a base -> its own words, and the base that it is made of.
@@ -51,6 +52,11 @@ BASES: dict[str, tuple[str, tuple[str, ...]]] = {
     "skewed": ("whole", ("calibrate=skew_normal",)),
     "empirical": ("whole", ("calibrate=ntc_empirical", "calibrate.matching.min_ntc_per_bin=5")),
     "with_pbar": ("empirical", ("controls.units.use_pbar=true",)),
+    "spiked": (
+        "whole",
+        ("spikes.n_sets=3", "spikes.n_unspiked_sets=4", "spikes.fold_changes=[1.5,3.0]"),
+    ),
+    "nine_programs": ("whole", ("data.path={f}/nine.h5ad",)),
     "free_groups": ("whole", ("controls.group_size=null",)),
 }  # fmt: skip
 
@@ -130,7 +136,7 @@ def judge(wire: Wire, runs: Runs, folder: Path) -> None:
         report=wire.report,
         always=wire.always,
     )
-    assert changed == wire.changes
+    assert changed == wire.changes, sorted(changed ^ wire.changes)
     wire.check(before, after)
 
 
@@ -148,6 +154,7 @@ def bases(tmp_path_factory: pytest.TempPathFactory) -> Runs:
             path = folder / "screen.h5ad"
             if not path.exists():
                 wired_screen().write_h5ad(path)
+                wired_screen(9).write_h5ad(folder / "nine.h5ad")
                 table = {"target": ["T1", "T0"], "program": ["program_2", "program_0"]}
                 pd.DataFrame(table).to_csv(folder / "pairs.csv", index=False)
             words: tuple[str, ...] = (*WORDS, f"data.path={path}")
@@ -156,6 +163,7 @@ def bases(tmp_path_factory: pytest.TempPathFactory) -> Runs:
         else:
             parent, more = BASES[name]
             (run, words) = base(parent)
+            more = tuple(word.replace("{f}", str(folder)) for word in more)
             again, _ = run_again(run.folder, place, more, compose_all=words)
             made[name] = Run(again.folder), (*words, *more)
         return made[name]
@@ -163,8 +171,8 @@ def bases(tmp_path_factory: pytest.TempPathFactory) -> Runs:
     return base
 
 
-def wired_screen() -> AnnData:
-    """What every key can act on: 500 cells, four programs, two batches, two days.
+def wired_screen(k: int = 4) -> AnnData:
+    """What every key can act on: 500 cells, k programs, two batches, two days.
 
     Five targets of two guides and ten control guides. One cell in eight holds a second guide, one
     in ten none. T0 acts through one of its guides; no cell of T1 is in batch b; T4 has nine cells
@@ -184,7 +192,7 @@ def wired_screen() -> AnnData:
     calls[rng.random(n) < 0.1] = False
     calls[batch == "b", 2:4] = False
     umi = np.where(calls, rng.integers(1, 12, calls.shape), 0)
-    usage = rng.dirichlet(np.full(4, 2.0), n)
+    usage = rng.dirichlet(np.full(k, 2.0), n)
     usage[calls[:, 0], 0] *= 6
     usage[rng.random(usage.shape) < 0.03] = 0.0
     usage /= usage.sum(axis=1, keepdims=True)

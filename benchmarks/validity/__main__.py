@@ -8,7 +8,6 @@ name) and settings (by a part of their names), ``--table`` computes nothing.
 from __future__ import annotations
 
 import argparse
-import json
 import multiprocessing
 import os
 import time
@@ -17,7 +16,7 @@ from pathlib import Path
 from benchmarks.validity import blocks, page
 from benchmarks.validity.generators import GENERATORS
 from benchmarks.validity.settings import SETTINGS
-from benchmarks.validity.summary import summarise
+from benchmarks.validity.summary import summarise, text_of
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE.parent / "results" / "validity.json"
@@ -70,7 +69,7 @@ def main(given: list[str] | None = None) -> int:
                 pool.starmap(part, tasks, chunksize=1)
     results = summarise(chosen.folder)
     chosen.out.parent.mkdir(parents=True, exist_ok=True)
-    chosen.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    chosen.out.write_text(text_of(results), encoding="utf-8")
     if not chosen.no_docs:
         page.update_docs(results, DOCS)
     print("\n".join(page.default_lines(results)))

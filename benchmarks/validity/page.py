@@ -32,6 +32,8 @@ SHOWN = {
 #: Screens on which a null is a program that was not touched, its log-ratio moved or not.
 TOUCHED = "strong_shifts"
 NOTHING = (np.nan, np.nan)
+#: What the picture shows; what lies beyond is put at its ends.
+SEEN = (0.2, 400.0)
 MARKERS = "osD^v<>pPXh*d8"
 COLOURS = (style.BLUE, style.ORANGE, style.GREEN, style.PURPLE, style.VERMILLION, style.SKY)
 
@@ -62,7 +64,9 @@ def default_lines(results: dict[str, Any]) -> list[str]:
                 continue
             null = row["null"]["15+"]
             before = rows.get((generator, results["before"][statistic], "saddlepoint"), {})
-            gained = before.get("gain_of_default", {})
+            # power of what is inflated is not a power
+            sound = before.get("fdr", np.inf) <= 2 * row["fdr_meant"]
+            gained = before["gain_of_default"] if sound else {}
             body.append([
                 generator, statistic,
                 *map(number, zip(null["rate"], null["error"], strict=True)),
@@ -97,6 +101,24 @@ def direct_lines(results: dict[str, Any]) -> list[str]:
 def _shown(results: dict[str, Any]) -> list[str]:
     """Generators whose nulls are log-ratios that stay."""
     return [name for name in results["generators"] if name != TOUCHED]
+
+
+def size_lines(results: dict[str, Any]) -> list[str]:
+    """Null rates of the default settings by treated cells."""
+    rows, body = rows_of(results), []
+    for generator in _shown(results):
+        for statistic, setting in results["default"].items():
+            row = rows.get((generator, setting, "saddlepoint"))
+            if row is not None:
+                few, many = row["null"]["15-49"], row["null"]["50+"]
+                body.append([
+                    generator, statistic,
+                    *[number((null["rate"][j], null["error"][j])) if null["tests"][0] else "–"
+                      for null in (few, many) for j in (1, 2, 3)],
+                ])  # fmt: skip
+    head = ["screens", "statistic", *[f"{size}: {level}" for size in ("15 to 49", "50 and more")
+            for level in (".01", "1e-3", "1e-4")]]  # fmt: skip
+    return table(head, body)
 
 
 def _order(results: dict[str, Any]) -> list[tuple[str, str]]:
@@ -169,8 +191,9 @@ def draw(results: dict[str, Any], path: Path) -> None:
     """Null rates at .01 and 1e-3, by setting, a mark per generator."""
     rows = rows_of(results)
     names = _shown(results)
-    figure = style.new_figure(11.5, 6.4)
+    figure = style.new_figure(11.5, 7.0)
     axes = figure.subplots(1, 2, sharey=True)
+    handles: dict[str, Any] = {}
     for axis, level, text in ((axes[0], 1, "p ≤ 0.01"), (axes[1], 2, "p ≤ 0.001")):
         for at, setting in enumerate(reversed(SHOWN)):
             calibration = "skew_normal" if setting.startswith("seed") else "saddlepoint"
@@ -178,27 +201,24 @@ def draw(results: dict[str, Any], path: Path) -> None:
                 calibration = setting.partition("-")[0]
             for j, generator in enumerate(names):
                 row = rows.get((generator, setting, calibration))
-                if row is None or not row["null"]["15+"]["rate"][level] > 0:
+                if row is None:
                     continue
                 rate, error = (row["null"]["15+"][key][level] for key in ("rate", "error"))
                 y = at + 0.6 * (j / max(len(names) - 1, 1) - 0.5)
-                axis.errorbar(
-                    rate, y, xerr=error, color=COLOURS[j % len(COLOURS)], linewidth=0.8,
-                    marker=MARKERS[j % len(MARKERS)], markersize=4, linestyle="none",
-                    label=generator.replace("_", " ") if at == 0 else None,
+                handles[generator] = axis.errorbar(
+                    np.clip(rate, *SEEN), y, xerr=error, color=COLOURS[j % len(COLOURS)],
+                    linewidth=0.8, marker=MARKERS[j % len(MARKERS)], markersize=4,
+                    linestyle="none",
                 )  # fmt: skip
         axis.axvline(1.0, color=style.BLACK, linewidth=0.8)
         axis.set_xscale("log")
-        axis.set_xlim(0.2, 300)
+        axis.set_xlim(SEEN[0] / 1.1, SEEN[1] * 1.1)
         axis.set_xticks([0.3, 1, 3, 10, 30, 100], ["0.3", "1", "3", "10", "30", "100"])
         axis.set_xlabel("share of true nulls, times nominal")
         axis.set_title(text)
     axes[0].set_yticks(range(len(SHOWN)), list(SHOWN.values())[::-1])
-    handles: dict[str, Any] = {}
-    for axis in axes:
-        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
-            handles.setdefault(label, handle)
-    axes[1].legend(handles.values(), handles.keys(), loc="lower right")
+    names_shown = [name.replace("_", " ") for name in handles]
+    figure.legend(handles.values(), names_shown, ncols=6, loc="outside lower center")
     style.save_png(figure, path)
 
 
@@ -209,6 +229,7 @@ def update_docs(results: dict[str, Any], docs: Path) -> None:
     update(page, "rates01", rate_lines(results, 1))
     update(page, "rates001", rate_lines(results, 2))
     update(page, "power", power_lines(results, "power"))
+    update(page, "sizes", size_lines(results))
     update(page, "direct", direct_lines(results))
     update(page, "fair", power_lines(results, "fair"))
     update(page, "run", run_lines(results))

@@ -7,6 +7,7 @@ hold a handful of rejections.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,9 @@ from benchmarks.validity.generators import GENERATORS
 from benchmarks.validity.settings import BEFORE, DEFAULT, SETTINGS
 
 #: Groups of classes that the tables show.
-SPANS = {"15+": ("15-49", "50+"), "<50": ("10-14", "15-49"), "all": tuple(CLASSES)}
+SPANS = {"15+": ("15-49", "50+"), "<50": ("10-14", "15-49"), "all": tuple(CLASSES)} | {
+    name: (name,) for name in CLASSES
+}
 Blocks = dict[int, dict[str, Any]]
 
 
@@ -97,7 +100,7 @@ def gain(ours: Blocks, theirs: Blocks) -> dict[str, Any]:
     common = set(ours) & set(theirs)
     a, b = ({k: v for k, v in blocks.items() if k in common} for blocks in (ours, theirs))
     out: dict[str, Any] = {"blocks": len(common)}
-    for span in SPANS if common else ():
+    for span in ("all", "<50") if common else ():
         real = _sum(a, span, "real")
         for key in ("found", "fair"):
             out[f"{key} {span}"] = ratio(_sum(a, span, key) - _sum(b, span, key), real)
@@ -107,6 +110,23 @@ def gain(ours: Blocks, theirs: Blocks) -> dict[str, Any]:
 def statistic_of(setting: str) -> str:
     """With which of our statistics a setting is to be compared."""
     return "utest" if "utest" in setting or "mannwhitney" in setting else "ols"
+
+
+def text_of(results: dict[str, Any]) -> str:
+    """The results as JSON, a line per row, numbers to four digits."""
+
+    def short(value: Any) -> Any:
+        if isinstance(value, float):
+            return float(f"{value:.4g}")
+        if isinstance(value, list | tuple):
+            return [short(v) for v in value]
+        if isinstance(value, dict):
+            return {key: short(v) for key, v in value.items()}
+        return value
+
+    head = json.dumps({key: v for key, v in results.items() if key != "rows"}, indent=1)
+    rows = ",\n".join(json.dumps(short(row)) for row in results["rows"])
+    return f'{head[:-2]},\n "rows": [\n{rows}\n]}}\n'
 
 
 def summarise(folder: Path) -> dict[str, Any]:

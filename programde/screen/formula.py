@@ -24,6 +24,8 @@ FUNCTIONS = ("log", "log10", "log2", "exp", "cs", "cr", "cc", "bs", "poly", "cen
              "standardize", "I", "C")  # fmt: skip
 #: Functions that make several columns of a covariate, and what those are called.
 SPLINES = {"cs": "spline", "cr": "spline", "bs": "spline", "cc": "cyclic spline"}
+#: Degrees of freedom of `cs(x)`, where none are given.
+DF = 4
 #: A spline or polynomial has at most so many columns.
 MAX_DEGREE = 50
 _QUOTED = re.compile(r"`([^`]*)`")
@@ -179,6 +181,19 @@ def called(expression: str) -> tuple[str, str] | None:
     for stand_in, name in quoted.items():
         argument = argument.replace(stand_in, f"`{name}`")
     return ast.unparse(tree.func), argument
+
+
+def with_df(expression: str) -> str:
+    """A call; of a natural or cyclic spline that says nothing of its knots, with df=4."""
+    tree, _ = _parsed(expression)
+    if (
+        isinstance(tree, ast.Call)
+        and ast.unparse(tree.func) in ("cs", "cr", "cc")
+        and len(tree.args) == 1
+        and not {word.arg for word in tree.keywords} & {"df", "knots"}
+    ):
+        return f"{expression.rstrip()[:-1]}, df={DF})"
+    return expression
 
 
 def bare(text: str) -> str:

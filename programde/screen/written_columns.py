@@ -38,6 +38,7 @@ from programde.screen.formula import (
     first_line,
     names_in,
     terms_of,
+    with_df,
 )
 
 
@@ -261,10 +262,11 @@ class _Factors:
                 wanted[name] = values.astype(np.float64)
             elif values.dtype == object:
                 raise InputError(f"{KEY}: {text} takes numbers, and {name!r} holds labels")
+        asked = with_df(text) if called(text) else "{" + text + "}"
         try:
             with np.errstate(all="ignore"):
                 made = model_matrix(
-                    f"0 + {text}" if called(text) else "0 + {" + text + "}",
+                    f"0 + {asked}",
                     pd.DataFrame(wanted, index=self._frame.index),
                     ensure_full_rank=False,
                     na_action="ignore",

@@ -226,6 +226,17 @@ def test_names_and_rungs_of_a_formula() -> None:
     assert abs(squares.matrix[:, 3] @ z) < 1e-8 * N
 
 
+def test_a_spline_has_four_degrees_of_freedom_unless_it_says_so() -> None:
+    table = TABLE[["mito", "my score"]]
+    for short, long in (
+        ("~ cs(mito)", "~ cs(mito, df=4)"),
+        ("~ cr(`my score`)", "~ cr(`my score`, df=4)"),
+        ("~ cs(log(mito), lower_bound=-9)", "~ cs(log(mito), lower_bound=-9, df=4)"),
+    ):
+        one, two = (encode_covariates(table, formula=formula) for formula in (short, long))
+        np.testing.assert_array_equal(one.matrix, two.matrix)
+
+
 def test_a_dot_is_every_covariate() -> None:
     dot = encode_covariates(TABLE, formula="~ .")
     linear = encode_covariates(TABLE, formula="linear")
@@ -259,7 +270,7 @@ REFUSED = [
     ("~ mito ~ site", "cannot be read"),
     ("~ (mito", "cannot be read"),
     ("~ 0 + mito", "takes the intercept out; say so by covariates.add_intercept=false"),
-    ("~ cs(mito)", r"cs\(mito\) cannot be computed.*df"),
+    ("~ cs(mito, degree=2)", r"cs\(mito, degree=2\) cannot be computed"),
     ("~ cs(mito, df=-3)", "cannot be computed"),
     ("~ cs(site, df=4)", "takes numbers, and 'site' holds labels"),
     ("~ C(mito)", "has 2,400 levels; make it a number"),

@@ -30,7 +30,7 @@ LABELS = {
     "q_max_within": "q, largest shift, within",
     "q_acat": "q, combined",
     "q_acat_within": "q, combined, within",
-    "fallback": "another p-value, because",
+    "fallback": "to be known of the p-value",
     "top_program": "strongest in",
     "top_target": "strongest by",
     "top_effect": "effect there",

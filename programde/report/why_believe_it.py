@@ -108,8 +108,8 @@ def _rate(numbers: Metrics, level: str) -> str:
 def _calibrations(results: pd.DataFrame) -> Table:
     """Which calibration the p-values come from, and by which way."""
     counts = calibrations_used(results)
-    labels = {"branch": "way", "fallback": "why not the one asked for", "agree": "as a skew-normal"}
-    note = "Where the calibration asked for is refused another p-value stands, and says so."
+    labels = {"branch": "way", "fallback": "to be known of it", "agree": "as a skew-normal"}
+    note = "Where the calibration asked for is refused another p-value stands, and a rough tail says so."
     if "agree" in counts:
         note += (
             " As a skew-normal: the share within 10 % of the skew-normal law with the exact null "

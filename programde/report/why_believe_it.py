@@ -109,7 +109,7 @@ def _calibrations(results: pd.DataFrame) -> Table:
     """Which calibration the p-values come from, and by which way."""
     counts = calibrations_used(results)
     labels = {"branch": "way", "fallback": "to be known of it", "agree": "as a skew-normal"}
-    note = "Where the calibration asked for is refused another p-value stands, and a rough tail says so."
+    note = "Where the one asked for is refused another p-value stands; it says so, and if rough."
     if "agree" in counts:
         note += (
             " As a skew-normal: the share within 10 % of the skew-normal law with the exact null "

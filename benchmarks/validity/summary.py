@@ -113,11 +113,11 @@ def statistic_of(setting: str) -> str:
 
 
 def text_of(results: dict[str, Any]) -> str:
-    """The results as JSON, a line per row, numbers to four digits."""
+    """The results as JSON, a line per row, numbers to four digits, null for none."""
 
     def short(value: Any) -> Any:
         if isinstance(value, float):
-            return float(f"{value:.4g}")
+            return float(f"{value:.4g}") if np.isfinite(value) else None
         if isinstance(value, list | tuple):
             return [short(v) for v in value]
         if isinstance(value, dict):

@@ -106,9 +106,22 @@ def direct_delta(before: Run, after: Run) -> None:
     assert (one["p_direct"] >= one["p_value"] - 1e-12)[known].all()
 
 
-@wire("fdr.level", "fdr.level=0.9", changes={"reports/index.html", "reports/plots"},
-      base="reported", report=True)  # fmt: skip
+@wire(
+    "fdr.level",
+    "fdr.level=0.9",
+    changes={"reports/index.html", "reports/plots", *TABLES},
+    base="reported",
+    report=True,
+)
 def level(before: Run, after: Run) -> None:
+    """Of the results the smallest effect that would be seen, alone: the looser, the smaller."""
+    smallest = "mde80"
+    pd.testing.assert_frame_equal(
+        before.results.drop(columns=smallest), after.results.drop(columns=smallest)
+    )
+    known = before.results[smallest].notna()
+    assert (after.results[smallest] < before.results[smallest])[known].all()
+    assert known.any()
     for run, number in ((before, 0.1), (after, 0.9)):
         page = (run.folder / "reports/index.html").read_text()
         hits = (run.results["q_value"] <= number).sum()

@@ -330,7 +330,7 @@ def seen(folder: Path, tests: list[Path], log: Path, only: str = "") -> str:
     child = os.fork()
     if not child:
         try:
-            _child(folder, [only or str(t) for t in tests], log)
+            _child(folder, [only] if only else [str(t) for t in tests], log)
         except BaseException:
             traceback.print_exc()
         finally:

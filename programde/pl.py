@@ -7,12 +7,24 @@ letter by letter, whatever they hold; long ones lose their middle.
 
 from __future__ import annotations
 
+from programde.report.contrasts import contrast_scatter as condition_scatter
 from programde.report.effect_plots import effect_heatmap as heatmap
 from programde.report.effect_plots import volcano
 from programde.report.qq_plots import qq_panel as qq
 from programde.report.qq_plots import qq_small_multiples as qq_grid
+from programde.report.similarity import similarity_figure as target_similarity
 from programde.report.summary_plots import input_figure as inputs
 from programde.report.summary_plots import rates_figure as rates
 from programde.report.summary_plots import truth_figure as truth
 
-__all__ = ["heatmap", "inputs", "qq", "qq_grid", "rates", "truth", "volcano"]
+__all__ = [
+    "condition_scatter",
+    "heatmap",
+    "inputs",
+    "qq",
+    "qq_grid",
+    "rates",
+    "target_similarity",
+    "truth",
+    "volcano",
+]

@@ -19,8 +19,10 @@ from programde.report.control_groups import metrics_by_kind, tables_by_kind
 from programde.report.details import strongest_hits
 from programde.report.facts import Comparison, Controls, Facts, Inputs, Metrics, Truth
 from programde.report.findings import truth_metrics
+from programde.report.own_programs import LEADING, own_gene_ranks
 from programde.report.power import Missed
 from programde.screen.guides import check_ntc_labels
+from programde.screen.spectra import top_genes
 from programde.screen.store import load_screen
 
 #: Sections of the configuration that say where and how fast, not what.
@@ -57,6 +59,14 @@ def single_guides(o: Options) -> dict[str, Metrics]:
     """What control guides show one by one."""
     tables = tables_by_kind(read_table(paths.NTC_GUIDE_P_VALUES))
     return metrics_by_kind(tables, o.report.n_boot, o.report.seed)
+
+
+def own_genes(results: pd.DataFrame) -> pd.DataFrame | None:
+    """Targets whose own gene leads a program; None where nothing says what programs are."""
+    spectra = load_screen(paths.SCREEN).spectra
+    if spectra is None:
+        return None
+    return own_gene_ranks(top_genes(spectra, LEADING), list(results["target"].unique()))
 
 
 def behind_hits(o: Options, results: pd.DataFrame) -> list[HitCells]:
@@ -133,6 +143,7 @@ def read_facts(o: Options) -> Facts:
         across=read_table(paths.ACROSS),
         guides=read_table(paths.GUIDES),
         units=read_table(paths.UNITS),
+        own_genes=own_genes(results),
         hit_cells=behind_hits(o, results),
         guide_effects=read_table(paths.CRT / paths.GUIDE_EFFECTS),
         truth=Truth(effects, truth_metrics(results, effects)) if len(effects) else None,

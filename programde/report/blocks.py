@@ -49,7 +49,7 @@ class Table:
     """A table: the first `limit` rows are shown, up to `more` further ones on demand.
 
     `labels` renames columns for people, `formats` gives a column one of KINDS (default: by its
-    type and name). The index is not shown.
+    type and name). The index is not shown. With `folded` the table is behind these words.
     """
 
     frame: pd.DataFrame
@@ -59,6 +59,7 @@ class Table:
     formats: Mapping[str, str] = field(default_factory=dict)
     limit: int = 25
     more: int = 200
+    folded: str = ""
 
 
 @dataclass(frozen=True)
@@ -178,6 +179,7 @@ def _table(table: Table) -> dict[str, Any]:
         "columns": headers(frame, formats, table.labels),
         "shown": cells(shown, formats),
         "hidden": cells(hidden, formats),
+        "folded": table.folded,
         "summary": f"{len(hidden):,} more rows{more}",
     }
 

@@ -69,9 +69,10 @@ def hit_details(
     hits = strongest_hits(facts.results, facts.level, MOST)
     shown = hits.assign(program=[faces.get(str(p), str(p)) for p in hits["program"]])
     opens = {key: at for at, key in enumerate(keys_of_tests(shown)[: len(cells)])}
-    alone = _by_test(guide_effects)
-    agree = {} if facts.guides is None else _by_test(facts.guides)
-    everywhere = _by_test(facts.results) if "condition" in facts.results else {}
+    asked = hits.head(len(cells))[["target", "program"]].drop_duplicates()
+    alone = _by_test(guide_effects, asked)
+    agree = _by_test(facts.guides, asked)
+    everywhere = _by_test(facts.results if "condition" in facts.results else None, asked)
     of = facts.tested
     made: list[dict[str, Any]] = []
     for row, face, behind in zip(
@@ -125,11 +126,13 @@ def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
 
 
-def _by_test(table: pd.DataFrame | None) -> dict[tuple[str, str], list[dict[str, Any]]]:
-    """Rows by target and program."""
+def _by_test(
+    table: pd.DataFrame | None, asked: pd.DataFrame
+) -> dict[tuple[str, str], list[dict[str, Any]]]:
+    """Rows by target and program, of the pairs asked for."""
     found: dict[tuple[str, str], list[dict[str, Any]]] = {}
     if table is not None:
-        for row in _rows(table):
+        for row in _rows(table.merge(asked, on=["target", "program"])):
             found.setdefault((str(row["target"]), str(row["program"])), []).append(row)
     return found
 

@@ -132,6 +132,8 @@ class Facts:
         Power by known effects in control cells.
     smallest_seen : DataFrame, optional
         By target the smallest effect that would have been seen, see `analysis.detectable`.
+    own_genes : DataFrame, optional
+        `target, program, rank`: targets whose own gene leads a program, see `own_programs`.
     hit_cells
         Of the strongest hits in their order: the cells behind each, see `details.Cells`.
     guide_effects : DataFrame, optional
@@ -171,6 +173,7 @@ class Facts:
     truth: Truth | None = None
     missed: Missed | None = None
     smallest_seen: pd.DataFrame | None = None
+    own_genes: pd.DataFrame | None = None
     hit_cells: Sequence[Any] = ()
     guide_effects: pd.DataFrame | None = None
     level: float = 0.1

@@ -67,7 +67,13 @@ class Grid:
         total = len(self.frame) if self.total is None else self.total
         rest = f"{total - len(shown):,} more rows are not shown here." if total > len(shown) else ""
         if not len(self.frame):
-            return {"kind": "table", "title": self.title, "note": self.note, "shown": []}
+            return {
+                "kind": "table",
+                "title": self.title,
+                "note": self.note,
+                "shown": [],
+                "folded": "",
+            }
         columns = [
             {
                 "field": name,

@@ -8,10 +8,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from programde.report.blocks import Block, Picture
+from programde.report.contrasts import condition_contrasts, contrast_scatter
 from programde.report.control_groups import of_condition, tests_of_one_partition
 from programde.report.crossfit_plots import make_ntc_empirical_qq_plots, most_varying
 from programde.report.direct_plots import COLUMNS, by_target, mirror_figure
@@ -20,6 +22,7 @@ from programde.report.facts import Facts
 from programde.report.names import in_pictures, shortened
 from programde.report.power_plots import power_figure
 from programde.report.qq_plots import qq_panel, qq_small_multiples
+from programde.report.similarity import alike, similarity_figure
 from programde.report.style import file_names, save_png, styled
 from programde.report.summary_plots import input_figure, rates_figure, truth_figure
 
@@ -62,6 +65,17 @@ SHOWN: dict[str, tuple[str, str, bool]] = {
         "zeros, mostly) per program.",
         False,
     ),
+    "similarity": (
+        "Targets and programs that go together",
+        "Orange: profiles of effects that are alike; blue: opposite ones. Effects are shrunken by "
+        "their errors first.",
+        False,
+    ),
+    "contrast": (
+        "One condition against the other",
+        "On the line effects are equal; coloured ones differ.",
+        True,
+    ),
     "qq_conditions": (
         "Control groups, condition by condition",
         "As above, in the cells of each condition: curves should follow the diagonal.",
@@ -69,6 +83,9 @@ SHOWN: dict[str, tuple[str, str, bool]] = {
     ),
 }
 CROSSFIT = "Held-out guides should follow the diagonal; targets rise above it where they act."
+
+#: Pairs of conditions that are drawn.
+_MOST_PAIRS = 6
 
 #: Name -> what draws the picture.
 Drawn = dict[str, Callable[[], Axes | Figure]]
@@ -146,7 +163,8 @@ def _found(facts: Facts) -> Drawn:
     """Volcano and heatmap, over all and condition by condition."""
     label, level = f"effect ({facts.effect_label})", facts.level
     of, faces = facts.tested, facts.faces()
-    results = facts.results.assign(program=facts.results["program"].map(faces))
+    tests = facts.results.assign(program=facts.results["program"].map(faces))
+    results = tests
     if "condition" in results:  # a target stands once for each
         results = results.assign(**{of: results[of] + " in " + results["condition"]})
     drawn: Drawn = {
@@ -155,12 +173,27 @@ def _found(facts: Facts) -> Drawn:
     }
     if all(c in results for c in COLUMNS) and len(by_target(results, level)):
         drawn["direct"] = partial(mirror_figure, results, level=level)
+    if len(alike(tests, level=level, most=1)):
+        drawn["similarity"] = partial(similarity_figure, tests, level=level)
+    drawn |= _contrasts(tests, level)
     for condition, part in facts.conditions():
         part = part.assign(q_value=part["q_value_within"], program=part["program"].map(faces))
         how: dict[str, Any] = {"level": level, "title": in_pictures(condition, 60)}
         drawn[f"volcano in {condition}"] = partial(volcano, part, effect_label=label, **how)
         drawn[f"heatmap in {condition}"] = partial(effect_heatmap, part, **how)
     return drawn
+
+
+def _contrasts(results: pd.DataFrame, level: float) -> Drawn:
+    """Conditions against each other, pair by pair."""
+    if "condition" not in results or results["condition"].nunique() < 2:
+        return {}
+    found = condition_contrasts(results)
+    pairs = list(found.groupby(["first", "second"], sort=True))[:_MOST_PAIRS]
+    return {
+        f"contrast in {one} and {other}": partial(contrast_scatter, part, level=level)
+        for (one, other), part in pairs
+    }
 
 
 def _controls(facts: Facts) -> Drawn:

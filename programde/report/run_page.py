@@ -11,13 +11,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from programde.report import what_came_in, what_was_found, why_believe_it
+from programde.report import more_was_found, what_came_in, what_was_found, why_believe_it
 from programde.report.details import hit_details
 from programde.report.facts import Comparison, Facts
 from programde.report.page import Section, render_page
 from programde.report.pictures import NONE, Pictures
 from programde.report.style import write_atomically
 from programde.report.touched import touched
+from programde.report.verdict import Word
 from programde.report.what_was_missed import missed_section
 
 TITLE = "Which target shifts which program?"
@@ -47,12 +48,13 @@ def write_run_page(path: str | os.PathLike[str], facts: Facts, pictures: Picture
     if facts.hit_cells:
         opens, opened = hit_details(facts, facts.hit_cells, facts.guide_effects)
     facts = facts.with_faces()
+    judged = why_believe_it.judgement(facts)
     page = render_page(
         TITLE,
         _compared_with(facts.comparison),
-        why_believe_it.judgement(facts),
+        judged,
         _headline_numbers(facts),
-        _sections(facts, pictures, Path(path).parent, opens),
+        _sections(facts, pictures, Path(path).parent, opens, judged.word),
         picture=pictures.named.get("qq_ntc"),
         warnings=_warnings(facts.comparison),
         opened=opened,
@@ -62,16 +64,19 @@ def write_run_page(path: str | os.PathLike[str], facts: Facts, pictures: Picture
 
 
 def _sections(
-    facts: Facts, pictures: Pictures, folder: Path, opens: what_was_found.Opens
+    facts: Facts, pictures: Pictures, folder: Path, opens: what_was_found.Opens, word: Word
 ) -> list[Section]:
     """The parts of the page, in order."""
     return [
-        what_was_found.found(facts, pictures, opens),
+        what_was_found.found(facts, pictures, opens, word),
         *_missed(facts, pictures),
         *touched(facts, pictures),
+        *more_was_found.similar(facts, pictures),
         why_believe_it.evidence(facts, pictures),
+        *more_was_found.positive_controls(facts),
         *why_believe_it.truth(facts, pictures),
         *what_was_found.conditions(facts, pictures),
+        *more_was_found.contrasts(facts, pictures),
         *what_was_found.guides(facts),
         why_believe_it.held_out(facts, pictures),
         what_came_in.came_in(facts, pictures),

@@ -14,6 +14,7 @@ from programde.report.grids import Grid
 from programde.report.hit_tables import LABELS, MOST, grid_of_tests, programs, strongest, targets
 from programde.report.page import Section
 from programde.report.pictures import Pictures
+from programde.report.verdict import Word
 
 #: What names a test -> the place of what a click on it shows; None where nothing is to be shown.
 Opens = Mapping[tuple[str, ...], int] | None
@@ -24,11 +25,14 @@ GUIDE_LABELS = {
     "heterogeneity_p": "p, guides differ",
     "i_squared": "I²",
     "leading_guide": "leading guide",
-    "z_without_leading": "z without it",
+    "z": "z, all guides",
+    "z_without_leading": "z, without the leading guide",
 }
 
 
-def found(facts: Facts, pictures: Pictures, opens: Opens = None) -> Section:
+def found(
+    facts: Facts, pictures: Pictures, opens: Opens = None, word: Word = "calibrated"
+) -> Section:
     """Hits, strongest first; their pictures; targets as a whole."""
     results, level, of = facts.results, facts.level, facts.tested
     hits = results[results["q_value"] <= level].sort_values(
@@ -39,8 +43,8 @@ def found(facts: Facts, pictures: Pictures, opens: Opens = None) -> Section:
         lead = (
             f"{len(hits):,} of {counted(n_tests, 'test')} {'has' if len(hits) == 1 else 'have'} "
             f"q ≤ {level:g}: {counted(hits[of].nunique(), of)} and "
-            f"{counted(hits['program'].nunique(), 'program')} are involved. At most "
-            f"{100 * level:g} % of such hits are expected to be false."
+            f"{counted(hits['program'].nunique(), 'program')} are involved. "
+            + _false_among_hits(word, level)
         )
         blocks: list[Block] = [_hits(hits, facts, opens)]
     else:
@@ -55,12 +59,26 @@ def found(facts: Facts, pictures: Pictures, opens: Opens = None) -> Section:
     return Section("What was found", blocks, lead, "found")
 
 
+def _false_among_hits(word: Word, level: float) -> str:
+    """What a q-value promises, as far as the controls allow it."""
+    share = f"{100 * level:g} %"
+    if word in ("calibrated", "conservative"):
+        return f"At most {share} of such hits are expected to be false."
+    if word == "inflated":
+        return f"More than {share} of them may be false: control guides are hits too often."
+    return (
+        f"At most {share} of them are false if the test's assumptions hold; there are too few "
+        "controls to check that."
+    )
+
+
 def _hits(hits: pd.DataFrame, facts: Facts, opens: Opens) -> Grid:
     rest = ""
     if len(hits) > MOST:
         rest = f"The first {MOST:,}; all {len(hits):,} are in results.parquet beside this page."
     note = (
-        "Effect: shift of the program in treated cells, on the scale of the test; positive means "
+        f"Effect: shift of the program in treated cells, in its unit ({facts.effect_label}); "
+        "positive means "
         "the program rises when the target is perturbed. q: the share of false hits to expect "
         "among all tests with a q this small or smaller."
     )

@@ -124,7 +124,8 @@ def _calibrations(results: pd.DataFrame) -> Table:
     if "fallback" in counts and not counts["fallback"].any():
         counts = counts.drop(columns="fallback")
     title = "Which calibration stands behind the p-values"
-    return Table(counts, title, note, labels, {"share": "percent", "agree": "percent"})
+    formats = {"share": "percent", "agree": "percent"}
+    return Table(counts, title, note, labels, formats, folded="How the p-values were made")
 
 
 def truth(facts: Facts, pictures: Pictures) -> list[Section]:

@@ -103,7 +103,7 @@
       || (["at_most", "at_least"].includes(how.filter) && Number.isNaN(number(value))),
     headerFilterPlaceholder: WORDS[how.filter] || "",
     minWidth: how.kind === "text" ? (how.field.includes("program") || how.field.includes("genes") ? 190 : 110)
-      : how.kind === "p" ? 104 : how.kind === "signed" ? 92 : 74,
+      : how.kind === "p" ? 118 : how.kind === "signed" ? 96 : 92,
     widthGrow: how.kind === "text" ? 2 : 1,
     resizable: true,
     // a spreadsheet must not take a name for a formula

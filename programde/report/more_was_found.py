@@ -1,0 +1,122 @@
+"""Beyond single hits: positive controls, targets that act alike, conditions against each other."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from programde.report.blocks import Block
+from programde.report.contrasts import condition_contrasts
+from programde.report.facts import Facts
+from programde.report.grids import Grid
+from programde.report.own_programs import in_words, own_programs
+from programde.report.page import Section
+from programde.report.pictures import Pictures
+from programde.report.similarity import alike
+
+_MOST = 1000
+
+_LABELS = {
+    "first": "one",
+    "second": "the other",
+    "n_same": "programs moved alike",
+    "n_opposite": "programs moved oppositely",
+    "effect_first": "effect in the one",
+    "effect_second": "effect in the other",
+    "difference_se": "± SE",
+    "p_value": "p",
+    "q_value": "q",
+    "z": "z of the difference",
+    "rank": "rank of its gene",
+}
+_HELPS = {
+    "correlation": "Of the two profiles of effects over all programs, effects shrunken by their "
+    "errors: 1 acts alike, -1 oppositely.",
+    "n_same": "Programs that both move, in the same direction.",
+    "n_opposite": "Programs that both move, in opposite directions.",
+    "difference": "Effect in the one condition less effect in the other.",
+    "z": "The difference in its standard errors.",
+    "rank": "Place of the target's gene among the genes that lead the program.",
+}
+_FILTERS = {
+    **dict.fromkeys(("first", "second", "target", "guide", "program", "condition"), "text"),
+    **dict.fromkeys(("p_value", "q_value", "rank"), "at_most"),
+    **dict.fromkeys(("n_same", "n_opposite"), "at_least"),
+    **dict.fromkeys(("correlation", "difference", "effect"), "sign"),
+}
+_FORMATS = {
+    "correlation": "fixed",
+    "z": "fixed",
+    **dict.fromkeys(("effect", "difference", "effect_first", "effect_second"), "signed"),
+}
+
+
+def positive_controls(facts: Facts) -> list[Section]:
+    """Targets whose own gene leads a program: were they found?"""
+    if facts.own_genes is None or facts.tested == "guide":
+        return []
+    faces = facts.shown_as
+    ranks = facts.own_genes.assign(
+        program=[faces.get(p, p) for p in facts.own_genes["program"].astype(str)]
+    )
+    found = own_programs(facts.results, ranks, level=facts.level)
+    lead = in_words(found, facts.results["target"].nunique(), facts.level)
+    blocks: list[Block] = []
+    if len(found):
+        blocks.append(_grid(found, "Targets on the programs that their own gene leads", "own"))
+    return [Section("Do positive controls show?", blocks, lead, "positive")]
+
+
+def similar(facts: Facts, pictures: Pictures) -> list[Section]:
+    """Which targets act alike."""
+    pairs = alike(facts.results, level=facts.level, most=_MOST)
+    if not len(pairs):
+        return []
+    close = int((pairs["correlation"] >= 0.8).sum())
+    opposite = int((pairs["correlation"] <= -0.8).sum())
+    of = facts.tested
+    lead = (
+        f"{close:,} pairs of {of}s with hits have profiles of effects that correlate at 0.8 or "
+        f"more, {opposite:,} at -0.8 or less."
+    ).replace("-0.8", "−0.8")
+    note = (
+        f"Profiles are effects over all programs, shrunken by their errors; only {of}s with a hit. "
+        "Usages sum to 1 in a cell, so what raises one program lowers others: read high "
+        "correlations together with the programs that both move."
+    )
+    blocks: list[Block] = [*pictures.some("similarity")]
+    blocks.append(_grid(pairs, "Pairs, the most alike first", "pairs", note))
+    return [Section(f"Which {of}s act alike?", blocks, lead, "alike")]
+
+
+def contrasts(facts: Facts, pictures: Pictures) -> list[Section]:
+    """Whether effects differ between conditions."""
+    if "condition" not in facts.results or facts.results["condition"].nunique() < 2:
+        return []
+    found = condition_contrasts(facts.results)
+    if not len(found):
+        return []
+    differ = int((found["q_value"] <= facts.level).sum())
+    lead = (
+        f"{differ:,} of {len(found):,} effects differ between two conditions at "
+        f"q ≤ {facts.level:g}."
+    )
+    note = (
+        "Conditions share guides and batches, not cells: z is the difference of the two effects in "
+        "its own standard errors. q is over all differences."
+    )
+    rest = f"The first {_MOST:,} of {len(found):,}." if len(found) > _MOST else ""
+    shown = found.head(_MOST)
+    grid = _grid(shown, "Differences, the clearest first", "differences", note, len(found), rest)
+    return [Section("Do conditions differ?", [*pictures.some(*_scatters(pictures)), grid], lead,
+                    "differ")]  # fmt: skip
+
+
+def _scatters(pictures: Pictures) -> list[str]:
+    return [name for name in pictures.named if name.startswith("contrast in ")]
+
+
+def _grid(
+    frame: pd.DataFrame, title: str, name: str, note: str = "", total: int | None = None,
+    rest: str = "",
+) -> Grid:  # fmt: skip
+    return Grid(frame, title, name, note, _LABELS, _FORMATS, _HELPS, _FILTERS, 12, total, rest)

@@ -3,6 +3,8 @@
 from . import pl as pl
 from .analysis.calibrate import calibrate as calibrate
 from .analysis.ntc_groups import run_ntc_groups as run_ntc_groups
+from .analysis.spiked_controls import run_spikes as run_spikes
+from .analysis.spiked_controls import spike_table as spike_table
 from .analysis.tables import omnibus_table as omnibus_table
 from .analysis.tables import results_table as results_table
 from .analysis.targets import run_targets as run_targets
@@ -94,6 +96,7 @@ from .controls.control_units import control_units as control_units
 from .controls.options import ComparisonOptions as ComparisonOptions
 from .controls.options import ControlUnitOptions as ControlUnitOptions
 from .controls.options import CrossfitOptions as CrossfitOptions
+from .controls.options import SpikeOptions as SpikeOptions
 from .crt.engine import RunOptions as RunOptions
 from .crt.samplers import Bernoulli as Bernoulli
 from .crt.samplers import StratifiedPermutation as StratifiedPermutation

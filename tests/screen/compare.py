@@ -19,3 +19,7 @@ def assert_same_screen(a: Screen, b: Screen, tol: float = 0.0) -> None:
     assert dict(a.guide_to_target) == dict(b.guide_to_target)
     assert (a.batch is None) == (b.batch is None)
     assert a.batch is None or a.batch.tolist() == b.batch.tolist()
+    for name in ("condition", "ambiguous"):
+        assert (getattr(a, name) is None) == (getattr(b, name) is None), name
+    assert a.condition is None or a.condition.tolist() == b.condition.tolist()
+    assert a.ambiguous is None or (a.ambiguous != b.ambiguous).nnz == 0

@@ -41,6 +41,14 @@ def test_condition_is_found_in_obs_and_survives_storing(tmp_path):
     )
 
 
+def test_the_condition_of_cells_that_are_dropped_goes_with_them():
+    adata = with_condition()
+    adata.obsm["cnmf_usage"][[0, 7]] = 0
+    with pytest.warns(ProgramDEWarning, match="dropped"):
+        screen = screen_from_anndata(adata, condition_key="stage", on_empty="drop")
+    assert list(screen.condition) == list(np.delete(adata.obs["stage"].to_numpy(), [0, 7]))
+
+
 def test_condition_may_be_a_covariate_and_is_absent_unless_asked_for():
     adata = with_condition()
     assert screen_from_anndata(adata).condition is None

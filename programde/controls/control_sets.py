@@ -8,7 +8,7 @@ import numpy as np
 from scipy.optimize import brentq
 
 from programde.crt.control_group import ControlGroup, Membership
-from programde.crt.population import intercept_of, population_of
+from programde.crt.population import Population, intercept_of, population_of
 from programde.crt.propensity import PropensitySolver
 from programde.screen.screen import Screen, Unit
 
@@ -70,6 +70,7 @@ class SetDrawer:
                 self._treated[unit.name] = treated
         self._names = sorted(self._treated)
         self._odds: dict[str, np.ndarray | None] = {}
+        self._people: dict[bytes, Population] = {}
         sizes = np.array([self._treated[name].size for name in self._names], dtype=np.float64)
         self.n_pool = n_pool = int(self._pool.sum())
         others = n_pool - sizes if control.cells is None else np.full(sizes.size, float(n_pool))
@@ -91,6 +92,16 @@ class SetDrawer:
             return np.flatnonzero(rng.random(odds.size) < probabilities(odds, self.size))
         return np.empty(0, dtype=np.intp)
 
+    def _population(self, chosen: np.ndarray) -> Population:
+        """The population of the chosen cells (N,) bool; those of the complement recur."""
+        if self._control.cells is not None:
+            return population_of(self._screen, np.flatnonzero(chosen))
+        key = np.packbits(chosen).tobytes()
+        if key not in self._people:
+            cells = None if chosen.all() else np.flatnonzero(chosen)
+            self._people[key] = population_of(self._screen, cells)
+        return self._people[key]
+
     def _odds_of(self, name: str) -> np.ndarray | None:
         """Odds (N,) of being treated as the target's cells are; 0 outside of the pool."""
         if name not in self._odds:
@@ -100,7 +111,7 @@ class SetDrawer:
             if self._screen.batch is not None:
                 labels = self._screen.batch
                 chosen &= np.isin(labels, np.unique(labels[treated].astype(str)))
-            people = population_of(self._screen, np.flatnonzero(chosen))
+            people = self._population(chosen)
             columns = people.covariates[:, people.rungs[people.rung_of(treated.size)]]
             solver = PropensitySolver(columns, intercept_of(columns))
             fit = solver.fit([people.locate(treated)])

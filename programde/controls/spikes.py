@@ -218,6 +218,8 @@ def spike_controls(
     """
     if screen.transform == "none":
         raise InputError("program scores are no usages, so that there is no fold change of them")
+    from threadpoolctl import threadpool_limits
+
     everywhere = np.ones(screen.n_cells, dtype=bool)
     masks = [everywhere]
     if by_condition:
@@ -228,7 +230,8 @@ def spike_controls(
         raise InputError(f"no target has {options.min_treated} treated cells")
     n_sets = spikes.n_sets + spikes.n_unspiked_sets
     rngs = [generator(spikes.seed, "spikes", f"set {s}") for s in range(n_sets)]
-    sets = [drawers[s % len(drawers)].draw(rng) for s, rng in enumerate(rngs)]
+    with threadpool_limits(limits=1):  # many small factorizations: threads only wait for each other
+        sets = [drawers[s % len(drawers)].draw(rng) for s, rng in enumerate(rngs)]
     if not any(cells.size for cells in sets[: spikes.n_sets]):
         raise InputError(
             f"there are too few control cells for sets of {drawers[0].size} of them, the median "

@@ -84,9 +84,13 @@ def test_arrows_run_downward_in_the_library(room: str) -> None:
             assert not up, f"{file.relative_to(ROOT)} imports {sorted(up)}"
 
 
+#: `programde.pl` names pictures of the report for those who use the library.
+DOORS = {"programde/pl.py"}
+
+
 def test_the_foundation_uses_no_room() -> None:
     for file in FILES:
-        if room_of(file) == "programde":
+        if room_of(file) == "programde" and str(file.relative_to(ROOT)) not in DOORS:
             assert {room_of(other) for other in imports(file)} <= {"programde"}, file
 
 

@@ -15,7 +15,7 @@ from pipeline.sweep.agreement import COUNT, agreement
 from pipeline.sweep.ranking_table import ORDER, POWER, Ranking, word_of
 from pipeline.sweep.recommendation import by_other_shares, recommendation
 from programde.report.blocks import Block, Table
-from programde.report.names import in_pictures
+from programde.report.lettering import in_pictures
 from programde.report.page import Section, render_page
 from programde.report.pictures import drawn_or_missing
 from programde.report.qq_plots import qq_small_multiples

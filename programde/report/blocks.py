@@ -20,7 +20,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from programde.report.names import shortened
+from programde.report.lettering import shortened
 from programde.report.style import DPI, png_bytes
 from programde.report.templates import clean, macro, markup
 

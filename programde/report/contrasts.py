@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from scipy import special, stats
 
 from programde.report.checked_tables import need_columns, tested_column
-from programde.report.names import in_pictures
+from programde.report.lettering import in_pictures
 from programde.report.style import BLUE, GREY, VERMILLION, axes_or_new, styled
 
 CONTRAST = ["program", "first", "second", "effect_first", "effect_second", "difference",

@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from programde.report.checked_tables import as_p_vector
-from programde.report.names import in_pictures
+from programde.report.lettering import in_pictures
 from programde.report.qq import bootstrap_qq_envelope
 from programde.report.qq_plots import qq_panel
 from programde.report.style import file_names, save_png, styled

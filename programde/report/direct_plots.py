@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from programde.report.checked_tables import need_columns, tested_column
-from programde.report.names import in_pictures
+from programde.report.lettering import in_pictures
 from programde.report.style import BLUE, GREY, VERMILLION, figure_of, panels, styled
 
 COLUMNS = ("program", "q_value", "p_direct", "q_direct", "mirror", "log_ratio")

@@ -15,7 +15,7 @@ from matplotlib.transforms import Bbox
 from scipy.cluster import hierarchy
 
 from programde.report.checked_tables import need_columns, tested_column
-from programde.report.names import in_pictures
+from programde.report.lettering import in_pictures
 from programde.report.qq import neg_log10
 from programde.report.style import (
     BLUE,

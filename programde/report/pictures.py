@@ -19,7 +19,7 @@ from programde.report.crossfit_plots import make_ntc_empirical_qq_plots, most_va
 from programde.report.direct_plots import COLUMNS, by_target, mirror_figure
 from programde.report.effect_plots import effect_heatmap, volcano
 from programde.report.facts import Facts
-from programde.report.names import in_pictures, shortened
+from programde.report.lettering import in_pictures, shortened
 from programde.report.power_plots import power_figure
 from programde.report.qq_plots import qq_panel, qq_small_multiples
 from programde.report.similarity import alike, similarity_figure

@@ -18,7 +18,7 @@ from scipy.cluster import hierarchy
 
 from programde.report.checked_tables import need_columns, tested_column
 from programde.report.effect_plots import DIVERGING
-from programde.report.names import in_pictures
+from programde.report.lettering import in_pictures
 from programde.report.style import figure_of, inches, panels, styled
 
 from ..errors import InputError

@@ -27,7 +27,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
 
-from programde.report.names import FAMILY, shortened
+from programde.report.lettering import FAMILY, shortened
 
 BLACK, GREY, PALE = "#000000", "#767676", "#D9D9D9"
 ORANGE, SKY, GREEN, YELLOW = "#E69F00", "#56B4E9", "#009E73", "#F0E442"

@@ -18,8 +18,8 @@ from matplotlib.ticker import (
 from scipy import special
 
 from programde.report.findings import with_truth
+from programde.report.lettering import in_pictures
 from programde.report.metrics import LEVELS
-from programde.report.names import in_pictures
 from programde.report.style import (
     BLUE,
     GREEN,

@@ -14,7 +14,7 @@ from programde.errors import ProgramDEWarning
 from programde.report import pictures
 from programde.report.blocks import Table, render
 from programde.report.facts import Controls, Facts
-from programde.report.names import NO_GLYPH, in_pictures, shortened
+from programde.report.lettering import NO_GLYPH, in_pictures, shortened
 from programde.report.pictures import draw_pictures
 from programde.report.run_page import write_run_page
 from programde.report.style import file_names, png_bytes

@@ -11,6 +11,7 @@ from pipeline.stages.paths import (
     CONTROL,
     CROSSFIT,
     CRT,
+    INPUT_REPORT,
     NTC_GUIDE_P_VALUES,
     NTC_GUIDES,
     NTC_NULL,
@@ -113,7 +114,7 @@ def main(o: Options) -> None:
         direct_delta=o.fdr.direct_delta,
     )
     write_table(all_conditions(results, side, adjust), ACROSS)
-    programs = read_table(PROGRAMS).set_index("program")
+    programs = read_table(INPUT_REPORT / PROGRAMS).set_index("program")
     results = with_mde80(results, o.fdr.level, side)
     told = with_programs(with_pairs(results, o.pairs, adjust), programs)
     write_table(told, RESULTS, RESULTS_CSV)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 SCREEN = Path("data/screen")
 INPUT_REPORT = Path("data/input_report")
-PROGRAMS = INPUT_REPORT / "programs.parquet"
+#: Within INPUT_REPORT, a row per program: its label and leading genes among others.
+PROGRAMS = "programs.parquet"
 TRUTH = Path("data/truth.parquet")
 CRT = Path("data/crt")
 CONTROL = Path("data/control.json")

@@ -96,7 +96,7 @@ def main(o: Options) -> None:
     with replacing_folder(INPUT_REPORT) as folder:
         write_json(folder / "summary.json", {"numbers": report.numbers, "remarks": report.remarks})
         write_table(report.targets, folder / "targets.parquet")
-        write_table(report.programs, folder / PROGRAMS.name)
+        write_table(report.programs, folder / PROGRAMS)
         write_table(report.batches, folder / "batches.parquet")
         about = {"numbers": check.numbers, "sentence": check.sentence}
         write_json(folder / "covariate_check.json", about)

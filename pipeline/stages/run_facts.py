@@ -91,7 +91,7 @@ def inputs() -> Inputs:
     screen = load_screen(paths.SCREEN)
     summary = read_json(paths.INPUT_REPORT / "summary.json")
     targets = read_table(paths.INPUT_REPORT / "targets.parquet").set_index("target")
-    programs = read_table(paths.PROGRAMS).set_index("program")
+    programs = read_table(paths.INPUT_REPORT / paths.PROGRAMS).set_index("program")
     return Inputs(
         numbers=summary["numbers"],
         remarks=summary["remarks"],
@@ -135,7 +135,7 @@ def read_facts(o: Options) -> Facts:
     built_in = f"built-in screen, seed {o.data.as_dict().get('seed')}"
     return Facts(
         results=results,
-        programs=read_table(paths.PROGRAMS).set_index("program")[["label", "top_genes"]],
+        programs=read_table(paths.INPUT_REPORT / paths.PROGRAMS).set_index("program")[["label", "top_genes"]],
         controls=controls(o),
         comparison=Comparison(**read_json(paths.CONTROL)),
         inputs=inputs(),

@@ -133,9 +133,10 @@ def read_facts(o: Options) -> Facts:
     """All that the report is made from."""
     results, effects = read_table(paths.RESULTS), read_table(paths.TRUTH)
     built_in = f"built-in screen, seed {o.data.as_dict().get('seed')}"
+    programs = read_table(paths.INPUT_REPORT / paths.PROGRAMS).set_index("program")
     return Facts(
         results=results,
-        programs=read_table(paths.INPUT_REPORT / paths.PROGRAMS).set_index("program")[["label", "top_genes"]],
+        programs=programs[["label", "top_genes"]],
         controls=controls(o),
         comparison=Comparison(**read_json(paths.CONTROL)),
         inputs=inputs(),

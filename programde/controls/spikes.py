@@ -320,7 +320,8 @@ def _widened(
     n_spikes = 2 * len(spikes.fold_changes) * len(SHARES)
     outcome = np.repeat(people.outcome[:, programs], n_spikes, axis=1)
     usage = np.repeat(people.usage[:, programs], n_spikes, axis=1)
-    for number, program in enumerate(programs.tolist()):
+    # a set for which no target's propensity converged is empty, and not tested
+    for number, program in enumerate(programs.tolist() if treated.size else ()):
         of_program = closed[:, program]
         changed = spiked_usages(
             of_program[treated], of_program[of_program > 0], spikes.fold_changes, SHARES, rng

@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 
 from programde.analysis.spiked_controls import run_spikes, spike_table
-from programde.controls.control_sets import set_size
+from programde.controls.control_sets import SetDrawer, set_size
 from programde.controls.options import SpikeOptions
 from programde.controls.spikes import SHARES, Spikes, spiked_usages
 from programde.crt.options import RunOptions
@@ -191,6 +191,22 @@ def test_sets_within_conditions_and_seeds():
         screen, options(), replace(SMALL, seed=1), ntc_labels="non-targeting", control="nt_cells"
     )
     assert not np.array_equal(other.unspiked.effect, spiked(screen).unspiked.effect)
+
+
+def test_an_empty_set_is_not_tested(monkeypatch):
+    drawn = iter([0, *range(1, 99)])
+    draw = SetDrawer.draw
+
+    def first_is_empty(self, rng):
+        cells = draw(self, rng)
+        return cells[:0] if next(drawn) == 0 else cells
+
+    monkeypatch.setattr(SetDrawer, "draw", first_is_empty)
+    found = spiked(screen_of())
+    assert found.spiked.status == ["no treated cells", "", ""]
+    table = spike_table(found, "saddlepoint")
+    assert table[table["set"] == 0]["p_value"].isna().all()
+    assert table[table["set"] > 0]["p_value"].notna().all()
 
 
 def test_what_cannot_be_done_is_said():

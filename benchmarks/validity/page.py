@@ -181,7 +181,7 @@ def run_lines(results: dict[str, Any]) -> list[str]:
         for commit, number_of in row["commits"].items():
             commits[commit] = commits.get(commit, 0) + number_of
     named = ", ".join(sorted(commits))
-    hours = f"{seconds / 60:.0f} minutes of one thread in the tests"
+    hours = f"{seconds / 60:.0f} minutes in the tests, one thread, by the clock"
     screens = max((row["blocks"] for row in results["rows"]), default=0)
     return [f"Up to {screens} screens per generator; {hours}; revision {named}."]
 

@@ -19,6 +19,8 @@ from programde.screen.screen import Screen
 
 #: A propensity of so many columns takes more than `PER_COLUMN` times as many treated (and as many
 #: control) cells; with fewer its covariates give way (`Population.rung_of`).
+#: A statistic that a linear adjustment does not free of the covariates says so by a
+#: `cells_per_column` of its own.
 PER_COLUMN = 3
 
 
@@ -47,6 +49,8 @@ class Population:
     tiers : (p,) int8 or None
         Which columns the propensity may give up: 2 first, then 1, never 0; None where it takes
         all columns always. The outcome is adjusted for all columns in any case.
+    per_column
+        Treated cells that a propensity takes for each of its columns; see `rung_of`.
     transform, floor
         The scale of the outcome, and the floor under the usages; see `screen.screen.Screen`.
     """
@@ -60,6 +64,7 @@ class Population:
     batch: np.ndarray | None
     table: pd.DataFrame | None
     tiers: np.ndarray | None = None
+    per_column: int = PER_COLUMN
     transform: str = "clr"
     floor: float = 0.0
 
@@ -98,7 +103,7 @@ class Population:
         """The richest rung that a unit of so many treated cells can carry; the last one else."""
         cells = min(n_treated, self.n_cells - n_treated)
         for rung, columns in enumerate(self.rungs):
-            if cells > PER_COLUMN * columns.size:
+            if cells > self.per_column * columns.size:
                 return rung
         return len(self.rungs) - 1
 

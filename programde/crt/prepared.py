@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -22,7 +23,7 @@ class PreparedPopulation:
     Attributes
     ----------
     population, options
-        As given.
+        As given; the population with the statistic's `cells_per_column`, where it has one.
     statistic, sampler
         Those of the options, prepared for the population; not there where it has no cells.
     given
@@ -30,6 +31,9 @@ class PreparedPopulation:
     """
 
     def __init__(self, population: Population, options: RunOptions):
+        per_column = getattr(options.statistic, "cells_per_column", population.per_column)
+        if per_column != population.per_column:
+            population = replace(population, per_column=per_column)
         self.population = population
         self.options = options
         self.given: GivenCovariates | None = None

@@ -172,6 +172,8 @@ def test_small_units_condition_on_few_columns_and_are_adjusted_for_all(statistic
     assert [rung.size for rung in people.rungs] == [39, 19, 11]
     expected = [11, 11, 19, 19, 39, 39]
     assert PER_COLUMN == 3
+    if statistic.name == "utest":  # one cell per column: its ranks are not freed by adjusting
+        expected = [19, 39, 39, 39, 39, 39]
     np.testing.assert_array_equal(result.probability.n_columns, expected)
     np.testing.assert_array_equal(result.probability.n_covariates, 39)
     S = np.ascontiguousarray(residual_of(statistic, people).T)

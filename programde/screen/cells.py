@@ -33,9 +33,10 @@ def nt_only_cells(screen: Screen, ntc_labels: Sequence[str]) -> np.ndarray:
 
 
 def guides_with_cells(screen: Screen, unit: Unit) -> str:
-    """The guides of a unit, each with the number of its cells: ``g1 (120), g2 (85)``."""
+    """The guides of a unit that any cell holds, with their cells: ``g1 (120), g2 (85)``."""
     sizes = np.diff(screen.guides.indptr)
     return ", ".join(
         f"{guide} ({sizes[column]:,})"
         for guide, column in zip(unit.guides, unit.columns, strict=True)
+        if sizes[column]
     )

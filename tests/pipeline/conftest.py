@@ -69,10 +69,8 @@ if __name__ == "__main__":
 
 def fake_metrics() -> dict[str, Any]:
     """Metrics of control p-values that are uniform, as stage diagnostics writes them."""
-    p_values = np.random.default_rng(3).uniform(size=(150, 20))
-    ntc = calibration_metrics(
-        pd.DataFrame(p_values), n_boot=50, partition=list(np.repeat(np.arange(10), 15))
-    )
+    p_values = np.random.default_rng(1).uniform(size=(400, 20))
+    ntc = calibration_metrics(pd.DataFrame(p_values), n_boot=50)
     return {"ntc": ntc, "discoveries": {"bh10": 7}, "truth": {}}
 
 

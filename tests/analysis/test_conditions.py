@@ -67,9 +67,7 @@ def test_a_row_per_level_and_unit(screen):
         rows = slice(3 * number, 3 * number + 3)
         np.testing.assert_array_equal((result.n_treated + result.n_control)[rows], n)
     with pytest.raises(InputError, match="no condition"):
-        run_targets(
-            replace(screen, condition=None), options(), ntc_labels="NTC", by_condition=True
-        )
+        run_targets(replace(screen, condition=None), options(), ntc_labels="NTC", by_condition=True)
 
 
 def test_effects_are_those_of_the_levels_cells_alone(screen):

@@ -28,6 +28,9 @@ from programde.screen.composition import first_line
 
 MATRICES = ("effect", "p_value", "q_value")
 
+#: What stands for a slash in a name that becomes a key of HDF5 (division slash).
+SLASH = "\u2215"
+
 
 def write_back(
     data: Any,
@@ -72,8 +75,17 @@ def write_back(
         data.uns[f"{prefix}_omnibus"] = storable(omnibus)
     programs = list(dict.fromkeys(results["program"].astype(str)))
     home = _of_programs(data, programs)
+    plain = {name: name.replace("/", SLASH) for name in wide(results, MATRICES[0]).columns}
+    if slashed := [target for target, written in plain.items() if target != written]:
+        warnings.warn(
+            f"{len(slashed)} target(s) with a slash head columns of the wide matrices with "
+            f"'{SLASH}' in its place, since a slash opens a folder in HDF5: {some(slashed)}; "
+            f"{prefix}_results has the names as they are",
+            ProgramDEWarning,
+            stacklevel=2,
+        )
     for value in MATRICES:
-        matrix = wide(results, value)
+        matrix = wide(results, value).rename(columns=plain)
         if home is None:
             data.uns[f"{prefix}_{value}"] = matrix.loc[programs]
         else:

@@ -133,3 +133,23 @@ def test_absent_names_are_counted():
         "1 of the 2 targets",
         "1 of the 3 programs",
     ]
+
+
+def test_a_slash_in_a_target_s_name_survives_the_file(tmp_path):
+    """A slash would open a folder in HDF5: the tidy table keeps it, the wide ones show a sign."""
+    import anndata
+    import pandas as pd
+
+    from programde.errors import ProgramDEWarning
+
+    names = [("A/B", "p1"), ("A/B", "p2"), ("C", "p1"), ("C", "p2")]
+    results = pd.DataFrame(names, columns=["target", "program"]).assign(
+        effect=[1.0, 2.0, 3.0, 4.0], p_value=0.5, q_value=0.5, n_treated=9
+    )
+    adata = anndata.AnnData(obs=pd.DataFrame(index=["c1", "c2"]))
+    with pytest.warns(ProgramDEWarning, match=r"1 target\(s\) with a slash .*A/B"):
+        write_back(adata, results, check=False)
+    adata.write_h5ad(tmp_path / "out.h5ad")
+    back = anndata.read_h5ad(tmp_path / "out.h5ad")
+    assert list(back.uns["programde_results"]["target"]) == ["A/B", "A/B", "C", "C"]
+    assert back.uns["programde_effect"].loc["p2"].to_dict() == {"A\u2215B": 2.0, "C": 4.0}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import sparse
@@ -13,7 +15,7 @@ from programde.calibration.empirical import empirical_p
 from programde.crt.engine import RunOptions
 from programde.crt.samplers import Bernoulli
 from programde.crt.statistics import OLS
-from programde.errors import InputError, OptionError
+from programde.errors import InputError, OptionError, ProgramDEWarning
 
 from .conftest import small_screen
 
@@ -107,3 +109,24 @@ def test_what_does_not_go_is_refused(one_guide, inputs):
         pde.crt_pvals_for_guide_set(one_guide, [0], B=9, seed=0, contrl="auto")
     with pytest.raises(OptionError, match="control"):
         pde.collect_gene_diagnostics(one_guide, None, 9, 123, control="nt_cells")
+
+
+def test_cells_of_several_targets_are_kept_and_told_of(one_guide):
+    """The original knows no such rule: its door keeps them, with their number in a warning."""
+    guides = one_guide.G.toarray()
+    held = np.flatnonzero(guides.any(axis=1) & ~guides[:, -1].astype(bool))[:40]
+    targets = [one_guide.guide2gene.get(name) for name in one_guide.guide_names]
+    both = [targets.index(name) for name in ("GENE0", "GENE1")]
+    guides[held] = 0
+    guides[np.ix_(held, both)] = 1
+    screen = replace(one_guide.screen, guides=type(one_guide.screen.guides)(guides))
+    from programde.compat.running import compared
+
+    class Inputs:
+        guide2gene, gene_to_cols = one_guide.guide2gene, one_guide.gene_to_cols
+
+    Inputs.screen = screen
+    with pytest.warns(ProgramDEWarning, match=r"40 of [\d,]+ perturbed cells hold several"):
+        group = compared(Inputs, "nt_cells", [NTC]).group
+    assert not group.drop_others
+    assert not group.drop_siblings

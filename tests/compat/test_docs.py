@@ -33,6 +33,15 @@ CLAIMS = {
     "NaN in covariates or usages": "io/test_anndata_reader.py::"
     "test_damaged_input_is_refused_in_one_line",
     "Any nonzero entry": "compat/test_ntc_groups.py::test_frequency_is_presence_not_counts",
+    "Targets that are named like controls": "screen/test_control_labels.py::"
+    "test_labels_near_to_the_listed_ones_are_told",
+    "Values between absent and present": "screen/test_calls.py::test_present_ambiguous_absent",
+    "Entries that a sparse matrix stores twice": "screen/test_calls.py::"
+    "test_entries_stored_twice_are_added_as_numbers",
+    "Against control cells": "compat/test_control_group.py::"
+    "test_cells_of_several_targets_are_kept_and_told_of",
+    "The combined p-value of a gene": "calibration/test_acat.py::"
+    "test_p_values_near_one_do_not_silence_the_others",
     "A number is taken for a label": "screen/test_covariates.py::"
     "test_numbers_that_hardly_repeat_stay_numbers_in_a_tiny_screen",
     "As many covariate columns as cells": "screen/test_covariates.py::test_bad_tables",

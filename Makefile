@@ -5,7 +5,7 @@
 SHELL := /bin/sh
 BIN := .venv/bin
 PYTHON := $(BIN)/python
-CODE := programde pipeline tests scripts benchmarks
+CODE := programde pipeline programde_project tests scripts benchmarks
 
 # Stages find this project's interpreter; DVC and MLflow report to nobody.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -13,7 +13,8 @@ export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
 
-.PHONY: help env requirements run data test lint format deps bench global-null lock ui push clean clean-sweeps
+.PHONY: help env requirements run data test test-oldest test-newest lint format deps bench global-null \
+  lock dist ui push clean clean-sweeps
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 18
@@ -34,6 +35,9 @@ data: env  ## the first stages only: read, check and transform the screen
 
 test: env  ## the test suite
 	@$(PYTHON) -m pytest -q -n auto --maxprocesses 8
+
+test-oldest test-newest: test-%: requirements/%.lock  ## the library's tests on the versions at either end
+	@sh scripts/test_bounds.sh $*
 
 lint: env  ## style and types
 	@ruff check $(wildcard $(CODE))
@@ -59,9 +63,15 @@ ui: env  ## compare runs in the browser: http://127.0.0.1:5000
 push: env  ## send what was computed, points of sweeps included, to the DVC remote
 	@$(PYTHON) -m pipeline.sweep.repository
 
-lock: requirements.in  ## renew requirements.lock (needs uv)
-	@uv pip compile requirements.in --universal --python-version 3.11 --generate-hashes \
-	  --no-emit-index-url --no-emit-find-links --no-header --quiet -o requirements.lock
+COMPILE := uv pip compile --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet
+lock:  ## renew the lock files (needs uv)
+	@$(COMPILE) --universal --python-version 3.11 requirements.in -o requirements.lock
+	@$(COMPILE) --universal --python-version 3.11 requirements/dist.in -o requirements/dist.lock
+	@$(COMPILE) --python-version 3.11 requirements/oldest.in -o requirements/oldest.lock
+	@$(COMPILE) --python-version 3.13 requirements/newest.in -o requirements/newest.lock
+
+dist:  ## wheel and source archive, checked, into dist/
+	@sh scripts/make_dist.sh
 
 clean:  ## delete computed files; the DVC cache and the record of runs stay
 	@rm -rf data reports/sweep build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -1,12 +1,15 @@
 #!/bin/sh
 # Make .venv from requirements.lock, with nothing but a Python on the machine. Does nothing when
 # .venv was already made from this very lock file.
+# Line ends of Windows, from a copy that git did not make, are taken off first (the sign at the end
+# of this line makes a comment of its own):
+if grep -q "$(printf '\r')" "$0"; then tr -d '\r' < "$0" | sh -s; exit $?; fi #
 set -eu
 
 made=.venv/.made
 want=$(cksum < requirements.lock)
 if [ -x .venv/bin/python ] && [ -f "$made" ] && [ "$(cat "$made")" = "$want" ] &&
-    .venv/bin/python -c 'import programde, pipeline' 2>/dev/null; then
+    .venv/bin/python -c 'import programde, programde_project' 2>/dev/null; then
     touch "$made"
     exit 0
 fi

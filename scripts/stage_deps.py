@@ -20,7 +20,7 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-OURS = ("programde", "pipeline")
+OURS = ("programde", "pipeline", "programde_project")
 MARK = "      # code: make deps"
 
 #: Files that import a module by a name made up at run time, which is not followed from there: a

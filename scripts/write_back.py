@@ -7,6 +7,8 @@ import sys
 import warnings
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # the checkout: pipeline/ is not installed
+
 from pipeline.files import read_table
 from programde.errors import InputError, ProgramDEError, ProgramDEWarning
 from programde.io.write_back import write_back_file

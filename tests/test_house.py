@@ -12,7 +12,8 @@ import pytest
 from scripts.stage_deps import file_of
 
 ROOT = Path(__file__).parents[1]
-FILES = [file for top in ("programde", "pipeline") for file in sorted((ROOT / top).rglob("*.py"))]
+TOPS = ("programde", "pipeline", "programde_project")
+FILES = [file for top in TOPS for file in sorted((ROOT / top).rglob("*.py"))]
 MOST_LINES = 400
 
 #: Rooms from the ground up, and those below that each may use; all may use the foundation, the
@@ -32,6 +33,8 @@ ROOMS = {
 }  # fmt: skip
 #: The pipeline's rooms, from the ground up; each may use those before it, and all of programde.
 PIPELINE = ("pipeline", "pipeline/config", "pipeline/stages", "pipeline/sweep")
+#: The command, on top of all.
+ROOF = "programde_project"
 
 #: Commands beside the rooms, which use all of them and are used by none.
 COMMANDS = ("pipeline/export.py",)
@@ -106,7 +109,13 @@ def test_arrows_run_downward_in_the_pipeline() -> None:
 
 
 def test_every_room_is_known() -> None:
-    assert {room_of(file) for file in FILES} == {*ROOMS, *PIPELINE, "programde"}
+    assert {room_of(file) for file in FILES} == {*ROOMS, *PIPELINE, ROOF, "programde"}
+
+
+def test_the_command_is_on_top_of_all() -> None:
+    for file in FILES:
+        if room_of(file) != ROOF:
+            assert ROOF not in {room_of(other) for other in imports(file)}, file
 
 
 def test_the_library_knows_nothing_of_the_pipelines_tools() -> None:
@@ -117,7 +126,7 @@ def test_the_library_knows_nothing_of_the_pipelines_tools() -> None:
                     if isinstance(node, ast.Import) for alias in node.names}  # fmt: skip
             tops |= {str(node.module).split(".")[0] for node in ast.walk(tree)
                      if isinstance(node, ast.ImportFrom) and not node.level}  # fmt: skip
-            assert not tops & {"pipeline", "hydra", "omegaconf", "dvc", "mlflow", "submitit"}, file
+            assert not tops & {"pipeline", ROOF, "hydra", "omegaconf", "dvc", "mlflow", "submitit"}, file
 
 
 def test_one_name_for_one_thing() -> None:
@@ -134,7 +143,7 @@ def test_one_name_for_one_thing() -> None:
     assert not twice
 
 
-@pytest.mark.parametrize("top", ["programde", "pipeline", "tests", "scripts", "benchmarks"])
+@pytest.mark.parametrize("top", [*TOPS, "tests", "scripts", "benchmarks"])
 def test_no_file_is_long(top: str) -> None:
     lengths = {
         str(file.relative_to(ROOT)): len(file.read_text(encoding="utf-8").splitlines())

@@ -12,7 +12,7 @@ TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 MAP = TEXT[TEXT.index("## The map of the house") : TEXT.index("**The walk of a usage row.**")]
 ROOMS = sorted(
     str(folder.relative_to(ROOT))
-    for top in ("programde", "pipeline")
+    for top in ("programde", "pipeline", "programde_project")
     for folder in (ROOT / top, *(ROOT / top).rglob("*/"))
     if any(folder.glob("*.py"))
 )

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config.params import FREE, Options, declared_keys, project_root, read_params, select
+from pipeline.config.pin import check_pin
 from programde.errors import OptionError, ProgramDEError, ProgramDEWarning
 
 #: File (JSON lines) to which a stage appends what it did, where this variable is set.
@@ -73,7 +74,9 @@ def run(name: str, function: Callable[[dict[str, Any]], None], configure: Config
     held = _hold_the_folder()  # noqa: F841  until this process ends
     warnings.showwarning = _show_warning  # type: ignore[assignment]
     try:
-        params = configure(project_root() / "conf")
+        root = project_root()
+        check_pin(root)
+        params = configure(root / "conf")
         if params is not None:
             function(params)
     except ProgramDEError as error:

@@ -2,6 +2,7 @@
 
 from . import pl as pl
 from .analysis.calibrate import calibrate as calibrate
+from .analysis.cost import plan_run as plan_run
 from .analysis.ntc_groups import run_ntc_groups as run_ntc_groups
 from .analysis.spiked_controls import run_spikes as run_spikes
 from .analysis.spiked_controls import spike_table as spike_table

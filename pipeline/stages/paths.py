@@ -30,6 +30,13 @@ GUIDE_EFFECTS = "guide_effects.parquet"
 GUIDES = Path("reports/guide_concordance.csv")
 UNITS = Path("reports/units.csv")
 POWER = Path("reports/power.csv")
+GENE_SETS = Path("reports/gene_sets.csv")
 METRICS = Path("reports/metrics.json")
+#: Those of them that people compare; see `headline`.
+SUMMARY = Path("reports/summary.json")
+#: What pictures are drawn from, for programs that draw their own; within CURVES.
+CURVES = Path("reports/curves")
+QQ_CURVE = CURVES / "controls_qq.csv"
+POWER_CURVE = CURVES / "power.csv"
 PLOTS = Path("reports/plots")
 REPORT = Path("reports/index.html")

@@ -15,11 +15,10 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
-import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from pipeline.config.command_line import answered_by_hydra
 from pipeline.config.explain import explain
 from pipeline.config.params import project_root
 from pipeline.config.schema import register
@@ -45,6 +45,20 @@ from pipeline.sweep.points import (
     share_cores,
     sweep_id,
 )
+from pipeline.sweep.recommendation import objective
+from pipeline.sweep.record import all_numbers
+from pipeline.sweep.telling import (
+    SPEC,
+    Outcome,
+    complain,
+    duration,
+    read_outcome,
+    sweep_name,
+    tell,
+    tell_of,
+    telling,
+    work,
+)
 from pipeline.sweep.tracking import Tracking
 from pipeline.sweep.workspace import SWEEPS, Plan, compute, driving, lay_out, locked, snapshot
 from pipeline.upstream import GRID, patient_collection
@@ -52,19 +66,6 @@ from programde.errors import ProgramDEError
 
 #: Folder of the sweep, for points that Hydra's other sweepers think of while it goes on.
 FOLDER = "PROGRAMDE_SWEEP"
-SPEC = "sweep.json"
-
-
-@dataclass
-class Outcome:
-    """How a point ended; kept in a file, so that it survives the process that computed it."""
-
-    name: str
-    state: str  # computed, known (it was finished before) or failed
-    seconds: float
-    executed: list[str]
-    error: str = ""
-    report: str = ""
 
 
 def main() -> None:
@@ -74,16 +75,18 @@ def main() -> None:
     try:
         root = project_root()
         os.environ["HYDRA_FULL_ERROR"] = "1"
+        if answered_by_hydra(sys.argv[1:], root / "conf"):
+            sys.exit(0)
         request = read_request(sys.argv[1:])
         settings = Settings(request, root / "conf")
         with driving(root):
             status = drive(root, request, settings, started)
     except ProgramDEError as error:
-        status = _complain(str(error))
+        status = complain(str(error))
     except (HydraException, OmegaConfBaseException) as error:
-        status = _complain(explain(error, sys.argv[1:], Path.cwd() / "conf"))
+        status = complain(explain(error, sys.argv[1:], Path.cwd() / "conf"))
     except KeyboardInterrupt:
-        status = _complain("interrupted; the same command goes on where this one stopped", 130)
+        status = complain("interrupted; the same command goes on where this one stopped", 130)
     sys.exit(status)
 
 
@@ -95,6 +98,8 @@ def drive(root: Path, request: Request, settings: Settings, started: float) -> i
     if listed:
         grid = expand(request, settings, root / "conf")
         points = [make_point(overrides, name, root / "conf", plan) for overrides, name in grid]
+        if all(point.error for point in points):  # nothing to compute, and nothing to record
+            return _refuse(points)
         share_cores(points, settings.side_by_side)
     sweep = sweep_id(points or [Point("", [*request.launching, *request.overrides])])
     folder = root / SWEEPS / "runs" / f"{sweep}-{time.time_ns()}"  # the same sweep may run twice
@@ -103,7 +108,7 @@ def drive(root: Path, request: Request, settings: Settings, started: float) -> i
     parent = None
     if settings.multirun:
         command = shlex.join(["python", "-m", "pipeline.sweep", *sys.argv[1:]])
-        parent = tracking.open_sweep(sweep, _sweep_name(request, points), command)
+        parent = tracking.open_sweep(sweep, sweep_name(request, points), command)
     spec: dict[str, Any] = {
         "code": str(plan.source), "parent": parent, "tracking": settings.tracking,
         "n_points": len(points), "n_quick": len(points), "started": time.time(),
@@ -164,7 +169,7 @@ def _launch_all(
         with contextlib.ExitStack() as around:
             if scheduled(overrides):
                 folder = points[0].parent if isinstance(points, list) else points
-                around.enter_context(watching(folder, "*.outcome.json", _tell_of))
+                around.enter_context(watching(folder, "*.outcome.json", tell_of))
                 died = around.enter_context(patient_collection())
             _launch(root, overrides, chosen)
     except (HydraException, OmegaConfBaseException, ProgramDEError):
@@ -181,7 +186,7 @@ def _launch_all(
         message = f"its process died: {reason or 'no word from it'}"
         tracking.fail(tracking.start(point, parent), message)
         write_json(_outcome(file), asdict(Outcome(point.name, "failed", 0.0, [], message)))
-        _tell_of(_outcome(file))
+        tell_of(_outcome(file))
     return [file for file in lost if begun and file not in begun]
 
 
@@ -190,14 +195,24 @@ def work_on(root: Path, folder: Path, file: Path) -> Outcome:
     spec = read_json(folder / SPEC)
     point = Point.load(file)
     started = time.monotonic()
-    tracking = Tracking(root, **spec["tracking"])
-    outcome = Outcome(point.name, "failed", 0.0, [], point.error)
+    outcome = Outcome(point.name, "refused", 0.0, [], point.error)
     file.with_suffix(".begun").touch()
+    if not point.error:
+        _compute(root, folder, spec, point, outcome)
+    outcome.seconds = round(time.monotonic() - started, 2)
+    write_json(_outcome(file), asdict(outcome))
+    if spec["n_points"] != 1:
+        tell(folder, spec, outcome)
+    return outcome
+
+
+def _compute(
+    root: Path, folder: Path, spec: dict[str, Any], point: Point, outcome: Outcome
+) -> None:
+    """Compute and record a point; how it ended is written into `outcome`."""
+    tracking = Tracking(root, **spec["tracking"])
     run = None
     try:
-        if point.error:
-            run = tracking.start(point, spec["parent"])
-            raise ProgramDEError(point.error)
         with locked(f"point-{point.id}", root):
             workspace = root / SWEEPS / "points" / point.id
             report = workspace / "reports" / "index.html"
@@ -206,15 +221,18 @@ def work_on(root: Path, folder: Path, file: Path) -> Outcome:
                 if not report.is_file():  # its folder was cleaned: the run keeps a copy
                     report = tracking.download(before, "reports/index.html") or report
             else:
+                outcome.state = "failed"  # until it has not
                 run = tracking.start(point, spec["parent"])
                 plan = Plan(root, Path(spec["code"]))
                 workspace = lay_out(plan, point.params, point.id)
                 alone = spec["parent"] is None
-                told = _telling(folder, spec, point)
+                told = telling(folder, spec, point)
                 stages = compute(plan, point.params, workspace, show=alone, tell=told)
-                tracking.finish(run, workspace, stages)
+                tracking.finish(run, point, workspace, stages)
                 outcome.state = "computed"
                 outcome.executed = [stage.stage for stage in stages if stage.executed]
+            with contextlib.suppress(OSError):  # cleaned, and the copy is on another machine
+                outcome.objective = objective(all_numbers(report.parent))
     except KeyboardInterrupt:
         if run is not None:
             tracking.interrupt(run)
@@ -230,21 +248,21 @@ def work_on(root: Path, folder: Path, file: Path) -> Outcome:
                 outcome.error += f" (and could not be recorded: {second})"
     else:
         outcome.report = str(report)
-    outcome.seconds = round(time.monotonic() - started, 2)
-    write_json(_outcome(file), asdict(outcome))
-    if spec["n_points"] != 1:
-        _tell(folder, spec, outcome)
-    return outcome
 
 
-def job(config: DictConfig) -> None:
-    """What a launcher calls for each point, in this or another process."""
+def job(config: DictConfig) -> float:
+    """What a launcher calls for each point, in this or another process.
+
+    Returns
+    -------
+    float
+        What a sweeper that seeks the best setting is to make large: see `objective`.
+    """
     register()
     root = Path.cwd()
     if config.point is not None:
         file = Path(config.point)
-        work_on(root, file.parent, file)
-        return
+        return work_on(root, file.parent, file).objective
     folder = Path(os.environ[FOLDER])
     task = HydraConfig.get()
     number = int(task.job.num)
@@ -257,7 +275,7 @@ def job(config: DictConfig) -> None:
     except ProgramDEError as error:
         point.error = str(error)
     point.save(_file(folder, number))
-    work_on(root, folder, _file(folder, number))
+    return work_on(root, folder, _file(folder, number)).objective
 
 
 def _launch(root: Path, overrides: Sequence[str], points: str | None = None) -> None:
@@ -280,96 +298,45 @@ def _conclude(
     root: Path, folder: Path, tracking: Tracking, parent: str | None, started: float
 ) -> int:
     """Say how the sweep ended; rank its points; the exit status."""
-    outcomes = [Outcome(**read_json(path)) for path in sorted(folder.glob("*.outcome.json"))]
-    failed = [outcome for outcome in outcomes if outcome.state == "failed"]
+    outcomes = [read_outcome(path) for path in sorted(folder.glob("*.outcome.json"))]
+    of = {
+        state: [outcome for outcome in outcomes if outcome.state == state]
+        for state in ("computed", "known", "failed", "refused")
+    }
+    without = [*of["failed"], *of["refused"]]
     if parent is None:
         (outcome,) = outcomes
-        if failed:
-            return _complain(outcome.error)
-        print(f"{_work(outcome)} ({_time(outcome.seconds)})\nreport: {outcome.report}")
+        if without:
+            return complain(outcome.error)
+        print(f"{work(outcome)} ({duration(outcome.seconds)})\nreport: {outcome.report}")
         return 0
-    tracking.close_sweep(parent, len(failed), len(outcomes))
-    n_known = sum(outcome.state == "known" for outcome in outcomes)
-    n_executed = sum(len(outcome.executed) for outcome in outcomes)
+    refused = [(outcome.name, outcome.error) for outcome in of["refused"]]
+    tracking.close_sweep(parent, len(of["failed"]), len(outcomes), refused)
+    counts = [f"{len(of[state])} {state}" for state in ("computed", "known", "failed")]
+    counts += [f"{len(refused)} refused"] if refused else []
     print(
-        f"{len(outcomes)} points in {_time(time.monotonic() - started)}: "
-        f"{len(outcomes) - n_known - len(failed)} computed, {n_known} known, {len(failed)} failed; "
-        f"{n_executed} stages executed"
+        f"{len(outcomes)} points in {duration(time.monotonic() - started)}: {', '.join(counts)}; "
+        f"{sum(len(outcome.executed) for outcome in outcomes)} stages executed"
     )
-    if len(failed) < len(outcomes):
+    if len(without) < len(outcomes):
         from pipeline.sweep.ranking import rank
 
         try:
             print(f"ranking: {rank(root, tracking, parent)}")
         except ProgramDEError as error:
-            _complain(f"the points were computed but could not be ranked: {error}")
-    for outcome in failed:
-        print(f"failed: {outcome.name}: {outcome.error}", file=sys.stderr)
-    return 1 if failed else 0
+            complain(f"the points were computed but could not be ranked: {error}")
+    for outcome in without:
+        print(f"{outcome.state}: {outcome.name}: {outcome.error}", file=sys.stderr)
+    return 1 if without else 0
 
 
-def _tell(folder: Path, spec: dict[str, Any], outcome: Outcome) -> None:
-    """One line of progress: n of m, the point, how long, the time left."""
-    done = len(list(folder.glob("*.outcome.json")))
-    total, quick = spec["n_points"], spec["n_quick"]
-    left = ""
-    if total and quick < done < total:
-        elapsed = time.time() - spec["started"]
-        left = f", about {_time(elapsed / (done - quick) * (total - done))} left"
-    count = f"[{done}/{total}]" if total else f"[{done}]"
-    _passing("")
-    print(f"{count} {outcome.name}: {_work(outcome)} ({_time(outcome.seconds)}{left})", flush=True)
-
-
-def _tell_of(file: Path) -> None:
-    """The same for an outcome that another machine has written."""
-    _tell(file.parent, read_json(file.parent / SPEC), Outcome(**read_json(file)))
-
-
-def _telling(folder: Path, spec: dict[str, Any], point: Point) -> Callable[[str], None]:
-    """Shows on a terminal what is being computed, until the point's line of progress."""
-
-    def tell(stage: str) -> None:
-        done = len(list(folder.glob("*.outcome.json")))
-        if spec["n_points"] > 1:
-            _passing(f"[{done + 1}/{spec['n_points']}] {point.name}: {stage} ...")
-
-    return tell
-
-
-def _passing(text: str) -> None:
-    """A line that the next one takes the place of; on a terminal only."""
-    if sys.stdout.isatty():
-        width = shutil.get_terminal_size().columns - 1
-        print(f"\r\x1b[K{text[:width]}", end="", flush=True)
-
-
-def _work(outcome: Outcome) -> str:
-    """What was done for a point, in a few words."""
-    if outcome.state == "failed":
-        return f"FAILED: {outcome.error}"
-    if outcome.state == "known":
-        return "finished before"
-    return f"ran {', '.join(outcome.executed)}" if outcome.executed else "restored from the cache"
-
-
-def _sweep_name(request: Request, points: Sequence[Point]) -> str:
-    """What people call a sweep: its experiment, or what is fixed and what varies."""
-    names = [o.split("=", 1)[1] for o in request.overrides if o.startswith("experiment=")]
-    values: dict[str, set[str]] = {}
+def _refuse(points: Sequence[Point]) -> int:
+    """Say why none of the points is allowed; once where all have one reason."""
+    if len({point.error for point in points}) == 1:
+        return complain(points[0].error)
     for point in points:
-        for key, _, value in (override.partition("=") for override in point.overrides):
-            values.setdefault(key, set()).add(value)
-    fixed = {key: next(iter(seen)) for key, seen in values.items() if len(seen) == 1}
-    words = [
-        Path(value).name if "/" in value else f"{key}={value}"
-        for key, value in fixed.items()
-        if key not in ("experiment", "data")
-    ]
-    axes = " x ".join(key for key in values if key not in fixed)
-    if names:
-        return " ".join([names[0], *words])[:200]
-    return (" ".join([*words, axes]).strip() or " ".join(request.overrides) or "sweep")[:200]
+        complain(f"{point.name}: {point.error}")
+    return 1
 
 
 def _file(folder: Path, number: int) -> Path:
@@ -378,15 +345,3 @@ def _file(folder: Path, number: int) -> Path:
 
 def _outcome(file: Path) -> Path:
     return file.with_suffix(".outcome.json")
-
-
-def _time(seconds: float) -> str:
-    if seconds < 100:
-        return f"{seconds:.1f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
-
-
-def _complain(message: str, status: int = 1) -> int:
-    _passing("")
-    print("sweep:", " ".join(message.split()), file=sys.stderr, flush=True)
-    return status

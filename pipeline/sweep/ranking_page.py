@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import math
+import os
 import textwrap
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pandas as pd
 from matplotlib.figure import Figure
 
 from pipeline.files import write_text
 from pipeline.sweep.agreement import COUNT, agreement
-from pipeline.sweep.ranking_table import ORDER, POWER, Ranking, word_of
+from pipeline.sweep.choosing_k import Choice, section_of_choice
+from pipeline.sweep.ranking_table import ORDER, POWER, Ranking
 from pipeline.sweep.recommendation import by_other_shares, recommendation
-from programde.report.blocks import Block, Table
+from pipeline.sweep.record import word_of
+from programde.report.blocks import Block, Link, Table
 from programde.report.lettering import in_pictures
 from programde.report.page import Section, render_page
 from programde.report.pictures import drawn_or_missing
@@ -26,6 +30,7 @@ PAGE = "index.html"
 INTERVAL = "interval"
 INFLATION_INTERVAL = "interval of inflation"
 POWER_INTERVAL = "interval of known effects found"
+REPORT = "report"
 
 #: Metrics of the pictures: name, what people read, the right value (None: the more the better).
 SHOWN = (
@@ -61,9 +66,23 @@ COLOURS = {
 MARKS = {"calibrated": "o", "too few controls to tell": "D", "conservative": "v", "inflated": "^"}
 
 
-def write_page(ranking: Ranking, folder: Path) -> None:
-    """Write the page and its pictures into `folder`."""
+#: Stands in the page for a run's report, until it is known where the page lies.
+REPORT_OF = "report-of:"
+
+
+def write_page(ranking: Ranking, folder: Path, choice: Choice | None = None) -> str:
+    """Write the page and its pictures into `folder`; its text, for `leading_to`.
+
+    Parameters
+    ----------
+    choice
+        What there is to know for the choice of K, where the settings differ in it.
+    """
     sections = [_table(ranking)]
+    if ranking.failed:
+        sections.append(_without_result(ranking.failed))
+    if choice is not None:
+        sections.append(section_of_choice(choice, folder))
     if ranking.axes:
         how = (
             "Each mark is one setting; a grey line joins settings that differ in that choice "
@@ -93,19 +112,37 @@ def write_page(ranking: Ranking, folder: Path) -> None:
         sections.append(Section("Why to believe it", [picture], anchor="qq"))
     facts = {"settings": str(len(ranking.table))}
     facts |= {word: str((ranking.table["verdict"] == word).sum()) for word in ORDER}
+    if ranking.failed:
+        facts["without a result"] = str(len(ranking.failed))
     page = render_page(
         "Which setting is calibrated?",
         ranking.title,
-        _verdict(ranking),
+        overall(ranking),
         facts,
         sections,
         footer="Made by programDE from the record in MLflow.",
         question="Is the first setting calibrated?",
     )
-    write_text(folder / PAGE, page)
+    write_text(folder / PAGE, leading_to(page, ranking, folder))
+    return page
 
 
-def _verdict(ranking: Ranking) -> Verdict:
+def leading_to(page: str, ranking: Ranking, folder: Path) -> str:
+    """The page as it is to stand in `folder`: links lead from there to the settings' reports."""
+    for run, report in ranking.reports.items():
+        where = quote(Path(os.path.relpath(report, folder)).as_posix())
+        page = page.replace(f'"{REPORT_OF}{run}"', f'"{where}"')
+    return page
+
+
+def _without_result(failed: list[tuple[str, str]]) -> Section:
+    """Points that failed or were refused."""
+    table = Table(pd.DataFrame(failed, columns=["setting", "reason"]), limit=60)
+    lead = "These settings take no part in the ranking."
+    return Section("Without a result", [table], lead, "failed")
+
+
+def overall(ranking: Ranking) -> Verdict:
     """The word for the first setting as the pick of all of them."""
     table, best = ranking.table, ranking.table.iloc[0]
     name = name_of(best, ranking.axes) or "the one setting"
@@ -114,12 +151,10 @@ def _verdict(ranking: Ranking) -> Verdict:
     sentence += ", each judged alone. " if len(table) > 1 else ". "
     tied = int((table["rank"] == 1).sum())
     if tied > 1:
-        sentence += f"{tied} share the first rank: their intervals overlap. "
+        sentence += f"{tied} share the first rank. "
     sentence += f"First: {name}"
     if "truth/power_bh10" in best and not math.isnan(best["truth/power_bh10"]):
         sentence += f", which finds {100 * best['truth/power_bh10']:.0f} % of the true effects"
-    elif "discoveries/bh10" in best:
-        sentence += f", with {best['discoveries/bh10']:.0f} discoveries at BH 10 %"
     word = best["verdict"]
     if len(table) > 1:
         word = word_of({str(key): value for key, value in best.items()}, len(table)).word
@@ -151,14 +186,17 @@ def _table(ranking: Ranking) -> Section:
     for axis in ranking.axes:  # a browser breaks lines at a hyphen
         table[axis] = table[axis].astype(str).str.replace("-", "\N{NON-BREAKING HYPHEN}")
     chosen = [(name, label, kind) for name, label, kind in COLUMNS if name in table]
-    shown = table[["rank", *ranking.axes, "verdict", *(name for name, _, _ in chosen)]]
+    if ranking.reports:
+        links_to = {run: Link("open", f"{REPORT_OF}{run}") for run in table["run"]}
+        table[REPORT] = table["run"].map(links_to)
+    links = [REPORT] if ranking.reports else []
+    shown = table[["rank", *links, *ranking.axes, "verdict", *(name for name, _, _ in chosen)]]
     lead = (
         "Settings whose controls are calibrated come first; among them those that find more of "
         "the known effects that were put into control cells. "
-        "Do not pick a setting by its discoveries alone: an inflated one finds more as well. "
-        "Settings that share a rank tie: their intervals of inflation overlap, and neither the "
-        "controls nor the known effects tell them apart. Each word is that of the setting's own "
-        "report."
+        "Do not pick a setting by its discoveries: an inflated one finds more as well. "
+        "Settings that share a rank tie: neither the controls nor the known effects tell them "
+        "apart. Each word is that of the setting's own report."
     )
     if "truth/fdr_bh10" in table:
         lead += " Power and the share of false discoveries are against the known truth."

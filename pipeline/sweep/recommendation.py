@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pandas as pd
 
 from pipeline.sweep.power_order import ALIKE, Powers
+from pipeline.sweep.record import word_of
 
 #: Words of settings that may be recommended.
 SOUND = ("calibrated", "too few controls to tell")
@@ -68,3 +69,21 @@ def by_other_shares(table: pd.DataFrame, powers: Powers | None, name: Callable[[
         f"{name(rows.loc[scale])} would find most; if all of it were switching, "
         f"{name(rows.loc[switch])}."
     )
+
+
+def objective(metrics: Mapping[str, Any]) -> float:
+    """What a sweeper that seeks the best setting is to make large.
+
+    Parameters
+    ----------
+    metrics
+        Numbers of a run by their path.
+
+    Returns
+    -------
+    float
+        Power by known effects; less 1 where the controls speak against the p-values, so that any
+        sound setting is better than any other; -1 where no power was measured.
+    """
+    power = float(metrics.get("power/mix", -1.0))
+    return power if power < 0 or word_of(metrics).word in SOUND else power - 1.0

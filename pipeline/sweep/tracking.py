@@ -7,16 +7,29 @@ so it could record nothing. MLflow is imported where a record is opened (it take
 from __future__ import annotations
 
 import contextlib
-import math
+import getpass
+import json
 import os
+import tempfile
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlparse
 
-from pipeline.files import read_json
+import pandas as pd
+
+from pipeline.stages import paths
 from pipeline.sweep.points import Point, dataset_id, setting_id
+from pipeline.sweep.record import (
+    datasets,
+    describing,
+    flat_params,
+    run_name,
+    shown_numbers,
+    tables,
+)
 from pipeline.sweep.workspace import StageRun, locked
 from programde.analysis.tables import effect_unit
 
@@ -28,6 +41,11 @@ SWEEP_TAG = "programde.sweep"
 ERROR_TAG = "programde.error"
 NOTE_TAG = "mlflow.note.content"
 UNIT_TAG = "effect_unit"
+#: MLflow's own: where it says which artifacts are tables, and what it shows of a run's origin.
+TABLES_TAG = "mlflow.loggedArtifacts"
+SOURCE = {"mlflow.source.name": "pipeline.sweep", "mlflow.source.type": "LOCAL"}
+#: Within a sweep's run: its page, the points that were refused, what the programs of its data are.
+ANSWER, REFUSED, SPECTRA = "sweep", "refused", "spectra"
 
 #: What a point's folder holds that is kept with its run; folders and files that are not there
 #: are left out.
@@ -77,29 +95,45 @@ class Tracking:
                 run = runs[0].info.run_id
                 self.client.update_run(run, status="RUNNING")
                 return str(run)
-            tags = {SWEEP_TAG: sweep, "programde.command": command, **_git(self.root)}
+            tags = {SWEEP_TAG: sweep, "programde.command": command, **_origin(self.root)}
             return str(
                 self.client.create_run(self.experiment, tags=tags, run_name=name).info.run_id
             )
 
-    def close_sweep(self, run: str, n_failed: int, n_points: int) -> None:
-        """Mark a sweep as finished, or as failed where a point failed."""
+    def close_sweep(
+        self, run: str, n_failed: int, n_points: int, refused: Sequence[tuple[str, str]] = ()
+    ) -> None:
+        """Mark a sweep as finished, or as failed where a point failed.
+
+        Parameters
+        ----------
+        refused
+            Points that are not allowed, with the reason. They have no runs.
+        """
         with _quiet(), locked("tracking", self.root):
             self.client.log_metric(run, "points/all", n_points)
             self.client.log_metric(run, "points/failed", n_failed)
+            if refused:
+                table = pd.DataFrame(refused, columns=["setting", "reason"])
+                self._log_tables(run, {REFUSED: table})
             self.client.set_terminated(run, "FAILED" if n_failed else "FINISHED")
+
+    def keep_answer(self, run: str, folder: Path, tags: Mapping[str, str]) -> None:
+        """Keep the page of a sweep, its tables and pictures, with its run."""
+        with _quiet(), locked("tracking", self.root):
+            self.client.log_artifacts(run, str(folder), ANSWER)
+            for key, value in tags.items():
+                self.client.set_tag(run, key, value[:5000])
 
     def interrupt(self, run: str) -> None:
         """Mark a sweep as killed; started again it goes on."""
         with _quiet(), locked("tracking", self.root):
             self.client.set_terminated(run, "KILLED")
 
-    def finished(self, point: str, parent: str | None) -> str | None:
+    def finished(self, point: str, parent: str | None) -> Any | None:
         """The finished run of a point under a parent (or of a point alone), if there is one."""
-        for run in self._runs_of(point, parent):
-            if run.info.status == "FINISHED":
-                return str(run.info.run_id)
-        return None
+        done = (run for run in self._runs_of(point, parent) if run.info.status == "FINISHED")
+        return next(done, None)
 
     def finished_under(self, parent: str | None) -> set[str]:
         """The points that have a finished run under a parent."""
@@ -112,27 +146,23 @@ class Tracking:
                 if run.info.status != "FINISHED":
                     self.client.update_run(run.info.run_id, status="RUNNING")
                     return str(run.info.run_id)
-            tags = {POINT_TAG: point.id, **_git(self.root)}
+            tags = {POINT_TAG: point.id, **_origin(self.root), **_setting_tags(point)}
             if parent is not None:
                 tags[PARENT_TAG] = parent
-            if point.params:
-                tags[SETTING_TAG] = setting_id(point.params)
-                tags[DATASET_TAG] = dataset_id(point.params)
-                kind, transform = point.params["test"]["kind"], point.params["usage"]["transform"]
-                tags[UNIT_TAG] = effect_unit(kind, transform)
-            run = self.client.create_run(self.experiment, tags=tags, run_name=_run_name(point))
-            self._log(run.info.run_id, {}, _flat_params(point))
+            run = self.client.create_run(self.experiment, tags=tags, run_name=run_name(point))
+            self._log(run.info.run_id, {}, flat_params(point))
+            self._log_data(run.info.run_id, point)
             return str(run.info.run_id)
 
-    def finish(self, run: str, workspace: Path, stages: Sequence[StageRun]) -> None:
+    def finish(self, run: str, point: Point, workspace: Path, stages: Sequence[StageRun]) -> None:
         """Record what a point computed."""
-        metrics = dict(flatten(read_json(workspace / "reports" / "metrics.json")))
-        for stage in stages:
-            metrics[f"seconds/{stage.stage}"] = stage.seconds
-            metrics[f"executed/{stage.stage}"] = float(stage.executed)
-        metrics["seconds/total"] = sum(stage.seconds for stage in stages)
+        level = float(point.params["fdr"]["level"])
         with _quiet(), locked("tracking", self.root):
-            self._log(run, metrics, {})
+            self._log(run, shown_numbers(workspace, stages), {})
+            for key, value in describing(workspace).items():
+                self.client.set_tag(run, key, value)
+            self._log_tables(run, tables(workspace, level))
+            self._keep_spectra(run, point, workspace)
             for name in KEPT:
                 path = workspace / name
                 if path.is_dir():
@@ -160,16 +190,90 @@ class Tracking:
             conditions.append(f"tags.{DATASET_TAG} = '{dataset}'")
         return self._search(" and ".join(conditions))
 
-    def name_of(self, run: str) -> str:
-        """The name that a run has in the browser."""
-        with _quiet():
-            return str(self.client.get_run(run).info.run_name)
+    def failures(self, parent: str) -> list[tuple[str, str]]:
+        """Points of a sweep without a result, with the reason: those that failed, and refused."""
+        failed = [
+            (str(run.info.run_name), run.data.tags.get(ERROR_TAG, "no word from it"))
+            for run in self._search(
+                f"tags.`{PARENT_TAG}` = '{parent}' and attributes.status = 'FAILED'"
+            )
+        ]
+        path = kept(self.run(parent), f"tables/{REFUSED}.json")
+        if path is not None:
+            table = json.loads(path.read_text(encoding="utf-8"))
+            failed += [(str(setting), str(reason)) for setting, reason in table["data"]]
+        return failed
 
-    def download(self, run: str, name: str) -> Path | None:
-        """A file that is kept with a run; None where there is none."""
-        with _quiet(), contextlib.suppress(Exception):
-            return Path(self.client.download_artifacts(run, name))
+    def run(self, run: str) -> Any:
+        """A run with its parameters, tags and metrics."""
+        with _quiet():
+            return self.client.get_run(run)
+
+    def found(self, words: str) -> Any | None:
+        """The finished run of a point that an id, the beginning of one, or a name means."""
+        runs = self.points()
+        for named in (
+            [run for run in runs if run.info.run_id.startswith(words)],
+            [run for run in runs if run.info.run_name == words],
+        ):
+            if named:
+                return named[0]
         return None
+
+    def download(self, run: Any, name: str) -> Path | None:
+        """A file that is kept with a run; None where there is none."""
+        if (path := kept(run, name)) is not None:
+            return path
+        if folder_of(run) is not None:
+            return None
+        with _quiet(), contextlib.suppress(Exception):
+            return Path(self.client.download_artifacts(run.info.run_id, name))
+        return None
+
+    def spectra(self, run: Any) -> pd.DataFrame | None:
+        """What the programs of a point's data are, programs x genes; None where it is not kept."""
+        name = f"{SPECTRA}/{run.data.tags.get(DATASET_TAG)}.parquet"
+        parent = run.data.tags.get(PARENT_TAG)
+        path = self.download(self.run(parent) if parent else run, name)
+        return None if path is None else pd.read_parquet(path)
+
+    def _keep_spectra(self, run: str, point: Point, workspace: Path) -> None:
+        """Keep the spectra of a point's data, once for all points of a sweep on them."""
+        folder = workspace / paths.SCREEN
+        if not (folder / "spectra.npy").is_file():
+            return
+        place = self.client.get_run(run).data.tags.get(PARENT_TAG, run)
+        name = f"{dataset_id(point.params)}.parquet"
+        listed = self.client.list_artifacts(place, SPECTRA)
+        if any(item.path == f"{SPECTRA}/{name}" for item in listed):
+            return
+        from programde.screen.store import load_screen
+
+        spectra = load_screen(folder).spectra
+        if spectra is not None:
+            with tempfile.TemporaryDirectory() as temporary:
+                spectra.astype("float32").to_parquet(Path(temporary) / name, compression="zstd")
+                self.client.log_artifact(place, str(Path(temporary) / name), SPECTRA)
+
+    def _log_data(self, run: str, point: Point) -> None:
+        """Say which data a run is of."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        if not point.params:
+            return
+        context = [InputTag("mlflow.data.context", "screen")]
+        inputs = [DatasetInput(Dataset(**one), context) for one in datasets(point.params)]
+        self.client.log_inputs(run, inputs)
+
+    def _log_tables(self, run: str, made: Mapping[str, pd.DataFrame]) -> None:
+        """Keep tables in the form that MLflow's browser shows as such; older ones are replaced."""
+        files = {name: f"tables/{name}.json" for name in made}
+        for name, table in made.items():
+            rows = table.astype(object).where(table.notna(), None)
+            text = json.dumps({"columns": list(table.columns), "data": rows.to_numpy().tolist()})
+            self.client.log_text(run, text, files[name])
+        listed = [{"path": file, "type": "table"} for file in files.values()]
+        self.client.set_tag(run, TABLES_TAG, json.dumps(listed))
 
     def _runs_of(self, point: str, parent: str | None) -> list[Any]:
         runs = self._search(f"tags.{POINT_TAG} = '{point}'")
@@ -203,35 +307,40 @@ class Tracking:
         )
 
 
-def flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
-    """The numbers of nested metrics by their path: ``ntc/rate_05``; what is not finite is left."""
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            yield from flatten(value, f"{prefix}{key}/")
-        elif isinstance(value, int | float) and math.isfinite(value):
-            yield f"{prefix}{key}", float(value)
+def kept(run: Any, name: str) -> Path | None:
+    """A file that is kept with a run on this machine; None where there is none."""
+    folder = folder_of(run)
+    if folder is None or not (folder / name).is_file():
+        return None
+    return folder / name
 
 
-def _run_name(point: Point) -> str:
-    """A point's name for a narrow column: a choice without the name of its folder."""
-    words = (word.partition("=") for word in point.name.split())
-    return " ".join(value if key in point.choices else key + sign + value
-                    for key, sign, value in words)  # fmt: skip
+def folder_of(run: Any) -> Path | None:
+    """Where a run's files lie; None where that is not on this machine."""
+    where = urlparse(run.info.artifact_uri)
+    return Path(unquote(where.path)) if where.scheme in ("", "file") else None
 
 
-def _flat_params(point: Point) -> dict[str, str]:
-    """What was picked from each folder of conf/, and every key by its dotted name."""
-    flat: dict[str, str] = {}
+def _setting_tags(point: Point) -> dict[str, str]:
+    """What identifies and describes a point's setting."""
+    if not point.params:
+        return {}
+    kind, transform = point.params["test"]["kind"], point.params["usage"]["transform"]
+    return {
+        SETTING_TAG: setting_id(point.params),
+        DATASET_TAG: dataset_id(point.params),
+        UNIT_TAG: effect_unit(kind, transform),
+        "statistic": kind,
+        "sampler": point.choices.get("sampler", point.params["sampler"]["kind"]),
+    }
 
-    def walk(tree: Mapping[str, Any], prefix: str) -> None:
-        for key, value in tree.items():
-            if isinstance(value, Mapping):
-                walk(value, f"{prefix}{key}.")
-            else:
-                flat[f"{prefix}{key}"] = str(value)[:6000]
 
-    walk(point.params, "")
-    return {**flat, **point.choices}
+def _origin(root: Path) -> dict[str, str]:
+    """Who started a run, and from which code."""
+    user = {}
+    with contextlib.suppress(Exception):  # a container may have no name for its user
+        user = {"mlflow.user": getpass.getuser()}
+    return {**SOURCE, **user, **_git(root)}
 
 
 def _git(root: Path) -> dict[str, str]:
@@ -265,6 +374,7 @@ def _quiet() -> Iterator[None]:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("DO_NOT_TRACK", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "false")
     loggers = [logging.getLogger(name) for name in ("mlflow", "alembic")]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():

@@ -63,6 +63,14 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Link:
+    """A cell of a table that leads elsewhere, say to a page beside this one."""
+
+    text: str
+    where: str
+
+
+@dataclass(frozen=True)
 class Settings:
     """Key-value pairs, nested as they come, folded away under a title."""
 
@@ -249,6 +257,8 @@ def cell(value: object, kind: str) -> str:
     """One value as HTML; missing values as a dash, never as a number."""
     if value is None or value is pd.NaT or value is pd.NA:
         return "–"
+    if isinstance(value, Link):
+        return f'<a href="{escape(value.where)}">{name(value.text)}</a>'
     if isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isnan(value):
         return "–"
     if kind == "text" or not isinstance(value, numbers.Real):

@@ -18,7 +18,6 @@ import pandas as pd
 import pytest
 import yaml
 
-from pipeline.files import read_json
 from pipeline.stages.entry import STAGE_LOG
 from pipeline.sweep.repository import dvc_repository
 from programde.report.metrics import calibration_metrics
@@ -27,7 +26,7 @@ from .readings import prepared  # noqa: F401  fixtures of several files, made on
 from .wires import bases  # noqa: F401
 
 if TYPE_CHECKING:
-    from pipeline.sweep.driver import Outcome
+    from pipeline.sweep.telling import Outcome
     from pipeline.sweep.tracking import Tracking
 
 ROOT = Path(__file__).parents[2]
@@ -186,11 +185,11 @@ class Project:
 
     def outcomes(self) -> list[Outcome]:
         """How the points of the newest sweep ended."""
-        from pipeline.sweep.driver import Outcome
+        from pipeline.sweep.telling import read_outcome
 
         runs = (self.folder / "sweeps" / "runs").iterdir()
         newest = max(runs, key=lambda path: (path / "sweep.json").stat().st_mtime_ns)
-        return [Outcome(**read_json(path)) for path in sorted(newest.glob("*.outcome.json"))]
+        return [read_outcome(path) for path in sorted(newest.glob("*.outcome.json"))]
 
     def tracking(self) -> Tracking:
         """The record of the points."""

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from pipeline.sweep.ranking_page import write_page
-from pipeline.sweep.ranking_table import Ranking, _sorted, varying, word_of
-from pipeline.sweep.tracking import flatten
+from pipeline.sweep.ranking_table import Ranking, _sorted, varying
+from pipeline.sweep.record import flatten, word_of
 from programde.report.metrics import calibration_metrics
 from programde.report.verdict import verdict
 
@@ -33,8 +33,17 @@ def settings() -> pd.DataFrame:
 
 def test_calibration_comes_before_discoveries() -> None:
     table = _sorted(settings())
-    assert list(table["run"]) == ["x", "w", "y", "z", "v"]
+    assert list(table["run"]) == ["w", "x", "y", "z", "v"]
     assert list(table["rank"]) == [1, 2, 3, 4, 5]
+
+
+def test_settings_with_the_same_numbers_share_a_rank() -> None:
+    """Whatever their word; what they took and ran is no result."""
+    table = settings().loc[[0, 0, 1, 0]].assign(run=list("abcd"))
+    table["seconds/total"] = [1.0, 2.0, 3.0, 4.0]
+    ranked = _sorted(table.reset_index(drop=True))
+    assert list(ranked["run"]) == ["c", "a", "b", "d"]
+    assert list(ranked["rank"]) == [1, 2, 2, 2]
 
 
 def test_power_comes_before_the_number_of_discoveries() -> None:
@@ -47,7 +56,7 @@ def test_settings_tie_where_their_intervals_overlap() -> None:
     ends = {"ntc/lambda_mean_low": [1.3, 0.9, 0.8, 1.2, 0.5],
             "ntc/lambda_mean_high": [1.6, 1.1, 1.1, 1.5, 0.8]}  # fmt: skip
     table = _sorted(settings().assign(**ends))
-    assert list(table["run"]) == ["x", "w", "y", "z", "v"]
+    assert list(table["run"]) == ["w", "x", "y", "z", "v"]
     assert list(table["rank"]) == [1, 1, 3, 4, 5]
     ends["ntc/lambda_mean_low"][3] = 1.0
     assert list(_sorted(settings().assign(**ends))["rank"]) == [1, 1, 1, 4, 5]
@@ -92,6 +101,17 @@ def test_axes_are_what_differs() -> None:
     ]
     assert varying(params) == ["sampler", "usage.eps"]
     assert varying(params[:1]) == []
+
+
+def test_the_hash_of_a_file_is_no_axis() -> None:
+    """K and threshold tell cNMF's runs apart; files are told apart by their names."""
+    cnmf = [
+        {"data.k": k, "data.fingerprint.folder": f"hash{k}", "inputs.folder": "/a"}
+        for k in ("20", "30")
+    ]
+    assert varying(cnmf) == ["data.k"]
+    files = [{"data.fingerprint.path": f"hash{n}", "inputs.path": f"/a/{n}.h5ad"} for n in "xy"]
+    assert varying(files) == ["inputs.path"]
 
 
 def test_metrics_are_flat_numbers() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -14,8 +16,10 @@ from hydra.errors import HydraException
 
 from pipeline.config.schema import register
 from pipeline.sweep import driver as sweep
+from pipeline.sweep import telling
 from pipeline.sweep.points import Point, Settings, expand, read_request, share_cores
-from pipeline.sweep.tracking import PARENT_TAG, _run_name
+from pipeline.sweep.record import run_name
+from pipeline.sweep.tracking import PARENT_TAG, kept
 from programde.errors import ProgramDEError
 
 from .conftest import SHORT, Project, fake_metrics
@@ -56,14 +60,14 @@ def test_grid_with_points_that_fail(swept: Project) -> None:
     assert executions(swept) == [*ALL, *AFTER_PREPARE]  # prepare is shared
     assert "[6/6]" in done.out
     assert "6 points" in done.out
-    assert "4 failed" in done.out
+    assert "2 computed, 0 known, 1 failed, 3 refused" in done.out
     first, *lines = done.err.strip().splitlines()
     assert first == (
         "failed: usage.eps_quantile=0.0001 seed=666: stage crt: the number of the beast is no seed"
     )
     assert len(lines) == 3
     for line in lines:
-        assert line.startswith("failed: usage.eps_quantile=7 seed=")
+        assert line.startswith("refused: usage.eps_quantile=7 seed=")
         assert "usage.eps_quantile=7 is out of range: must be >= 0 and < 1" in line
 
     tracking = swept.tracking()
@@ -71,32 +75,54 @@ def test_grid_with_points_that_fail(swept: Project) -> None:
     children = [run for run in runs if PARENT_TAG in run.data.tags]
     (parent,) = [run for run in runs if PARENT_TAG not in run.data.tags]
     assert {run.data.tags[PARENT_TAG] for run in children} == {parent.info.run_id}
-    assert sorted(run.info.status for run in children) == ["FAILED"] * 4 + ["FINISHED"] * 2
+    assert sorted(run.info.status for run in children) == ["FAILED"] + ["FINISHED"] * 2
     assert parent.info.status == "FAILED"
     good = next(run for run in children if run.info.status == "FINISHED")
     assert good.data.params["usage"] == "quantile"
     assert good.data.params["usage.eps_quantile"] == "0.0001"
     assert good.data.metrics["ntc/rate_05"] == fake_metrics()["ntc"]["rate_05"]
     assert good.data.metrics["discoveries/bh10"] == 7
-    assert set(good.data.metrics) >= {f"seconds/{s}" for s in ALL} | {f"executed/{s}" for s in ALL}
-    kept = {item.path for item in tracking.client.list_artifacts(good.info.run_id)}
-    assert kept >= {"reports", "params.yaml", "dvc.lock"}
-    errors = [run.data.tags.get("programde.error", "") for run in children]
-    assert sum("out of range" in error for error in errors) == 3
-    assert sum("beast" in error for error in errors) == 1
+    assert set(good.data.metrics) >= {f"seconds/{s}" for s in ALL} | {"stages/executed"}
+    assert len(good.data.metrics) <= 40
+    tags = good.data.tags
+    assert tags["verdict"] == "calibrated"
+    assert (tags["statistic"], tags["sampler"]) == ("ols", "bernoulli")
+    assert tags["mlflow.source.name"] == "pipeline.sweep"
+    (screen,) = good.inputs.dataset_inputs
+    assert (screen.dataset.name, screen.dataset.source_type) == ("synthetic", "code")
+    files = {item.path for item in tracking.client.list_artifacts(good.info.run_id)}
+    assert files >= {"reports", "params.yaml", "dvc.lock", "tables"}
+    table = json.loads(kept(good, "tables/metrics.json").read_text())
+    assert dict(table["data"])["ntc/ks"] == fake_metrics()["ntc"]["ks"]
+    (failed,) = [run for run in children if run.info.status == "FAILED"]
+    assert "beast" in failed.data.tags["programde.error"]
 
-    table = pd.read_csv(swept.folder / "reports/sweep/ranking.csv")
+    (answer,) = (path for path in (swept.folder / "reports/sweep").iterdir() if path.is_dir())
+    table = pd.read_csv(answer / "ranking.csv")
     assert sorted(table["seed"]) == [1, 2]
     assert list(table["verdict"]) == ["calibrated"] * 2
-    page = (swept.folder / "reports/sweep/index.html").read_text()
+    assert list(table["rank"]) == [1, 1]  # the fake stages write the same numbers
+    page = (answer / "index.html").read_text()
     assert "2 of 2 settings are calibrated" in page
+    links = re.findall('href="([^"#]+)"', page)
+    assert len(links) == 2
+    assert all((answer / link).is_file() for link in links)
+    for words_of_failure in ("the number of the beast", "must be &gt;= 0 and &lt; 1"):
+        assert words_of_failure in page
+    index = (swept.folder / "reports/sweep/index.html").read_text()
+    assert f'href="{answer.name}/index.html"' in index
+    copy = kept(parent, "sweep/index.html")
+    links = re.findall('href="([^"#]+)"', copy.read_text())
+    assert all((copy.parent / link).is_file() for link in links)
+    assert kept(parent, "sweep/ranking.csv").read_bytes() == (answer / "ranking.csv").read_bytes()
+    assert tracking.client.get_run(parent.info.run_id).data.tags["verdict"] == "calibrated"
 
     # The same words again: what is finished is not repeated, what failed is tried again.
     again = swept.sweep(*words)
     assert again.status == 1
     assert again.out.count("finished before") == 2
     assert executions(swept) == []
-    assert len(tracking.client.search_runs([tracking.experiment])) == 7
+    assert len(tracking.client.search_runs([tracking.experiment])) == 4
 
 
 def started(project: Project, *words: str) -> subprocess.Popen[str]:
@@ -158,12 +184,16 @@ def test_what_the_driver_refuses(swept: Project) -> None:
         (["--nonsense"], "--nonsense is not an option"),
         (["seed=[1"], "cannot be read"),
         (["sampler=bernuli"], "did you mean 'bernoulli'"),
+        (["seeed=1"], "did you mean 'seed'"),
+        (["-m", "seed=1,2", "usage.epz=1"], "usage.epz is not a key"),
         (["experiment=calibration_gird"], "did you mean 'calibration_grid'"),
     ):
         done = swept.sweep(*words)
         assert done.status == 1
         assert said in done.err
         assert done.err.count("\n") == 1
+    tracking = swept.tracking()
+    assert not tracking.client.search_runs([tracking.experiment])  # a typo is no failed run
 
 
 def test_points_of_a_grid(swept: Project) -> None:
@@ -190,12 +220,14 @@ def test_names_in_the_record() -> None:
     points = [
         Point("", [word.format(name) for word in words]) for name in ("bernoulli", "stratified")
     ]
-    name = sweep._sweep_name(read_request([]), points)
+    name = telling.sweep_name(read_request([]), points)
     assert name == "screen.h5ad sampler.n_bins=9 sampler"
-    grid = sweep._sweep_name(read_request(["experiment=calibration_grid"]), points)
+    grid = telling.sweep_name(read_request(["experiment=calibration_grid"]), points)
     assert grid == "calibration_grid screen.h5ad sampler.n_bins=9"
     point = Point("sampler=stratified seed=1", [], choices={"sampler": "stratified"})
-    assert _run_name(point) == "stratified seed=1"
+    assert run_name(point) == "stratified seed=1"
+    words = "data.k=30 data.density_threshold=0.5 data.path=/a/x.h5ad a.n=1 b.n=2"
+    assert run_name(Point(words, [])) == "k=30 density_threshold=0.5 path=x.h5ad a.n=1 b.n=2"
 
 
 @pytest.mark.slow
@@ -203,7 +235,7 @@ def test_points_that_a_sweeper_thinks_of(swept: Project, monkeypatch: pytest.Mon
     """Other sweepers than Hydra's grid propose points while the sweep goes on."""
     monkeypatch.setattr("pipeline.sweep.driver.GRID", "none of Hydra's")
     done = swept.sweep("-m", "report.n_boot=5,0")
-    assert [outcome.state for outcome in swept.outcomes()] == ["computed", "failed"]
+    assert [outcome.state for outcome in swept.outcomes()] == ["computed", "refused"]
     assert "report.n_boot=0 is out of range" in done.err
 
 
@@ -252,7 +284,7 @@ def test_time_left_is_that_of_points_to_compute(
     for number in range(3):
         (tmp_path / f"{number:04d}.outcome.json").touch()
     spec = {"n_points": 5, "n_quick": 2, "started": 100.0}
-    sweep._tell(tmp_path, spec, sweep.Outcome("a=1", "computed", 10.0, ["crt"]))
+    telling.tell(tmp_path, spec, telling.Outcome("a=1", "computed", 10.0, ["crt"]))
     assert capsys.readouterr().out == "[3/5] a=1: ran crt (10.0 s, about 20.0 s left)\n"
 
 

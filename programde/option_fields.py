@@ -32,6 +32,7 @@ MANY = 1_000_000
 REQUIRED: Any = type("Required", (), {"__repr__": lambda self: "REQUIRED"})()
 
 _SIGNS = {"minimum": ">=", "above": ">", "maximum": "<=", "below": "<"}
+_LISTS = (tuple, list, Sequence)
 _NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 
 
@@ -83,7 +84,7 @@ class Spec:
         key = key or self.name
         if value is None and self.optional:
             return None
-        if self.items:
+        if self.items and not (str in self.kinds and isinstance(value, str)):
             return self._check_list(value, key)
         if not self.kinds:
             return value
@@ -139,6 +140,7 @@ class Spec:
         if self.items:
             count = f"{self.length} entries" if self.length else "entries"
             wanted = f"a list of {count}, each {_names(self.items)}"
+            wanted += ", or text" if str in self.kinds else ""
         else:
             wanted = _names(self.kinds)
         limits = self._range()
@@ -211,11 +213,12 @@ def spec_of(name: str, hint: Any, limits: Mapping[str, Any], default: Any = REQU
     items: tuple[type, ...] = ()
     length = 0
     for part in kinds:
-        if typing.get_origin(part) in (tuple, list, Sequence):
+        if typing.get_origin(part) in _LISTS:
             inner = [one for one in typing.get_args(part) if one is not ...]
             items = tuple(dict.fromkeys(inner))
             fixed = typing.get_origin(part) is tuple and ... not in typing.get_args(part)
             length = len(inner) if fixed else 0
+    kinds = [part for part in kinds if typing.get_origin(part) not in _LISTS]
     known = all(part in _NAMES or dataclasses.is_dataclass(part) for part in kinds)
     return Spec(
         name,

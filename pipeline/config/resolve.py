@@ -8,7 +8,8 @@ and on which therefore no stage depends:
 * `inputs`: where the files that come in lie on this machine. What they hold is told by
   `data.fingerprint`, so that a stage reruns when a file changes and does not when it moves.
 
-The table of `analysis.pairs` is read here: params.yaml holds its rows, as `pairs`.
+The tables of `analysis.pairs` and `data.positive_controls` are read here: params.yaml holds their
+rows, as `pairs` and in their key's place. Of `report.gene_sets` it holds the fingerprint.
 """
 
 from __future__ import annotations
@@ -76,6 +77,13 @@ def resolve(config: DictConfig) -> dict[str, Any]:
     prints = {key: fingerprint(read_there(key, where, data)) for key, where in inputs.items()}
     if prints:
         data["fingerprint"] = prints
+    if (given := data["positive_controls"]) is not None:
+        if isinstance(given, str):
+            inputs["positive_controls"] = given = str(Path(given).expanduser().resolve())
+        data["positive_controls"] = _positive_controls(given)
+    if (sets := plain["report"]["gene_sets"]) is not None:
+        inputs["gene_sets"] = str(Path(sets).expanduser().resolve())
+        plain["report"]["gene_sets"] = _gene_sets(inputs["gene_sets"])
     table = plain["analysis"].pop("pairs")
     if table is not None:
         inputs["pairs"] = str(Path(table).expanduser().resolve())
@@ -92,6 +100,29 @@ def _pairs(table: str | None) -> list[list[str]]:
         return read_pairs(table)
     except InputError as error:
         raise InputError(f"analysis.pairs: {error}") from None
+
+
+def _positive_controls(given: str | list[str]) -> list[list[object]]:
+    """The rows of `data.positive_controls`: target, program, sign."""
+    from programde.io.control_pairs import read_positive_controls, written_positive_controls
+
+    try:
+        if isinstance(given, str):
+            return [list(row) for row in read_positive_controls(given)]
+        return [list(row) for row in written_positive_controls(given)]
+    except (InputError, OptionError) as error:
+        raise type(error)(f"data.positive_controls: {error}") from None
+
+
+def _gene_sets(path: str) -> str:
+    """What identifies the file of `report.gene_sets`, read once to see that it can be."""
+    from programde.io.gmt import read_gmt
+
+    try:
+        read_gmt(path)
+    except InputError as error:
+        raise InputError(f"report.gene_sets: {error}") from None
+    return fingerprint(Path(path))
 
 
 def read_there(key: str, where: str, data: dict[str, Any]) -> Path:

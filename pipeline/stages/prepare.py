@@ -14,6 +14,7 @@ from pipeline.stages.paths import INPUT_REPORT, PROGRAMS, SCREEN, TRUTH
 from programde.analysis.covariate_check import check_covariates
 from programde.errors import ProgramDEWarning
 from programde.io import READERS
+from programde.io.control_pairs import check_positive_controls
 from programde.io.pairs import check_pairs
 from programde.screen.composition import Floor
 from programde.screen.guides import check_ntc_labels, compute_guide_burden
@@ -24,15 +25,22 @@ from programde.screen.store import save_screen
 #: Column of the covariate table by which cells may be stratified; not a covariate of the model.
 BURDEN = "log1p_non_ntc_guides_per_cell"
 
+#: Keys of data that say how results are read, not what the screen is.
+BESIDE_THE_SCREEN = ("ntc_labels", "effect_of_guides", "positive_controls")
+#: Files that are none of the screen's.
+OTHER_FILES = ("pairs", "positive_controls", "gene_sets")
+
 
 def read(o: Options) -> tuple[Screen, pd.DataFrame]:
     """The screen, and its true effects (targets x programs; empty where they are not known)."""
     data = o.data.as_dict()
-    kind, _ = data.pop("kind"), data.pop("ntc_labels")
+    kind = data.pop("kind")
+    for key in BESIDE_THE_SCREEN:
+        data.pop(key)
     data.pop("fingerprint", None)
     build = {"floor": floor(o.usage), **o.covariates.as_dict()}
     if kind != "synthetic":
-        files = {key: where for key, where in o.inputs.as_dict().items() if key != "pairs"}
+        files = {k: where for k, where in o.inputs.as_dict().items() if k not in OTHER_FILES}
         return READERS[kind](**files, **data, **build), pd.DataFrame()
     from programde.io.anndata import screen_from_anndata
     from programde.screen.synthetic import make_sceptre_style_synth, true_effects
@@ -83,7 +91,9 @@ def in_one_line(numbers: dict[str, float | int]) -> str:
 def main(o: Options) -> None:
     screen, truth = read(o)
     labels = check_ntc_labels(screen.guide_to_target, o.data.ntc_labels)
-    check_pairs(o.pairs, list(screen.target_columns()), screen.program_names)
+    targets = list(screen.target_columns())
+    check_pairs(o.pairs, targets, screen.program_names)
+    check_positive_controls(o.data.positive_controls or (), targets, screen.program_names)
     screen = with_burden(screen, labels)
     report = input_report(screen, ntc_labels=labels)
     check = check_covariates(screen)

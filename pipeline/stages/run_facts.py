@@ -11,15 +11,20 @@ from pipeline.stages.crossfit_files import load_crossfit
 from pipeline.stages.entry import Options
 from pipeline.stages.spike_files import load_table
 from programde.analysis.detectable import smallest_seen
+from programde.analysis.gene_sets import gene_set_table, no_gene_sets
 from programde.analysis.hit_cells import HitCells, hit_cells
+from programde.analysis.ntc_groups import load_correlation
 from programde.analysis.switching import switching
 from programde.analysis.targets import without_controls
 from programde.crt.control_group import choose_control
-from programde.report.control_groups import metrics_by_kind, tables_by_kind
+from programde.errors import tell
+from programde.io.gmt import read_gmt
+from programde.report.control_groups import metrics_by_kind, signs_of, tables_by_kind
 from programde.report.details import strongest_hits
 from programde.report.facts import Comparison, Controls, Facts, Inputs, Metrics, Truth
 from programde.report.findings import truth_metrics
 from programde.report.own_programs import LEADING, own_gene_ranks
+from programde.report.positive_controls import expected_effects
 from programde.report.power import Missed
 from programde.screen.guides import check_ntc_labels
 from programde.screen.spectra import top_genes
@@ -35,19 +40,28 @@ FILES = {
     paths.UNITS: "every target: its cells, its batches, separation",
     paths.ACROSS: "every target x program over all conditions, where there are several",
     paths.POWER: "power by known effects: share found by set, share of switching and fold",
+    paths.GENE_SETS: "gene sets of each program's leading genes, where report.gene_sets names any",
     paths.METRICS: "the numbers of this page",
 }
 
 
 def controls(o: Options) -> Controls:
     """What the control groups show."""
-    tables = tables_by_kind(read_table(paths.NTC_P_VALUES))
+    table = read_table(paths.NTC_P_VALUES)
+    tables = tables_by_kind(table)
     crossfit, why_not = load_crossfit(paths.CROSSFIT, per_batch=False)
     groups = read_json(paths.NTC_NULL / "groups.json")
     return Controls(
         used="raw" if o.calibrate.kind == "none" else o.calibrate.kind,
         p_values=tables,
-        metrics=metrics_by_kind(tables, o.report.n_boot, o.report.seed, groups["guides"]),
+        metrics=metrics_by_kind(
+            tables,
+            o.report.n_boot,
+            o.report.seed,
+            groups["guides"],
+            signs_of(table),
+            load_correlation(paths.NTC_NULL),
+        ),
         guides=single_guides(o) if groups["group_size"] > 1 else {},
         group_size=groups["group_size"],
         crossfit=crossfit,
@@ -57,16 +71,33 @@ def controls(o: Options) -> Controls:
 
 def single_guides(o: Options) -> dict[str, Metrics]:
     """What control guides show one by one."""
-    tables = tables_by_kind(read_table(paths.NTC_GUIDE_P_VALUES))
-    return metrics_by_kind(tables, o.report.n_boot, o.report.seed)
+    table = read_table(paths.NTC_GUIDE_P_VALUES)
+    return metrics_by_kind(
+        tables_by_kind(table),
+        o.report.n_boot,
+        o.report.seed,
+        signs=signs_of(table),
+        correlation=load_correlation(paths.NTC_NULL),
+    )
 
 
-def own_genes(results: pd.DataFrame) -> pd.DataFrame | None:
-    """Targets whose own gene leads a program; None where nothing says what programs are."""
+def expected(o: Options, results: pd.DataFrame) -> pd.DataFrame | None:
+    """The positive controls: targets whose own gene leads a program, and those named by hand."""
+    spectra = load_screen(paths.SCREEN).spectra
+    targets = list(results["target"].unique())
+    own = None if spectra is None else own_gene_ranks(top_genes(spectra, LEADING), targets)
+    return expected_effects(own, o.data.positive_controls or (), o.data.effect_of_guides)
+
+
+def gene_sets(o: Options) -> pd.DataFrame:
+    """The gene sets that programs' leading genes belong to; empty where none were given."""
+    if o.report.gene_sets is None:
+        return no_gene_sets()
     spectra = load_screen(paths.SCREEN).spectra
     if spectra is None:
-        return None
-    return own_gene_ranks(top_genes(spectra, LEADING), list(results["target"].unique()))
+        tell("report.gene_sets is not used: nothing says which genes make the programs")
+        return no_gene_sets()
+    return gene_set_table(spectra, read_gmt(o.inputs.gene_sets))
 
 
 def behind_hits(o: Options, results: pd.DataFrame) -> list[HitCells]:
@@ -144,7 +175,8 @@ def read_facts(o: Options) -> Facts:
         across=read_table(paths.ACROSS),
         guides=read_table(paths.GUIDES),
         units=read_table(paths.UNITS),
-        own_genes=own_genes(results),
+        expected=expected(o, results),
+        gene_sets=gene_sets(o),
         hit_cells=behind_hits(o, results),
         guide_effects=read_table(paths.CRT / paths.GUIDE_EFFECTS),
         truth=Truth(effects, truth_metrics(results, effects)) if len(effects) else None,

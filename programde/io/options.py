@@ -12,6 +12,8 @@ from programde.option_fields import MANY, check_options, option
 from programde.screen.build import MOI
 from programde.screen.guide_targets import MULTI_TARGET
 
+#: What the guides of a screen do to their gene.
+EFFECTS_OF_GUIDES = ("lowers", "raises")
 NTC_LABELS = ("non-targeting", "safe-targeting", "NTC")
 #: Of tables with a type of each guide, which gives control guides their label.
 NTC_TYPES = ("non-targeting", "safe-targeting", "negative control", "NTC")
@@ -27,10 +29,18 @@ class SourceOptions:
         Column by whose levels the analysis may be repeated.
     ntc_labels
         Targets that are controls; a label may be a pattern, ``NTC_*``.
+    effect_of_guides
+        What guides do to the gene of their target: ``"lowers"``, ``"raises"``, or None: not said.
+        It says which way the program goes that the gene leads, a positive control of the report.
+    positive_controls
+        More of them: a table of ``target``, ``program`` and ``sign``, or entries such as
+        ``STAT1:program_2:lowers``; see `io.control_pairs`.
     """
 
     condition_key: str | None = None
     ntc_labels: tuple[str, ...] = NTC_LABELS
+    effect_of_guides: str | None = option(None, choices=EFFECTS_OF_GUIDES)
+    positive_controls: str | tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         check_options(self)

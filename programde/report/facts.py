@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from programde.report.checked_tables import Metrics, need_columns, tested_column
+from programde.report.positive_controls import judged_controls
 from programde.report.power import Missed
 
 PACKAGES = ("programde", "numpy", "scipy", "pandas", "numba", "scikit-learn", "anndata")
@@ -132,8 +134,10 @@ class Facts:
         Power by known effects in control cells.
     smallest_seen : DataFrame, optional
         By target the smallest effect that would have been seen, see `analysis.detectable`.
-    own_genes : DataFrame, optional
-        `target, program, rank`: targets whose own gene leads a program, see `own_programs`.
+    expected : DataFrame, optional
+        Positive controls, see `positive_controls.expected_effects`.
+    gene_sets : DataFrame
+        `program, gene_set, p_value, q_value` and more, see `analysis.gene_sets`; may be empty.
     hit_cells
         Of the strongest hits in their order: the cells behind each, see `details.Cells`.
     guide_effects : DataFrame, optional
@@ -173,7 +177,8 @@ class Facts:
     truth: Truth | None = None
     missed: Missed | None = None
     smallest_seen: pd.DataFrame | None = None
-    own_genes: pd.DataFrame | None = None
+    expected: pd.DataFrame | None = None
+    gene_sets: pd.DataFrame = field(default_factory=pd.DataFrame)
     hit_cells: Sequence[Any] = ()
     guide_effects: pd.DataFrame | None = None
     level: float = 0.1
@@ -209,11 +214,32 @@ class Facts:
                 faces[name] = f"{name} · {said}"
         return faces
 
+    @cached_property
+    def positive(self) -> pd.DataFrame | None:
+        """What became of the positive controls; None where there are none."""
+        if self.expected is None or self.tested == "guide":
+            return None
+        return judged_controls(self.results, self.expected, level=self.level)
+
+    def sets_of(self, most: int = 3, level: float = 0.05) -> dict[str, list[str]]:
+        """Program -> the strongest of its gene sets with q <= `level`, with their q-values."""
+        found: dict[str, list[str]] = {}
+        if len(self.gene_sets):
+            best = self.gene_sets[self.gene_sets["q_value"] <= level]
+            best = best.sort_values("p_value", kind="stable")
+            for program, part in best.groupby("program", sort=False):
+                top = part.head(most)
+                found[str(program)] = [
+                    f"{name} (q {q:.1g})"
+                    for name, q in zip(top["gene_set"], top["q_value"], strict=True)
+                ]
+        return found
+
     def with_faces(self) -> Facts:
         """The same, programs in all tables named as they are shown."""
         faces = self.faces()
         shown: dict[str, pd.DataFrame] = {}
-        for name in ("results", "omnibus", "across", "guides"):
+        for name in ("results", "omnibus", "across", "guides", "expected"):
             table: pd.DataFrame | None = getattr(self, name)
             if table is None:
                 continue

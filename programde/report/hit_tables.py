@@ -35,6 +35,7 @@ LABELS = {
     "top_target": "strongest by",
     "top_effect": "effect there",
     "top_genes": "leading genes",
+    "gene_sets": "gene sets of its genes",
     "n_conditions": "conditions",
     "n_up": "up",
     "n_down": "down",
@@ -62,13 +63,24 @@ HELPS = {
     "n_up": "Hits that raise the program.",
     "n_down": "Hits that lower the program.",
     "top_genes": "Genes that lead the program's spectra.",
+    "gene_sets": "The gene sets that its first genes belong to most clearly, up to three with "
+    "q ≤ 0.05; all are in gene_sets.csv beside the page.",
     "at_floor": "Share of cells whose usage of the program is at the floor: hardly any, or none.",
     "mde80": "The smallest effect that this test would have found four times out of five.",
 }
 
 FILTERS = {
     **dict.fromkeys(
-        ("condition", "guide", "target", "program", "top_program", "top_target", "top_genes"),
+        (
+            "condition",
+            "guide",
+            "target",
+            "program",
+            "top_program",
+            "top_target",
+            "top_genes",
+            "gene_sets",
+        ),
         "text",
     ),
     **dict.fromkeys(("p_value", "q_value", "q_value_within", "q_acat", "q_max"), "at_most"),
@@ -152,6 +164,9 @@ def programs(facts: Facts) -> Grid:
     if facts.programs is not None and (facts.programs["top_genes"] != "").any():
         genes = facts.programs["top_genes"]
         shown.insert(1, "top_genes", [genes.get(name, "") for name in names])
+    if sets := facts.sets_of():
+        shown.insert(min(2, shown.shape[1]), "gene_sets",
+                     ["; ".join(sets.get(name, ())) for name in names])  # fmt: skip
     if len(facts.inputs.at_floor):
         shown["at_floor"] = [facts.inputs.at_floor.get(name, np.nan) for name in names]
     shown = shown.assign(hits=shown["n_up"] + shown["n_down"])

@@ -8,9 +8,9 @@ from programde.report.blocks import Block
 from programde.report.contrasts import condition_contrasts
 from programde.report.facts import Facts
 from programde.report.grids import Grid
-from programde.report.own_programs import in_words, own_programs
 from programde.report.page import Section
 from programde.report.pictures import Pictures
+from programde.report.positive_controls import in_words
 from programde.report.similarity import alike
 
 _MOST = 1000
@@ -27,6 +27,10 @@ _LABELS = {
     "q_value": "q",
     "z": "z of the difference",
     "rank": "rank of its gene",
+    "effect_se": "± SE",
+    "expected": "expected to",
+    "mde80": "smallest effect found in 80 %",
+    "n_treated": "treated cells",
 }
 _HELPS = {
     "correlation": "Of the two profiles of effects over all programs, effects shrunken by their "
@@ -35,10 +39,15 @@ _HELPS = {
     "n_opposite": "Programs that both move, in opposite directions.",
     "difference": "Effect in the one condition less effect in the other.",
     "z": "The difference in its standard errors.",
-    "rank": "Place of the target's gene among the genes that lead the program.",
+    "rank": "Place of the target's gene among the genes that lead the program; a dash where the "
+    "pair was named by hand.",
+    "expected": "What the program should do when the target is perturbed.",
+    "outcome": "Found: q at or below the level, in the direction that is expected.",
 }
 _FILTERS = {
-    **dict.fromkeys(("first", "second", "target", "guide", "program", "condition"), "text"),
+    **dict.fromkeys(
+        ("first", "second", "target", "guide", "program", "condition", "outcome"), "text"
+    ),
     **dict.fromkeys(("p_value", "q_value", "rank"), "at_most"),
     **dict.fromkeys(("n_same", "n_opposite"), "at_least"),
     **dict.fromkeys(("correlation", "difference", "effect"), "sign"),
@@ -50,20 +59,19 @@ _FORMATS = {
 }
 
 
-def positive_controls(facts: Facts) -> list[Section]:
-    """Targets whose own gene leads a program: were they found?"""
-    if facts.own_genes is None or facts.tested == "guide":
+def positive_controls(facts: Facts, pictures: Pictures) -> list[Section]:
+    """Effects that should be there: were they found?"""
+    tested = facts.positive
+    if tested is None:
         return []
-    faces = facts.shown_as
-    ranks = facts.own_genes.assign(
-        program=[faces.get(p, p) for p in facts.own_genes["program"].astype(str)]
-    )
-    found = own_programs(facts.results, ranks, level=facts.level)
-    lead = in_words(found, facts.results["target"].nunique(), facts.level)
-    blocks: list[Block] = []
-    if len(found):
-        blocks.append(_grid(found, "Targets on the programs that their own gene leads", "own"))
-    return [Section("Do positive controls show?", blocks, lead, "positive")]
+    lead = in_words(tested, facts.results["target"].nunique(), facts.level)
+    blocks: list[Block] = [*pictures.some("positive")]
+    if len(tested):
+        rest = f"The first {_MOST:,} of {len(tested):,}." if len(tested) > _MOST else ""
+        shown = tested.head(_MOST).dropna(axis=1, how="all")
+        title = "Positive controls, one by one"
+        blocks.append(_grid(shown, title, "positives", "", len(tested), rest))
+    return [Section("Were positive controls found?", blocks, lead, "positive")]
 
 
 def similar(facts: Facts, pictures: Pictures) -> list[Section]:

@@ -19,11 +19,14 @@ class ReportOptions:
         Their seed.
     n_opened
         Hits, the strongest first, whose cells, guides and batches the page shows on a click.
+    gene_sets
+        A GMT file of gene sets that the programs' leading genes are held against; None: none.
     """
 
     n_boot: int = option(1000, minimum=1, maximum=MANY)
     seed: int = option(7, minimum=0)
     n_opened: int = option(300, minimum=0, maximum=5000)
+    gene_sets: str | None = option(None, path=True)
 
     def __post_init__(self) -> None:
         check_options(self)

@@ -19,7 +19,9 @@ from programde.report.crossfit_plots import make_ntc_empirical_qq_plots, most_va
 from programde.report.direct_plots import COLUMNS, by_target, mirror_figure
 from programde.report.effect_plots import effect_heatmap, volcano
 from programde.report.facts import Facts
+from programde.report.hit_plots import positive_controls_plot
 from programde.report.lettering import in_pictures, shortened
+from programde.report.positive_controls import UNTESTED
 from programde.report.power_plots import power_figure
 from programde.report.qq_plots import qq_panel, qq_small_multiples
 from programde.report.similarity import alike, similarity_figure
@@ -44,6 +46,12 @@ SHOWN: dict[str, tuple[str, str, bool]] = {
     "rates": (
         "How often controls look like hits",
         "A dot on the line is right; the bar is its 95 % interval.",
+        False,
+    ),
+    "positive": (
+        "Effects that should be there",
+        "Bars are 95 % intervals. Green squares: found in the expected direction; open circles: "
+        "not found; crosses: found in the other direction.",
         False,
     ),
     "power": (
@@ -123,6 +131,7 @@ def draw_pictures(facts: Facts, folder: Path) -> Pictures:
     )
     if (true := facts.truth) is not None:
         drawn["truth"] = lambda: truth_figure(facts.results, true.effects, level=facts.level)
+    drawn |= _positive(facts)
     if (missed := facts.missed) is not None and (power := missed.power) is not None:
         drawn["power"] = lambda: power_figure(
             power, missed.share, missed.n_treated, missed.planned()
@@ -182,6 +191,17 @@ def _found(facts: Facts) -> Drawn:
         drawn[f"volcano in {condition}"] = partial(volcano, part, effect_label=label, **how)
         drawn[f"heatmap in {condition}"] = partial(effect_heatmap, part, **how)
     return drawn
+
+
+def _positive(facts: Facts) -> Drawn:
+    """Positive controls, where some were tested."""
+    tested = facts.positive
+    if tested is None or not (tested["outcome"] != UNTESTED).any():
+        return {}
+    faces = facts.faces()
+    shown = tested.assign(program=tested["program"].map(faces))
+    label = f"effect ({facts.effect_label})"
+    return {"positive": partial(positive_controls_plot, shown, effect_label=label)}
 
 
 def _contrasts(results: pd.DataFrame, level: float) -> Drawn:

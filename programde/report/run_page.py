@@ -16,6 +16,7 @@ from programde.report.details import hit_details
 from programde.report.facts import Comparison, Facts
 from programde.report.page import Section, render_page
 from programde.report.pictures import NONE, Pictures
+from programde.report.positive_controls import counts
 from programde.report.style import write_atomically
 from programde.report.touched import touched
 from programde.report.verdict import Word
@@ -73,7 +74,7 @@ def _sections(
         *touched(facts, pictures),
         *more_was_found.similar(facts, pictures),
         why_believe_it.evidence(facts, pictures),
-        *more_was_found.positive_controls(facts),
+        *more_was_found.positive_controls(facts, pictures),
         *why_believe_it.truth(facts, pictures),
         *what_was_found.conditions(facts, pictures),
         *more_was_found.contrasts(facts, pictures),
@@ -118,4 +119,8 @@ def _headline_numbers(facts: Facts) -> dict[str, str]:
         f"hits at q ≤ {facts.level:g}": len(hits),
         f"{of}s with hits": hits[of].nunique(),
     }
-    return {words: f"{number:,}" for words, number in numbers.items()}
+    shown = {words: f"{number:,}" for words, number in numbers.items()}
+    if facts.positive is not None and len(facts.positive):
+        known = counts(facts.positive)
+        shown["positive controls found"] = f"{known['found']:,} of {known['tested']:,}"
+    return shown

@@ -223,6 +223,9 @@ def write_sources(folder: Path) -> dict[str, tuple[str, ...]]:
     for name, programs in (("names", PROGRAMS), ("numbers", list(numbered.index))):
         labels = pd.DataFrame({"program": programs, "label": LABELS})
         labels.to_csv(folder / f"{name}.csv", index=False)
+    for name, program in (("positive", "program_0"), ("positive_cnmf", "program_1"), ("lost", "x")):
+        pair = pd.DataFrame({"target": ["T0"], "program": [program]})
+        pair.to_csv(folder / f"{name}.csv", index=False)
     write_cnmf(folder / "cnmf", "run", "k_4.dt_0_5", PARTS.usage, CELLS)
     write_cnmf(folder / "cnmf", "run", "k_4.dt_0_1", PARTS.other_usage, CELLS)
     write_cnmf(folder / "cnmf", "run", "k_3.dt_0_5", PARTS.usage[:, :3], CELLS)

@@ -125,12 +125,13 @@ def test_words_are_those_of_the_registries() -> None:
 @pytest.mark.parametrize("kind", [kind for kind in SOURCES if kind in SOURCE_OPTIONS])
 def test_a_source_takes_what_its_class_holds(kind: str) -> None:
     """Every key of a source is an argument of its reader, or of what makes screens."""
+    from pipeline.stages.prepare import BESIDE_THE_SCREEN
     from programde.io import READERS
     from programde.screen.build import BUILD_OPTIONS
 
     reader = READERS[kind]
     module = inspect.getmodule(reader)
-    taken = {*inspect.signature(reader).parameters, *BUILD_OPTIONS, "ntc_labels"}
+    taken = {*inspect.signature(reader).parameters, *BUILD_OPTIONS, *BESIDE_THE_SCREEN}
     taken |= set(getattr(module, "DEFAULT_KEYS", ()))
     if kind == "cnmf":  # the rest goes to the reader of the file with the guides
         from programde.io.anndata import DEFAULT_KEYS

@@ -196,6 +196,33 @@ def log1p_columns(before: Run, after: Run) -> None:
     np.testing.assert_allclose(after.screen.covariates[:, place], z, atol=1e-9)
 
 
+# --- what is read of the results, not of the screen
+
+
+def screen_is_the_same(before: Run, after: Run) -> None:
+    np.testing.assert_array_equal(before.screen.usage, after.screen.usage)
+    np.testing.assert_array_equal(before.screen.guides.toarray(), after.screen.guides.toarray())
+
+
+@reads("effect_of_guides", "effect_of_guides=lowers", sources=FILES)
+def effect_of_guides(before: Run, after: Run) -> None:
+    """What comes of it in the report is in test_wiring_p_values."""
+    screen_is_the_same(before, after)
+    assert after.params["data"]["effect_of_guides"] == "lowers"
+
+
+def positive_control(before: Run, after: Run) -> None:
+    screen_is_the_same(before, after)
+    assert [row[0] for row in after.params["data"]["positive_controls"]] == ["T0"]
+
+
+for source in FILES:
+    name = "positive_cnmf" if source == "cnmf" else "positive"
+    reads("positive_controls", "positive_controls={f}/lost.csv",
+          f"positive_controls={{f}}/{name}.csv", sources=(source,),
+          refused=True)(positive_control)  # fmt: skip
+
+
 @reads("batch_key", "covar_columns=[depth,lane]", "batch_key=lane", sources=FILES)
 def batch_key(before: Run, after: Run) -> None:
     assert before.screen.batch.tolist() == PARTS.table["batch"].tolist()

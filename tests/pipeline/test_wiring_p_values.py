@@ -9,8 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from programde.analysis.gene_sets import gene_set_table
 from programde.calibration import skew_normal
 from programde.calibration.acat import acat
+from programde.io.gmt import read_gmt
+from programde.screen.spectra import top_genes
 
 from .wires import (
     NTC_P_VALUES,
@@ -62,7 +65,7 @@ def one_sided(key: str) -> Callable[[Run, Run], None]:
     return check
 
 
-SIDE = {*P_VALUES, *NTC_P_VALUES, *REPORT}
+SIDE = {*P_VALUES, *NTC_P_VALUES, *REPORT, "reports/summary.json", "reports/curves"}
 wire("side", "side=left", changes=SIDE, base="reported", report=True)(one_sided("left"))
 wire("side", "side=right", changes=SIDE, base="reported", report=True)(one_sided("right"))
 
@@ -109,7 +112,7 @@ def direct_delta(before: Run, after: Run) -> None:
 @wire(
     "fdr.level",
     "fdr.level=0.9",
-    changes={"reports/index.html", "reports/plots", *TABLES},
+    changes={*REPORT, *TABLES},
     base="reported",
     report=True,
 )
@@ -163,18 +166,56 @@ def interval(run: Run) -> tuple[float, ...]:
     return numbers["lambda"], numbers["lambda_low"], numbers["lambda_high"]
 
 
-@wire("report.n_boot", "report.n_boot=15", changes={"reports/metrics.json", "reports/index.html",
-      "reports/plots"}, base="reported", report=True)  # fmt: skip
+INTERVALS = {*REPORT, "reports/summary.json"}
+
+
+@wire("report.n_boot", "report.n_boot=15", changes=INTERVALS, base="reported", report=True)
 def n_boot(before: Run, after: Run) -> None:
     assert interval(before)[0] == interval(after)[0]
     assert interval(before) != interval(after)
 
 
-@wire("report.seed", "report.seed=8", changes={"reports/metrics.json", "reports/index.html",
-      "reports/plots"}, base="reported", report=True)  # fmt: skip
+@wire("report.seed", "report.seed=8", changes=INTERVALS, base="reported", report=True)
 def report_seed(before: Run, after: Run) -> None:
     assert interval(before)[0] == interval(after)[0]
     assert interval(before) != interval(after)
+
+
+@wire("report.gene_sets", "report.gene_sets={f}/sets.gmt", base="reported", report=True,
+      changes={"reports/index.html", "reports/gene_sets.csv"})  # fmt: skip
+def gene_sets(before: Run, after: Run) -> None:
+    assert before.table("reports/gene_sets.csv").empty
+    sets = read_gmt(after.params["inputs"]["gene_sets"])
+    assert list(sets) == ["first", "others"]
+    by_hand = gene_set_table(after.screen.spectra, sets)
+    assert len(after.table("reports/gene_sets.csv")) == len(by_hand) > 0
+    assert set(after.params["report"]["gene_sets"]) <= set("0123456789abcdef")
+
+
+def positives(run: Run) -> dict[str, int]:
+    return dict(run.json("reports/metrics.json")["positive_controls"])
+
+
+@wire("data.h5ad.effect_of_guides", "data.effect_of_guides=lowers", base="reported", report=True,
+      changes={"reports/index.html", "reports/metrics.json", "reports/plots"})  # fmt: skip
+def effect_of_guides(before: Run, after: Run) -> None:
+    """A hit on a program that the target's gene leads is found if it goes the way it should."""
+    first = top_genes(before.screen.spectra, 25)
+    tests = before.results[before.results["p_value"].notna()]
+    tests = tests[[t in first[p] for t, p in zip(tests["target"], tests["program"], strict=True)]]
+    hits = tests[tests["q_value"] <= 0.1]
+    assert positives(before)["found"] == len(hits)
+    assert positives(before)["tested"] == len(tests)
+    assert positives(after)["found"] == (hits["effect"] < 0).sum() < len(hits)
+    assert positives(after)["other_way"] == (hits["effect"] > 0).sum()
+
+
+@wire("data.h5ad.positive_controls", "data.positive_controls=[[T0,program_0,-1]]", base="reported",
+      changes={"reports/index.html", "reports/metrics.json", "reports/plots"},
+      report=True)  # fmt: skip
+def positive_controls(before: Run, after: Run) -> None:
+    """T0 raises program_0, and a fall was expected; its own gene would have found it."""
+    assert positives(after)["other_way"] == positives(before)["other_way"] + 1
 
 
 @wire("report.n_opened", "report.n_opened=1", changes={"reports/index.html"}, base="reported",

@@ -55,6 +55,18 @@ def ntc_frac_guides(before: Run, after: Run) -> None:
     assert len(before.screen.target_columns()["non-targeting"]) in (4, 5)
 
 
+@made("effect_of_guides", "effect_of_guides=raises")
+def effect_of_guides(before: Run, after: Run) -> None:
+    np.testing.assert_array_equal(before.screen.usage, after.screen.usage)
+    assert after.params["data"]["effect_of_guides"] == "raises"
+
+
+@made("positive_controls", "positive_controls=[[GENE0,program_0,1]]")
+def positive_controls(before: Run, after: Run) -> None:
+    np.testing.assert_array_equal(before.screen.usage, after.screen.usage)
+    assert after.screen.program_names[0] == "program_0"
+
+
 def per_cell(run: Run) -> np.ndarray:
     return np.asarray(run.screen.guides.sum(axis=1)).ravel()
 

@@ -157,6 +157,12 @@ def bases(tmp_path_factory: pytest.TempPathFactory) -> Runs:
                 wired_screen(9).write_h5ad(folder / "nine.h5ad")
                 table = {"target": ["T1", "T0"], "program": ["program_2", "program_0"]}
                 pd.DataFrame(table).to_csv(folder / "pairs.csv", index=False)
+                sets = (
+                    ["first", "", "T0", "T1", "T2", "T3", "T4"],
+                    ["others", "", *(f"G{g}" for g in range(7))],
+                )
+                text = "".join("\t".join(line) + "\n" for line in sets)
+                (folder / "sets.gmt").write_text(text)
             words: tuple[str, ...] = (*WORDS, f"data.path={path}")
             stages = TESTED if name == "whole" else (*TESTED, "diagnostics")
             made[name] = first_run(place, words, stages), words
@@ -198,8 +204,12 @@ def wired_screen(k: int = 4) -> AnnData:
     usage /= usage.sum(axis=1, keepdims=True)
     names = [f"c{i}" for i in range(n)]
     score = rng.integers(0, 6, n)
+    leading = np.random.default_rng(3).gamma(2.0, 1.0, (205, k))
+    leading[:5] *= 9  # the targets' own genes are among the first of all programs
     return AnnData(
-        np.zeros((n, 1)),
+        np.zeros((n, 205)),
+        var=pd.DataFrame(index=[*(f"T{t}" for t in range(5)), *(f"G{g}" for g in range(200))]),
+        varm={"cnmf_spectra": leading},
         obs=pd.DataFrame(
             {
                 "day": rng.permutation(np.resize(["one", "two"], n)),

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from functools import partial
 from typing import cast
 
 import numpy as np
@@ -21,6 +22,8 @@ import numpy as np
 from programde.crt.max_statistic import max_statistic_p
 from programde.crt.null_summary import NullSummary, summarise
 from programde.crt.options import RunOptions
+from programde.crt.pooled.pooled_block import TOGETHER, PooledTest, run_pooled
+from programde.crt.pooled.prepared_pool import PreparedPool, why_plain
 from programde.crt.population import Population
 from programde.crt.prepared import PreparedPopulation
 from programde.crt.protocols import ExactLaw, Law
@@ -57,10 +60,23 @@ class Task:
 
 @dataclass(frozen=True)
 class Deferred:
-    """One unit with a population of its own, made in the thread that tests it."""
+    """One unit with a population of its own, made in the thread that tests it.
+
+    Attributes
+    ----------
+    build
+        Makes the population.
+    pooled
+        The unit as one of those that share their control cells; where this is told, the population
+        is made only where sharing them does not do (`pooled.prepared_pool`).
+    """
 
     build: Callable[[], Task]
+    pooled: PooledTest | None = None
 
+
+#: Units that share their control cells.
+Sharing = list[tuple[Deferred, PooledTest]]
 
 #: Called for each tested unit with its row, its population, its law and its observed effect (K,):
 #: for modules of this package that need more of a law than a result keeps.
@@ -143,16 +159,27 @@ def _jobs(
 ) -> Iterator[Callable[[], int]]:
     """Blocks of units as calls without arguments, each returning how many units it did."""
     workers = worker_count(options.n_jobs)
-    for task in tasks:
+    plain = why_plain(options, watch is not None)
+    pool: PreparedPool | None = None
+
+    def alone(task: Deferred) -> int:
+        built = task.build()
+        return _test_block(PreparedPopulation(built.population, options), built, [0], table, watch)
+
+    def together(pool: PreparedPool, block: Sharing) -> int:
+        for u in run_pooled(pool, [test for _, test in block], table):
+            alone(block[u][0])
+        return len(block)
+
+    for task in _sharing(tasks) if not plain else tasks:
+        if isinstance(task, list):
+            cells = task[0][1].own.pool
+            if pool is None or pool.cells is not cells:
+                pool = PreparedPool(cells, options)
+            yield partial(together, pool, task)
+            continue
         if isinstance(task, Deferred):
-
-            def alone(build: Callable[[], Task] = task.build) -> int:
-                task = build()
-                return _test_block(
-                    PreparedPopulation(task.population, options), task, [0], table, watch
-                )
-
-            yield alone
+            yield partial(alone, task)
             continue
         population = PreparedPopulation(task.population, options)
         # equal blocks, as many for each worker, so that all end together
@@ -169,6 +196,23 @@ def _jobs(
                 return _test_block(population, task, block, table, watch)
 
             yield shared
+
+
+def _sharing(tasks: Iterable[Task | Deferred]) -> Iterator[Task | Deferred | Sharing]:
+    """The tasks, those in a row that share their control cells as lists."""
+    waiting: Sharing = []
+    for task in tasks:
+        test = task.pooled if isinstance(task, Deferred) else None
+        ends = test is None or (waiting and waiting[0][1].own.pool is not test.own.pool)
+        if waiting and (ends or len(waiting) == TOGETHER):
+            yield waiting
+            waiting = []
+        if isinstance(task, Deferred) and test is not None:
+            waiting.append((task, test))
+        else:
+            yield task
+    if waiting:
+        yield waiting
 
 
 def _test_block(

@@ -18,6 +18,8 @@ import numpy as np
 
 from programde.crt.control_group import ControlGroup, Membership
 from programde.crt.engine import Deferred, Task
+from programde.crt.pooled.pool_cells import OwnCells, PoolCells
+from programde.crt.pooled.pooled_block import PooledTest
 from programde.crt.population import population_of
 from programde.screen.screen import Screen, Unit
 
@@ -58,9 +60,11 @@ def plan(
     base = np.ones(screen.n_cells, dtype=bool) if cells is None else cells.copy()
     codes = None
     if drop_empty_batches and screen.batch is not None:
-        codes = np.unique(screen.batch.astype(str), return_inverse=True)[1].reshape(-1)
-    own = control.cells is not None and not are_controls
-    if control.cells is not None and are_controls:
+        codes = batch_codes(screen)
+    if control.cells is not None and not are_controls:
+        yield from _own(screen, units, treated_all, control, base, codes, first_row, suffix)
+        return
+    if control.cells is not None:
         base &= control.cells
     membership = None if are_controls else Membership(screen, control)
 
@@ -80,11 +84,6 @@ def plan(
         mask = base
         if membership is not None:
             neither = membership.unclear(units[row], treated)
-            if own:
-                assert control.cells is not None
-                mask = base & control.cells
-                mask[treated] = base[treated]
-                neither = np.append(neither, membership.of_other_targets(units[row], treated))
             if neither.size:
                 mask = mask.copy()
                 mask[neither] = False
@@ -93,10 +92,61 @@ def plan(
             present[codes[treated[mask[treated]]]] = True
             if not present.all() and present.any():
                 mask = mask & present[codes]
-        key = np.packbits(mask).tobytes()
-        if own:
-            yield Deferred(partial(task, np.packbits(mask), [row]))
-            continue
-        shared.setdefault(key, []).append(row)
+        shared.setdefault(np.packbits(mask).tobytes(), []).append(row)
     for key, rows in shared.items():
         yield task(np.frombuffer(key, dtype=np.uint8), rows)
+
+
+def batch_codes(screen: Screen) -> np.ndarray:
+    """Batch of each cell (N,) as a number from 0."""
+    assert screen.batch is not None
+    return np.unique(screen.batch.astype(str), return_inverse=True)[1].reshape(-1)
+
+
+def _own(
+    screen: Screen,
+    units: Sequence[Unit],
+    treated_all: Sequence[np.ndarray],
+    control: ControlGroup,
+    base: np.ndarray,
+    codes: np.ndarray | None,
+    first_row: int,
+    suffix: str,
+) -> Iterator[Deferred]:
+    """Units that each have their treated cells and the control cells."""
+    assert control.cells is not None
+    controls = base & control.cells
+    membership = Membership(screen, control)
+    batch = codes
+    if batch is None and screen.batch is not None:
+        batch = batch_codes(screen)
+    pool = PoolCells(screen, np.flatnonzero(controls), batch)
+
+    def task(row: int, own: OwnCells) -> Task:
+        population = population_of(screen, None if own.cells.size == screen.n_cells else own.cells)
+        return Task(
+            population=population,
+            names=[units[row].name + suffix],
+            treated=[population.locate(treated_all[row])],
+            places=[row + first_row],
+        )
+
+    for row, treated in enumerate(treated_all):
+        others = membership.of_other_targets(units[row], treated)
+        inside = treated[base[treated]]
+        if others.size:
+            inside = np.setdiff1d(inside, others, assume_unique=True)
+        neither = np.concatenate([membership.unclear(units[row], treated), others])
+        # control cells that are treated by this unit are no control cells of it
+        removed = np.concatenate([neither[controls[neither]], treated[controls[treated]]])
+        live = None
+        if codes is not None:
+            present = np.zeros(codes.max() + 1, dtype=bool)
+            present[codes[inside]] = True
+            if not present.all() and present.any():
+                live = present
+        own = OwnCells(pool, inside, np.unique(removed), live)
+        yield Deferred(
+            partial(task, row, own),
+            PooledTest(units[row].name + suffix, row + first_row, own),
+        )

@@ -90,22 +90,11 @@ class Population:
     def rungs(self) -> list[np.ndarray]:
         """Columns of the propensities from which a unit's is chosen, the richest first; the first
         columns of `basis`, as many, span the same."""
-        found = [np.arange(self.covariates.shape[1])]
-        if self.tiers is None:
-            return found
-        for most in (1, 0):
-            columns = np.flatnonzero(self.tiers <= most)
-            if 0 < columns.size < found[-1].size:
-                found.append(columns)
-        return found
+        return rungs_of(self.covariates.shape[1], self.tiers)
 
     def rung_of(self, n_treated: int) -> int:
         """The richest rung that a unit of so many treated cells can carry; the last one else."""
-        cells = min(n_treated, self.n_cells - n_treated)
-        for rung, columns in enumerate(self.rungs):
-            if cells > self.per_column * columns.size:
-                return rung
-        return len(self.rungs) - 1
+        return rung_for(self.rungs, min(n_treated, self.n_cells - n_treated), self.per_column)
 
     def locate(self, cells: np.ndarray) -> np.ndarray:
         """Places in this population of those screen cells that belong to it, ascending."""
@@ -139,7 +128,7 @@ def population_of(screen: Screen, cells: np.ndarray | None = None) -> Population
     else:
         covariates = screen.covariates[cells]
         # of columns that depend on each other the one of the lowest tier stays
-        first = np.arange(covariates.shape[1]) if tiers is None else _by_tier(tiers)
+        first = np.arange(covariates.shape[1]) if tiers is None else by_tier(tiers)
         kept = independent_columns(covariates[:, first]) if cells.size else np.arange(0)
         kept = np.sort(first[kept])
         tiers = None if tiers is None else tiers[kept]
@@ -151,7 +140,7 @@ def population_of(screen: Screen, cells: np.ndarray | None = None) -> Population
     if covariates.shape[1]:
         # scaling columns first keeps the basis accurate whatever the covariates' units
         scale = np.sqrt((covariates**2).mean(axis=0))
-        first = np.arange(scale.size) if tiers is None else _by_tier(tiers)
+        first = np.arange(scale.size) if tiers is None else by_tier(tiers)
         basis = np.linalg.qr((covariates / scale)[:, first])[0]
     else:
         basis = np.empty((outcome.shape[0], 0))
@@ -170,6 +159,26 @@ def population_of(screen: Screen, cells: np.ndarray | None = None) -> Population
     )
 
 
+def rungs_of(n_columns: int, tiers: np.ndarray | None) -> list[np.ndarray]:
+    """See `Population.rungs`."""
+    found = [np.arange(n_columns)]
+    if tiers is None:
+        return found
+    for most in (1, 0):
+        columns = np.flatnonzero(tiers <= most)
+        if 0 < columns.size < found[-1].size:
+            found.append(columns)
+    return found
+
+
+def rung_for(rungs: list[np.ndarray], cells: int, per_column: int) -> int:
+    """The richest rung that so many cells of the smaller group can carry; the last one else."""
+    for rung, columns in enumerate(rungs):
+        if cells > per_column * columns.size:
+            return rung
+    return len(rungs) - 1
+
+
 def intercept_of(covariates: np.ndarray) -> int | None:
     """Which column of covariates (n, p) is the intercept; None where there is none."""
     constant = np.flatnonzero((covariates == 1.0).all(axis=0))
@@ -182,5 +191,6 @@ def spans_constant(basis: np.ndarray) -> bool:
     return bool(along @ along >= (1.0 - 1e-8) * basis.shape[0])
 
 
-def _by_tier(tiers: np.ndarray) -> np.ndarray:
+def by_tier(tiers: np.ndarray) -> np.ndarray:
+    """Columns in order of their tiers."""
     return np.argsort(tiers, kind="stable")

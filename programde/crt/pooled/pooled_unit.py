@@ -1,0 +1,179 @@
+"""One unit against a pool of control cells: basis, effect and propensity from its few cells.
+
+With C = U_b'T_b in the controls' batches (see `control_pool`) and C_t the rows of the n1 treated
+cells, the R of the QR factorization of the unit's covariates is that of [T_b; C_t] (Golub and Van
+Loan, Matrix Computations, 4th ed., section 6.5.3), so that the orthonormal basis of its population
+is Q = U_b'M_b on controls and Q_t on treated cells, M_b = T_b R^-1, Q_t = C_t R^-1. With the pool's
+residual outcome R0,
+
+    H = Q'R0 = sum_b M_b'(U_b R0_b) + Q_t'R0_t,     P = Q'x,     d = n1 - ||P||^2,
+    residual of the unit = R0 - Q H,                beta = (sum of R0_t - P'H) / d.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.linalg import solve_triangular
+
+from programde.crt.pooled.control_pool import ControlPool, PoolOutcome
+from programde.crt.pooled.pool_cells import OwnCells
+from programde.crt.population import rung_for, rungs_of
+from programde.crt.propensity import CLIP, MAX_STEPS, RIDGE, TOLERANCE
+from programde.crt.statistics.ols import COLLINEAR
+from programde.screen.covariates import independent_columns
+
+
+class PooledUnit:
+    """The cells of one unit's test.
+
+    Attributes
+    ----------
+    treated : (n1,) int
+        Cells of the screen.
+    live : (B,) bool
+        Batches of the pool that take part.
+    n_cells
+        Cells of the test.
+    kept : (k,) int
+        Covariates that are independent in them, ascending.
+    ordered : (k,) int
+        The same, those of the lowest tier first: the basis follows them.
+    M : (B, r, k) float64
+        Basis of the controls in terms of their features; zero in batches left out.
+    q : (n1, k) float64
+        Basis of the treated cells.
+    """
+
+    def __init__(self, pool: ControlPool, own: OwnCells, per_column: int):
+        self.pool = pool
+        self.own = own
+        self.treated = own.treated
+        batch = pool.cells.batch
+        self.batch = (
+            np.zeros(own.treated.size, dtype=np.int64) if batch is None else batch[own.treated]
+        )
+        self.whole = own.live is None
+        self.live = np.ones(pool.n_batches, dtype=bool) if own.live is None else own.live
+        self.n_controls = int(pool.sizes[self.live].sum())
+        self.n_cells = self.n_controls + self.treated.size
+        self.C = pool.screen.covariates[self.treated]
+        #: Whether each treated cell's covariates are a combination of rows of its batch's controls.
+        self.inside = pool.inside(self.C, self.batch)
+        if self.whole and self.inside:
+            self.ordered = pool.ordered
+            rows = np.concatenate([pool.factor, self.C[:, self.ordered] / pool.scale[self.ordered]])
+        else:
+            every = np.concatenate([pool.stacked(self.live), self.C])
+            self.ordered = pool.first_columns[independent_columns(every[:, pool.first_columns])]
+            rows = every[:, self.ordered] / pool.scale[self.ordered]
+        self.kept = np.sort(self.ordered)
+        k = self.ordered.size
+        factor = np.asarray(np.linalg.qr(rows, mode="r"))
+        self.inverse = solve_triangular(factor, np.eye(k)) / pool.scale[self.ordered][:, None]
+        self.q = self.C[:, self.ordered] @ self.inverse
+        self.M = pool.columns(self.ordered) @ self.inverse
+        if not self.whole:
+            self.M[~self.live] = 0.0
+        self.P = self.q.sum(axis=0)
+        self.d = self.treated.size - self.P @ self.P
+        tiers = None if pool.tiers is None else pool.tiers[self.kept]
+        self.rungs = rungs_of(k, tiers)
+        smaller = min(self.treated.size, self.n_controls)
+        self.rung = rung_for(self.rungs, smaller, per_column)
+
+    @property
+    def collinear(self) -> bool:
+        """Whether the indicator is collinear with the covariates."""
+        return not self.d > COLLINEAR * self.treated.size
+
+    @property
+    def spans_constant(self) -> bool:
+        """Whether a constant lies in the span of the covariates."""
+        along = np.einsum("brk,br->k", self.M, self.pool.ones) + self.P
+        return bool(along @ along >= (1.0 - 1e-8) * self.n_cells)
+
+    @property
+    def rung_columns(self) -> np.ndarray:
+        """Covariates of the unit's propensity, ascending."""
+        return self.kept[self.rungs[self.rung]]
+
+    def along(self, local: np.ndarray, own: np.ndarray) -> np.ndarray:
+        """Q'V (k, .) of values that give U_b V_b = `local` (B, r, .) in the controls, and are `own`
+        (n1, .) in the treated cells."""
+        B, r, k = self.M.shape
+        return self.M.reshape(B * r, k).T @ local.reshape(B * r, -1) + self.q.T @ own
+
+    # ------------------------------------------------------------------------------- propensity
+
+    def propensity(self) -> tuple[np.ndarray | None, int]:
+        """Probabilities (n + n1,) of the pool's slots (0 where left out) and the treated cells,
+        None where Newton's method failed; and the steps that it took."""
+        from programde.crt.kernels.by_batch import fit_by_batch, probabilities_by_batch
+
+        pool, live = self.pool, self.live
+        columns = self.rung_columns
+        constant = pool.constant[live].all(axis=0) & (self.C == 1.0).all(axis=0)
+        first = np.flatnonzero(constant[columns])[:1]
+        columns = np.concatenate([columns[first], np.delete(columns, first)])
+        q = columns.size
+        p = np.empty(pool.n_cells + self.treated.size)
+        T = pool.columns(columns)
+        tail = np.ascontiguousarray(self.C[:, columns].T)
+        score = tail.sum(axis=1)
+        gram = np.empty((q + 1, q))
+        gram[:q] = pool.gram[live].sum(axis=0)[np.ix_(columns, columns)] + tail @ tail.T
+        gram[q] = pool.sums[live].sum(axis=0)[columns] + score
+        reach = np.maximum(
+            pool.reach[live].max(axis=0, initial=0.0)[columns], np.abs(tail).max(axis=1)
+        )
+        penalty = np.full(q, RIDGE)
+        start = 0.0
+        if first.size:
+            penalty[0] = 0.0
+            share = np.clip(self.treated.size / self.n_cells, *_inner(self.n_cells))
+            start = float(np.log(share) - np.log1p(-share))
+        theta = np.zeros(q)
+        steps = 0
+        shared = (pool.features, pool.first, pool.ranks, live, T, tail)
+        if q:
+            steps = fit_by_batch(
+                *shared, gram, score, start, penalty, reach, TOLERANCE, MAX_STEPS, theta
+            )
+        if steps < 0:
+            return None, -steps
+        probabilities_by_batch(*shared, theta, CLIP, 1.0 - CLIP, p)
+        return p, steps
+
+    def used(self, p: np.ndarray) -> np.ndarray:
+        """Of numbers (n + n1,) by slot those of the cells that take part."""
+        if self.whole:
+            return p
+        member = np.repeat(self.live, self.pool.sizes)
+        return np.concatenate([p[: member.size][member], p[member.size :]])
+
+
+class UnitOutcome:
+    """An outcome in the cells of a unit's test.
+
+    Attributes
+    ----------
+    own : (n1, K) float64
+        The pool's residual R0 in the treated cells.
+    H : (k, K) float64
+        Q'R0 over all cells.
+    effect : (K,) float64
+        The least-squares effect, NaN where the indicator is collinear with the covariates.
+    """
+
+    def __init__(self, unit: PooledUnit, outcome: PoolOutcome):
+        values = outcome.read(unit.treated)
+        self.own = values - unit.C @ outcome.coef
+        self.H = unit.along(outcome.local, self.own)
+        if unit.collinear:
+            self.effect = np.full(values.shape[1], np.nan)
+        else:
+            self.effect = (self.own.sum(axis=0) - unit.P @ self.H) / unit.d
+
+
+def _inner(n: int) -> tuple[float, float]:
+    return 0.5 / n, 1.0 - 0.5 / n

@@ -1,0 +1,106 @@
+"""Units that share their control cells, against one population for each (the plain twin)."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from programde.crt.control_group import choose_control
+from programde.crt.engine import Deferred, RunOptions, run_tasks
+from programde.crt.plan import plan
+from programde.crt.samplers import Bernoulli, StratifiedPermutation
+from programde.crt.statistics import OLS, UTest
+from tests.crt.small import screen_of
+
+
+def small(seed=0, **changes):
+    """About 500 control cells and six targets of about 20 cells."""
+    how = {"n": 620, "k": 6, "n_targets": 3, "n_ntc": 24, "n_batches": 4, "one_guide": True}
+    return screen_of(seed=seed, zeros=0.1, **{**how, **changes})
+
+
+def runs(screen, options, **how):
+    """(shared, plain) results of all targets."""
+    control = choose_control(screen, how.pop("control", "nt_cells"), ["NTC"])
+    units = [u for u in screen.target_units() if u.name != "NTC"]
+
+    def found(shared):
+        tasks = plan(screen, units, control, **how)
+        if not shared:
+            tasks = (replace(t, pooled=None) if isinstance(t, Deferred) else t for t in tasks)
+        return run_tasks(tasks, [u.name for u in units], screen.program_names, options)
+
+    return found(True), found(False)
+
+
+def options(statistic=None, sampler=None, **changes):
+    how = {"n_resamples": 0, "tails": False, "progress": False, "min_treated": 2}
+    return RunOptions(statistic or OLS(), sampler or Bernoulli(), **{**how, **changes})
+
+
+def same(shared, plain):
+    """Effects and errors to 1e-12, counts equal, the rest of the summary to float32 sums."""
+    assert shared.status == plain.status
+    for name in ("n_treated", "n_control"):
+        np.testing.assert_array_equal(getattr(shared, name), getattr(plain, name))
+    close(shared.effect, plain.effect)
+    close(shared.effect_se, plain.effect_se)
+    for item in fields(plain.shifts):
+        close(getattr(shared.shifts, item.name), getattr(plain.shifts, item.name))
+    for item in fields(plain.probability):
+        a, b = getattr(shared.probability, item.name), getattr(plain.probability, item.name)
+        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
+
+
+def close(a, b):
+    np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12 * np.nan_to_num(np.abs(b)).max(initial=1.0))
+
+
+def test_effects_errors_and_propensities():
+    same(*runs(small(), options()))
+
+
+def without(screen, cells):
+    """The screen with these cells' guides taken away."""
+    guides = screen.guides.tolil()
+    guides[cells] = 0
+    return replace(screen, guides=sparse.csc_matrix(guides))
+
+
+def test_batches_left_out():
+    screen = small()
+    # one target absent from two batches, the others everywhere
+    gone = np.flatnonzero(np.asarray(screen.guides[:, 0].todense()).ravel() > 0)
+    screen = without(screen, gone[np.isin(screen.batch[gone], ["B0", "B2"])])
+    more = np.flatnonzero(np.asarray(screen.guides[:, 1].todense()).ravel() > 0)
+    screen = without(screen, more[np.isin(screen.batch[more], ["B0", "B2"])])
+    shared, plain = runs(screen, options(), drop_empty_batches=True)
+    same(shared, plain)
+    assert len(np.unique(plain.n_control)) == 2
+
+
+def test_some_cells_alone():
+    screen = small()
+    same(*runs(screen, options(), cells=np.arange(screen.n_cells) % 3 > 0))
+
+
+def test_a_column_that_exists_for_some_units_only():
+    screen = small()
+    own = np.zeros(screen.n_cells)
+    of = np.flatnonzero(np.asarray(screen.guides[:, 0].todense()).ravel() > 0)
+    own[of[:3]] = np.arange(1.0, 4.0)
+    screen = replace(
+        screen,
+        covariates=np.column_stack([screen.covariates, own]),
+        covariate_names=[*screen.covariate_names, "own"],
+    )
+    same(*runs(screen, options()))
+
+
+@pytest.mark.parametrize("transform", ["hellinger", "none"])
+def test_other_scales(transform):
+    screen = small()
+    same(*runs(replace(screen, transform=transform, clr=np.sqrt(screen.usage)), options()))

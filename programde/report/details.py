@@ -98,7 +98,9 @@ def hit_details(
                 "guides": _lines(alone.get(test, []), "guide") if of == "target" else [],
                 "batches": _lines(_rows(behind.batches), "batch"),
                 "conditions": _lines(everywhere.get(test, []), "condition"),
-                "notes": _notes(row, agree.get(test, [])) if of == "target" else [],
+                "notes": _about(facts, str(row["program"]))
+                + (_notes(row, agree.get(test, [])) if of == "target" else [])
+                + _touched(row, facts.level),
             }
         )
     every = [
@@ -168,5 +170,35 @@ def _notes(row: Mapping[Any, Any], agree: Sequence[Mapping[Any, Any]]) -> list[s
     return notes
 
 
-def _signed(z: float) -> str:
-    return f"{z:.1f}".replace("-", "−")
+def _about(facts: Facts, program: str) -> list[str]:
+    """What is known of the program."""
+    said = []
+    if facts.programs is not None and program in facts.programs.index:
+        genes = str(facts.programs.loc[program, "top_genes"])
+        said += [f"Genes that lead {program}: {genes}."] if genes else []
+    if sets := facts.sets_of().get(program):
+        said.append(f"They belong to {'; '.join(sets)}.")
+    return [" ".join(said)] if said else []
+
+
+def _touched(row: Mapping[Any, Any], level: float) -> list[str]:
+    """Whether the program was touched itself, or may be the mirror image of others' shifts."""
+    if "p_direct" not in row:
+        return []
+    if not np.isfinite(row["p_direct"]):
+        why = row.get("direct_reason")
+        return (
+            [f"Spill-over: it cannot be told whether it was touched itself ({why})."] if why else []
+        )
+    found, mirror = _signed(row["log_ratio"], 2), _signed(row["mirror"], 2)
+    shifts = (
+        f"usages sum to one, and the other shifts of the target alone would move this program by "
+        f"{mirror} (log-ratio); found is {found} (q of being touched {row['q_direct']:.2g})."
+    )
+    if row["q_direct"] <= level:
+        return [f"Spill-over: touched itself; {shifts}"]
+    return [f"Spill-over: may be a mirror image; {shifts}"]
+
+
+def _signed(z: float, digits: int = 1) -> str:
+    return f"{z:.{digits}f}".replace("-", "−")

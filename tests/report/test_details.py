@@ -51,6 +51,31 @@ def test_the_strongest_hits_have_details():
     json.dumps(told, allow_nan=False)
 
 
+def test_notes_tell_of_spill_over_of_the_smallest_effect_and_of_the_program():
+    facts = full_facts()
+    best = strongest_hits(facts.results, facts.level, 2).index
+    results = facts.results.assign(
+        p_direct=np.nan, q_direct=np.nan, mirror=np.nan, log_ratio=np.nan,
+        direct_reason="no standard error", mde80=0.25,
+    )  # fmt: skip
+    results.loc[best[0], ["p_direct", "q_direct", "mirror", "log_ratio"]] = [1e-6, 1e-5, 0.1, -0.7]
+    results.loc[best[1], ["p_direct", "q_direct", "mirror", "log_ratio"]] = [0.4, 0.6, -0.2, -0.3]
+    program = str(results.loc[best[0], "program"])
+    programs = pd.DataFrame({"label": [""], "top_genes": ["A1 B2"]}, [program])
+    sets = pd.DataFrame(
+        {"program": [program], "gene_set": ["HEAT"], "p_value": [1e-9], "q_value": [1e-7]}
+    )
+    given = full_facts(results=results, programs=programs, gene_sets=sets)
+    _, told = hit_details(given, [cells()] * 3, guide_effects(results))
+    first, second, third = (" ".join(hit["notes"]) for hit in told["hits"])
+    assert f"Genes that lead {program}: A1 B2. They belong to HEAT (q 1e-07)." in first
+    assert "touched itself" in first
+    assert "would move this program by 0.10 (log-ratio); found is −0.70" in first
+    assert "An effect of 0.25 would have been found four times out of five." in first
+    assert "may be a mirror image" in second
+    assert "cannot be told whether it was touched itself (no standard error)" in third
+
+
 def test_they_are_in_the_page(tmp_path):
     path = write(tmp_path / "index.html", hit_cells=[cells(), cells()])
     page = path.read_text(encoding="utf-8")

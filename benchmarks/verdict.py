@@ -1,11 +1,12 @@
 """How often each word of the verdict falls where the inflation is known.
 
-    python -m benchmarks.verdict             some minutes: results/verdict.json
+    python -m benchmarks.verdict             an hour of one core: results/verdict.json
     python -m benchmarks.verdict --table     the tables of docs/verdict.md from it
 
 Control guides have z = sqrt(lambda) x normal over K = 20 programs that are correlated, p two-sided;
-a group of guides has the sum of their z over the root of their number. Beside the verdict stands
-the rule that it replaced, which asked the rates at 0.05, 0.01 and 0.001 alone.
+a group of guides has the sum of their z over the root of their number. How programs go together is
+known from 1,000 cells; one way of judging does without. Beside inflations that all directions share
+stand some of the leading direction alone, by as much as makes the mean chi-square 1.2 or 1.5.
 """
 
 from __future__ import annotations
@@ -21,14 +22,17 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
+from programde.report.known_correlation import gain_of_partitions, known_law
 from programde.report.mean_inflation import mean_inflation
-from programde.report.metrics import LEVELS, _rates, bootstrap_weights
-from programde.report.verdict import TOLERANCE, verdict
+from programde.report.metrics import _rates, bootstrap_weights
+from programde.report.verdict import verdict
 
 RESULTS = Path(__file__).parent / "results" / "verdict.json"
 PROGRAMS = 20
 INFLATIONS = (0.7, 1.0, 1.2, 2.0)
 GUIDES = (10, 30, 100)
+LEADING = (1.2, 1.5)
+CELLS = 1000
 GROUP_SIZE, PARTITIONS = 4, 10
 N_BOOT = 500
 WORDS = {"inflated": "i", "conservative": "c", "calibrated": "k", "too few controls to tell": "?"}
@@ -47,22 +51,18 @@ def correlations() -> dict[str, np.ndarray]:
     }
 
 
-def rates_alone(numbers: dict[str, float | int]) -> str:
-    """The rule that the verdict replaced."""
+def leading(root: np.ndarray, inflation: float) -> np.ndarray:
+    """A root of the correlation, its leading direction so inflated that chi-square's mean is."""
+    spread = (root**2).sum(axis=0)
+    grown = root.copy()
+    grown[:, -1] *= np.sqrt((spread[-1] + (inflation - 1.0) * PROGRAMS) / spread[-1])
+    return grown
 
-    def beyond(name: str, above: bool) -> bool:
-        level, rate, tolerance = LEVELS[name], numbers[f"rate_{name}"], TOLERANCE[name]
-        if above:
-            return numbers[f"rate_{name}_low"] > level and rate > level * (1 + tolerance)
-        return numbers[f"rate_{name}_high"] < level and rate < level * (1 - tolerance)
 
-    if numbers["n_independent"] < 3:
-        return "too few controls to tell"
-    if any(beyond(name, True) for name in LEVELS):
-        return "inflated"
-    if any(beyond(name, False) for name in ("05", "01")):
-        return "conservative"
-    return "too few controls to tell" if numbers["rate_05_high"] > 0.1 else "calibrated"
+def from_cells(root: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The correlation (K, K) as so many cells show it."""
+    shown = np.corrcoef(rng.standard_normal((CELLS, PROGRAMS)) @ root.T, rowvar=False)
+    return np.asarray(shown)
 
 
 def groups(z: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, list[list[int]]]:
@@ -77,7 +77,10 @@ def groups(z: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, list[li
 
 
 def numbers_of(
-    z: np.ndarray, n_partitions: int = 1, members: list[list[int]] | None = None
+    z: np.ndarray,
+    correlation: np.ndarray | None,
+    n_partitions: int = 1,
+    members: list[list[int]] | None = None,
 ) -> dict[str, float | int]:
     """What the verdict reads of `calibration_metrics`, without the slow rest."""
     p = (2.0 * special.ndtr(-np.abs(z))).ravel()
@@ -86,6 +89,9 @@ def numbers_of(
     numbers = {"n_tests": p.size, "n_independent": independent, "n_partitions": n_partitions}
     numbers |= _rates(p, unit, weights(len(z), independent), independent)
     numbers |= mean_inflation(p, unit, independent, n_partitions, members)
+    if correlation is not None:
+        gain = gain_of_partitions(members, n_partitions)
+        numbers |= known_law(z, correlation, n_partitions, gain)
     return numbers | {"lambda": 1.0}  # only for the sentence
 
 
@@ -95,15 +101,16 @@ def weights(n_units: int, n_independent: int) -> np.ndarray:
     return bootstrap_weights(n_units, n_independent, N_BOOT, 0)
 
 
-def judged(z: np.ndarray, rng: np.random.Generator) -> Iterator[tuple[str, str]]:
+def judged(
+    z: np.ndarray, correlation: np.ndarray, rng: np.random.Generator
+) -> Iterator[tuple[str, str]]:
     """Word of each way to judge one screen's guides."""
-    alone = numbers_of(z)
-    yield "rates alone, guides", rates_alone(alone)
+    alone = numbers_of(z, correlation)
+    yield "guides, correlation not known", verdict(numbers_of(z, None)).word
     yield "guides", verdict(alone).word
     if len(z) >= 3 * GROUP_SIZE:
         scores, members = groups(z, rng)
-        grouped = numbers_of(scores, PARTITIONS, members)
-        yield "rates alone, groups", rates_alone(grouped)
+        grouped = numbers_of(scores, correlation, PARTITIONS, members)
         yield "groups", verdict(grouped).word
         yield "guides and groups", verdict(grouped, alone).word
 
@@ -115,18 +122,20 @@ def simulate(runs: int, few: int) -> list[dict[str, object]]:
         value, vector = np.linalg.eigh(matrix)
         root = vector * np.sqrt(np.clip(value, 0.0, None))
         n_runs = runs if name == "all pairs 0.2" else few
+        ways = [(f"λ = {at:g}", np.sqrt(at) * root, n_runs) for at in INFLATIONS]
+        ways += [(f"leading, {at:g}", leading(root, at), few) for at in LEADING]
         for n in GUIDES:
-            for inflation in INFLATIONS:
-                rng = np.random.default_rng([n, int(10 * inflation), len(name)])
+            for number, (inflation, spread, times) in enumerate(ways):
+                rng = np.random.default_rng([n, number, len(name)])
                 counts: dict[str, dict[str, int]] = {}
-                for _ in range(n_runs):
-                    z = np.sqrt(inflation) * rng.standard_normal((n, PROGRAMS)) @ root.T
-                    for way, word in judged(z, rng):
+                for _ in range(times):
+                    z = rng.standard_normal((n, PROGRAMS)) @ spread.T
+                    for way, word in judged(z, from_cells(root, rng), rng):
                         counts.setdefault(way, dict.fromkeys(WORDS, 0))[word] += 1
                 for way, words in counts.items():
-                    share = {word: count / n_runs for word, count in words.items()}
+                    share = {word: count / times for word, count in words.items()}
                     rows.append({"correlation": name, "guides": n, "inflation": inflation,
-                                 "way": way, "runs": n_runs, **share})  # fmt: skip
+                                 "way": way, "runs": times, **share})  # fmt: skip
             print(name, n, "guides done", flush=True)
     return rows
 
@@ -153,14 +162,15 @@ def tables(results: dict[str, Any]) -> str:
     table = pd.DataFrame(results["words"])
     parts = []
     for name, part in table.groupby("correlation", sort=False):
-        runs = int(part["runs"].iloc[0])
-        head = " | ".join(f"λ = {inflation:g}" for inflation in INFLATIONS)
+        runs = int(part["runs"].max())
+        columns = list(part["inflation"].unique())
+        head = " | ".join(columns)
         lines = [f"Programs: {name}; {runs:,} runs.", "", f"| guides | judged by | {head} |"]
-        lines.append("|---|---|" + "---|" * len(INFLATIONS))
+        lines.append("|---|---|" + "---|" * len(columns))
         for (n, way), cells in part.groupby(["guides", "way"], sort=False):
             shown = [
                 " / ".join(f"{100 * row[word]:.0f}" for word in list(WORDS)[:3])
-                for _, row in cells.sort_values("inflation").iterrows()
+                for _, row in cells.iterrows()
             ]
             lines.append(f"| {n} | {way} | " + " | ".join(shown) + " |")
         bound = " / ".join(f"{100 * share:.0f}" for share in results["best_possible"][name])

@@ -14,6 +14,8 @@ from programde.crt.results import CRTResult
 
 #: Kind of the p-values of control groups that are combined over conditions.
 OVER_CONDITIONS = "over_conditions"
+#: Column of the signs of effects.
+SIGN = "sign"
 
 
 def group_p_values(groups: CRTResult, side: str = "both") -> dict[str, np.ndarray]:
@@ -41,6 +43,16 @@ def group_p_values(groups: CRTResult, side: str = "both") -> dict[str, np.ndarra
     return kinds
 
 
+def effect_signs(groups: CRTResult) -> np.ndarray:
+    """On which side of its null law each effect (G, K) lies: 1 on the right, -1 on the left."""
+    exact = groups.tails is not None
+    left, right = (
+        calibrate(groups, "saddlepoint", side).p_value if exact else raw_p(groups, side)
+        for side in ("left", "right")
+    )
+    return np.asarray(np.sign(left - right))
+
+
 def control_table(
     controls: NTCNull, method: str, side: str = "both", held_out: CrossFit | None = None
 ) -> pd.DataFrame:
@@ -60,12 +72,15 @@ def control_table(
     Returns
     -------
     DataFrame
-        As `ntc_table`, a column per kind of p-value. Where the analysis went by condition and is
-        two-sided, also groups combined over conditions, as targets are, in the column
-        `over_conditions`. Held-out units stand in the column of the calibration; `partition` is
-        then their layer: units of one layer share no guide.
+        As `ntc_table`, a column per kind of p-value; of two-sided tests also `sign`, 1 where the
+        effect lies on the right of its null law and -1 on the left. Where the analysis went by
+        condition and is two-sided, also groups combined over conditions, as targets are, in the
+        column `over_conditions`. Held-out units stand in the column of the calibration; `partition`
+        is then their layer: units of one layer share no guide.
     """
     kinds = group_p_values(controls.result, side)
+    if side == "both":
+        kinds |= {SIGN: effect_signs(controls.result)}
     parts = [ntc_table(kinds, controls.result, controls.partitions)]
     used = kinds.get("raw" if method == "none" else method)
     if used is not None and side == "both" and any(controls.result.condition):

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
+
 from programde.analysis.options import Comparison
 from programde.analysis.targets import run_units, without_controls
 from programde.controls.groups import (
@@ -19,10 +21,13 @@ from programde.controls.groups import (
 from programde.controls.options import GroupOptions
 from programde.crt.control_group import choose_control
 from programde.crt.options import RunOptions
+from programde.crt.program_correlation import program_correlation
 from programde.crt.results import UNREADABLE, CRTResult
 from programde.errors import InputError
 from programde.screen.guides import check_ntc_labels
 from programde.screen.screen import Screen, Unit
+
+CORRELATION = "correlation.parquet"
 
 
 @dataclass(frozen=True)
@@ -39,12 +44,16 @@ class NTCNull:
         Unit name -> its guides.
     group_size
         Guides per group.
+    correlation
+        How the statistic goes together over programs under the null (K, K), by program name; None
+        where too few cells tell.
     """
 
     result: CRTResult
     partitions: list[dict[str, str]]
     guides: dict[str, list[str]]
     group_size: int
+    correlation: pd.DataFrame | None = None
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the result and the groups into `folder`."""
@@ -58,6 +67,7 @@ class NTCNull:
         temporary = folder / "groups.json.tmp"
         temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
         os.replace(temporary, folder / "groups.json")
+        save_correlation(folder, self.correlation)
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> NTCNull:
@@ -71,7 +81,8 @@ class NTCNull:
         folder = Path(folder)
         try:
             content = json.loads((folder / "groups.json").read_text(encoding="utf-8"))
-            return cls(result=CRTResult.load(folder), **content)
+            result, correlation = CRTResult.load(folder), load_correlation(folder)
+            return cls(result=result, correlation=correlation, **content)
         except InputError:
             raise
         except UNREADABLE as error:
@@ -158,5 +169,26 @@ def run_ntc_groups(
         drop_empty_batches=drop_empty_batches,
         are_controls=True,
     )
-    guides = {u.name: list(u.guides) for u in units}
-    return NTCNull(result=result, partitions=partitions, guides=guides, group_size=size)
+    return NTCNull(
+        result=result,
+        partitions=partitions,
+        guides={u.name: list(u.guides) for u in units},
+        group_size=size,
+        correlation=program_correlation(
+            screen, group, options, screen.condition if by_condition else None
+        ),
+    )
+
+
+def save_correlation(folder: Path, correlation: pd.DataFrame | None) -> None:
+    """Write the correlation of a result's programs, where it is known."""
+    if correlation is not None:
+        temporary = folder / f"{CORRELATION}.tmp"
+        correlation.to_parquet(temporary)
+        os.replace(temporary, folder / CORRELATION)
+
+
+def load_correlation(folder: str | os.PathLike[str]) -> pd.DataFrame | None:
+    """Read what `save_correlation` wrote; None where it wrote nothing."""
+    file = Path(folder) / CORRELATION
+    return pd.read_parquet(file) if file.is_file() else None

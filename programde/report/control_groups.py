@@ -17,7 +17,8 @@ from programde.report.checked_tables import Metrics
 from programde.report.metrics import calibration_metrics
 
 #: Columns of the table of control p-values that say which test a row is; the others are p-values.
-LABELS = ("partition", "condition", "group", "program")
+LABELS = ("partition", "condition", "group", "program", "sign")
+_ROW = ["partition", "group", "condition"]
 
 
 def tables_by_kind(ntc: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -26,7 +27,8 @@ def tables_by_kind(ntc: pd.DataFrame) -> dict[str, pd.DataFrame]:
     Parameters
     ----------
     ntc
-        One row per partition, condition, group and program; a column per kind of p-value.
+        One row per partition, condition, group and program; a column per kind of p-value, and
+        `sign` where they are two-sided.
 
     Returns
     -------
@@ -35,9 +37,16 @@ def tables_by_kind(ntc: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """
     tables = {}
     for kind in [column for column in ntc.columns if column not in LABELS]:
-        table = ntc.pivot(index=["partition", "group", "condition"], columns="program", values=kind)
+        table = ntc.pivot(index=_ROW, columns="program", values=kind)
         tables[kind] = table.dropna(how="all")
     return tables
+
+
+def signs_of(ntc: pd.DataFrame) -> pd.DataFrame | None:
+    """Signs of effects, rows and columns as in `tables_by_kind`; None where the table has none."""
+    if "sign" not in ntc:
+        return None
+    return ntc.pivot(index=_ROW, columns="program", values="sign").dropna(how="all")
 
 
 def metrics_by_kind(
@@ -45,6 +54,8 @@ def metrics_by_kind(
     n_boot: int = 1000,
     seed: int = 0,
     guides: Mapping[str, Sequence[str]] | None = None,
+    signs: pd.DataFrame | None = None,
+    correlation: pd.DataFrame | None = None,
 ) -> dict[str, Metrics]:
     """Calibration metrics of every kind of control p-value; see `calibration_metrics`.
 
@@ -56,6 +67,8 @@ def metrics_by_kind(
         Of the bootstrap.
     guides
         Group -> its guides. A kind that was tested on other sets goes without.
+    signs, correlation
+        See `signs_of` and `calibration_metrics`; a kind with tests of no sign goes without.
     """
     metrics = {}
     for kind, table in tables.items():
@@ -69,8 +82,18 @@ def metrics_by_kind(
             cluster=[f"{p}:{g}" for p, g in zip(partition, group, strict=True)],
             partition=list(partition),
             guides=[guides[name] for name in group] if told and guides else None,
+            signs=_of_table(signs, table),
+            correlation=correlation,
         )
     return metrics
+
+
+def _of_table(signs: pd.DataFrame | None, table: pd.DataFrame) -> pd.DataFrame | None:
+    """The signs of a table's tests; None where one of them has none."""
+    if signs is None:
+        return None
+    found = signs.reindex(index=table.index, columns=table.columns)
+    return found if (found.notna() | table.isna()).to_numpy().all() else None
 
 
 def named_for_record(

@@ -43,7 +43,8 @@ from scipy import special
 
 from programde.report.checked_tables import Metrics
 
-_CAP = float(special.chdtri(1, 1e-3))
+#: Where scores are bounded: the chi-square at p = 0.001.
+CAP = float(special.chdtri(1, 1e-3))
 _GRID = np.exp(np.linspace(-6.0, 6.0, 6001))
 _SMALLEST_P = np.finfo(np.float64).tiny
 
@@ -51,15 +52,15 @@ _SMALLEST_P = np.finfo(np.float64).tiny
 def mean_score_at(inflation: np.ndarray | float) -> np.ndarray:
     """Expected score where every chi-square is `inflation` times too large; 1 at 1."""
     scale = np.asarray(inflation, dtype=np.float64)
-    mean = scale * special.chdtr(3, _CAP / scale) + _CAP * special.chdtrc(1, _CAP / scale)
-    at_one = special.chdtr(3, _CAP) + _CAP * special.chdtrc(1, _CAP)
+    mean = scale * special.chdtr(3, CAP / scale) + CAP * special.chdtrc(1, CAP / scale)
+    at_one = special.chdtr(3, CAP) + CAP * special.chdtrc(1, CAP)
     return mean / at_one
 
 
 _GRID_SCORE = mean_score_at(_GRID)
 
 
-def _inflation_at(score: float) -> float:
+def inflation_at(score: float) -> float:
     """The inverse of `mean_score_at`, from 0 to 403: as good as none and as endless."""
     return float(np.interp(score, _GRID_SCORE, _GRID)) if score > _GRID_SCORE[0] else 0.0
 
@@ -95,8 +96,8 @@ def mean_inflation(
     """
     n_units = int(unit_of_test.max()) + 1
     per_unit = p.size / n_units
-    score = np.minimum(special.ndtri(np.maximum(p, _SMALLEST_P) / 2) ** 2, _CAP)
-    score = score / (special.chdtr(3, _CAP) + _CAP * special.chdtrc(1, _CAP))
+    score = np.minimum(special.ndtri(np.maximum(p, _SMALLEST_P) / 2) ** 2, CAP)
+    score = score / (special.chdtr(3, CAP) + CAP * special.chdtrc(1, CAP))
     mean = float(score.mean())
     sums = np.bincount(unit_of_test, score - mean, n_units) / per_unit
     gain, n_worth = 1.0, float(n_independent)
@@ -115,7 +116,7 @@ def mean_inflation(
         tests = n_independent * per_unit
         error = float(np.sqrt(score.var() * effect * gain / tests) / mean)
         df = float(max(1.0, (n_worth - 1.0) / (1.0 + 3.0 * (1.0 - 1.0 / effect))))
-    numbers: Metrics = {"lambda_mean": _inflation_at(mean), "lambda_mean_error": error}
+    numbers: Metrics = {"lambda_mean": inflation_at(mean), "lambda_mean_error": error}
     numbers |= {"lambda_mean_df": df, "lambda_mean_units": n_worth}
     numbers["lambda_mean_low"] = inflation_limit(numbers, 0.025, upper=False)
     numbers["lambda_mean_high"] = inflation_limit(numbers, 0.025, upper=True)
@@ -147,8 +148,8 @@ def inflation_limit(metrics: Mapping[str, float | int], error: float, *, upper: 
     reach = spread * float(special.stdtrit(metrics["lambda_mean_df"], 1.0 - error))
     mean = float(mean_score_at(value)) if value > 0 else 0.0
     if not upper:
-        return _inflation_at(mean / (1.0 + reach))
-    return _inflation_at(mean / (1.0 - reach) if reach < 1.0 else np.inf)
+        return inflation_at(mean / (1.0 + reach))
+    return inflation_at(mean / (1.0 - reach) if reach < 1.0 else np.inf)
 
 
 def _gain(

@@ -39,6 +39,7 @@ from scipy import special
 from programde.calibration.fdr import benjamini_hochberg
 from programde.report.checked_tables import Metrics, as_labels, as_p_table
 from programde.report.findings import discovery_counts, truth_metrics
+from programde.report.known_correlation import gain_of_partitions, known_law
 from programde.report.mean_inflation import mean_inflation, nothing_known
 
 from ..errors import InputError, OptionError
@@ -70,6 +71,8 @@ def calibration_metrics(
     cluster: Sequence[object] | None = ...,
     partition: Sequence[object] | None = ...,
     guides: Sequence[Sequence[object]] | None = ...,
+    signs: pd.DataFrame | None = ...,
+    correlation: pd.DataFrame | None = ...,
 ) -> Metrics: ...
 @overload
 def calibration_metrics(
@@ -80,6 +83,8 @@ def calibration_metrics(
     cluster: Sequence[object] | None = ...,
     partition: Sequence[object] | None = ...,
     guides: Sequence[Sequence[object]] | None = ...,
+    signs: pd.DataFrame | None = ...,
+    correlation: pd.DataFrame | None = ...,
 ) -> dict[str, Metrics]: ...
 def calibration_metrics(
     p_values: pd.DataFrame | Mapping[str, pd.DataFrame],
@@ -89,6 +94,8 @@ def calibration_metrics(
     cluster: Sequence[object] | None = None,
     partition: Sequence[object] | None = None,
     guides: Sequence[Sequence[object]] | None = None,
+    signs: pd.DataFrame | None = None,
+    correlation: pd.DataFrame | None = None,
 ) -> Metrics | dict[str, Metrics]:
     """How uniform the p-values of control units are, with intervals that respect dependence.
 
@@ -110,6 +117,12 @@ def calibration_metrics(
     guides : (units,) lists, optional
         The guides of each unit. With several partitions, `lambda_mean` is then known better: see
         `programde.report.mean_inflation`.
+    signs : DataFrame, as `p_values`, optional
+        Where each effect lies of its null: above 0 on the right, below 0 on the left. P-values
+        must be two-sided.
+    correlation : DataFrame, programs x programs, optional
+        How z of programs is correlated under the null, known from the cells (`NTCNull`). With
+        `signs` the law of the inflation is then known: see `programde.report.known_correlation`.
 
     Returns
     -------
@@ -120,9 +133,10 @@ def calibration_metrics(
         would know the rate as well); `ks`, `ks_inflated` (largest excess of the distribution
         function over uniform); `lambda`, `lambda_tail`, each with `_low` and `_high` (95 %,
         bootstrap spread of the logarithm and Student's t over units); `lambda_mean`, over all
-        p-values, see `mean_inflation`; `discoveries_bh10`; `smallest_p`. Where nothing was tested
-        the numbers are NaN and the counts 0. A rate counts p <= level, since a valid p-value
-        promises P(p <= level) <= level, on a grid such as k/(B+1) too.
+        p-values, see `mean_inflation`; `lambda_mean_null_*` and `lambda_apart*`, where they
+        are known, see `known_correlation`; `discoveries_bh10`; `smallest_p`. Where nothing was
+        tested the numbers are NaN and the counts 0. A rate counts p <= level, since a valid
+        p-value promises P(p <= level) <= level, on a grid such as k/(B+1) too.
 
     Raises
     ------
@@ -134,7 +148,14 @@ def calibration_metrics(
     if isinstance(p_values, Mapping):
         return {
             kind: calibration_metrics(
-                table, n_boot, seed, cluster=cluster, partition=partition, guides=guides
+                table,
+                n_boot,
+                seed,
+                cluster=cluster,
+                partition=partition,
+                guides=guides,
+                signs=signs,
+                correlation=correlation,
             )
             for kind, table in p_values.items()
         }
@@ -164,9 +185,29 @@ def calibration_metrics(
     metrics |= _lambdas(p, unit_of_test, weights, n_independent)
     of_unit = _guides_of(clusters, guides)
     metrics |= mean_inflation(p, unit_of_test, n_independent, n_partitions, of_unit)
+    if signs is not None and correlation is not None:
+        z, between = _signed(table, signs, correlation)
+        metrics |= known_law(z, between, n_partitions, gain_of_partitions(of_unit, n_partitions))
     metrics["discoveries_bh10"] = n_discoveries(p, 0.10)
     metrics["smallest_p"] = float(p.min())
     return metrics
+
+
+def _signed(
+    p_values: pd.DataFrame, signs: pd.DataFrame, correlation: pd.DataFrame
+) -> tuple[np.ndarray, np.ndarray]:
+    """z (units, K) of two-sided p-values, and the correlation (K, K) of their programs."""
+    if signs.shape != p_values.shape:
+        raise InputError(
+            f"signs has the shape {signs.shape}, the p-values {p_values.shape}; give one per test"
+        )
+    programs = list(p_values.columns)
+    lacking = [name for name in programs if name not in correlation.index]
+    if lacking:
+        raise InputError(f"correlation lacks program {lacking[0]!r}; give one row per program")
+    between = correlation.loc[programs, programs].to_numpy(dtype=np.float64)
+    size = -special.ndtri(np.maximum(p_values.to_numpy(), np.finfo(np.float64).tiny) / 2.0)
+    return np.where(signs.to_numpy(dtype=np.float64) < 0, -size, size), between
 
 
 def bootstrap_weights(n_clusters: int, n_draws: int, n_boot: int, seed: int) -> np.ndarray:

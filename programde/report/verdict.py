@@ -7,10 +7,17 @@ With limits that are wrong with the probability `error`, one-sided:
 * inflated: the lower limit of lambda_mean (error 0.025) is above 1 and lambda_mean above 1.08; or
   at 0.05, 0.01 or 0.001 the lower limit of the rate (error 0.005 each) is above the level, and the
   rate exceeds it by more than the tolerance (what is known so precisely harms nobody);
-* conservative: the upper limit of lambda_mean (error 0.0125) is below 1, and lambda_mean below 0.9;
-* calibrated: neither, and the upper limit of lambda_mean (error 0.08) is below 1.2: an inflation
+* conservative: the upper limit of the inflation (error 0.0125) is below 1, and lambda_mean below
+  0.9;
+* calibrated: neither, and the upper limit of the inflation (error 0.08) is below 1.2: an inflation
   of 1.2, at which 7.4 % of p-values are below 0.05, would have shown itself;
 * too few controls to tell: none of these, or fewer than `min_units` independent units.
+
+**Upper limits.** Where the metrics hold the law of the inflation (`known_correlation`: how programs
+go together is known from the cells) both of its estimates must lie below; the error is that of both
+together, and of each at most half as much again. Else the guides' own spread makes the limit. It is
+known less well than it seems, so the error of "calibrated" is then 0.06. Lower limits come from the
+guides' spread in any case: one guide with effects of its own is no inflation of all.
 
 Inflated wins over conservative, and both win over too few: a wide interval that still excludes 1
 is evidence.
@@ -37,6 +44,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from programde.report.checked_tables import counted
+from programde.report.known_correlation import is_known, known_upper_limit
 from programde.report.mean_inflation import inflation_limit
 from programde.report.metrics import LEVELS, rate_limit
 
@@ -51,7 +59,11 @@ TOLERANCE: dict[str, float] = {"05": 0.2, "01": 0.5, "001": 1.0}
 #: Inflation that "calibrated" rules out.
 MARGIN = 1.2
 _ACCEPTED = (0.9, 1.08)  # lambda_mean within is neither conservative nor inflated
-_ERROR = {"inflated": 0.025, "conservative": 0.0125, "calibrated": 0.08, "rate": 0.005}
+_ERROR = {
+    "inflated": 0.025, "conservative": 0.0125, "calibrated": 0.06, "known": 0.08, "rate": 0.005,
+}  # fmt: skip
+#: How much more often than both together each limit may be wrong where the law is known.
+_EACH = 1.5
 _SHARES = ((1.0,), (0.8, 0.2))
 
 Numbers = Mapping[str, float | int]
@@ -73,9 +85,6 @@ class _Look:
     name: str
     share: float
 
-    def limit(self, what: str, upper: bool) -> float:
-        return inflation_limit(self.metrics, _ERROR[what] * self.share, upper=upper)
-
     @property
     def inflation(self) -> float:
         return float(self.metrics["lambda_mean"])
@@ -93,10 +102,14 @@ class _Look:
         return found
 
     def inflated(self) -> bool:
-        return self.inflation > _ACCEPTED[1] and self.limit("inflated", upper=False) > 1.0
+        if self.inflation <= _ACCEPTED[1]:
+            return False
+        return inflation_limit(self.metrics, _ERROR["inflated"] * self.share, upper=False) > 1.0
 
     def conservative(self) -> bool:
-        return self.inflation < _ACCEPTED[0] and self.limit("conservative", upper=True) < 1.0
+        if self.inflation >= _ACCEPTED[0]:
+            return False
+        return _upper_limit(self.metrics, _ERROR["conservative"] * self.share) < 1.0
 
 
 def verdict(
@@ -176,8 +189,20 @@ def _looks(
 
 def _ruled_out(looks: list[_Look], n_settings: int) -> bool:
     """Whether an inflation by `MARGIN` is."""
-    limit = inflation_limit(looks[0].metrics, _ERROR["calibrated"] / n_settings, upper=True)
+    limit = largest_inflation(looks[0].metrics, n_settings)
     return limit < MARGIN and all(one.inflation < MARGIN for one in looks)
+
+
+def largest_inflation(metrics: Numbers, n_settings: int = 1) -> float:
+    """The largest inflation that metrics leave possible; "calibrated" asks for less than 1.2."""
+    error = _ERROR["known" if is_known(metrics) else "calibrated"]
+    return _upper_limit(metrics, error / n_settings)
+
+
+def _upper_limit(metrics: Numbers, error: float) -> float:
+    if is_known(metrics):
+        return known_upper_limit(metrics, error, error * _EACH)
+    return inflation_limit(metrics, error, upper=True)
 
 
 def _sentence(

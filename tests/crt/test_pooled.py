@@ -11,8 +11,8 @@ from scipy import sparse
 from programde.crt.control_group import choose_control
 from programde.crt.engine import Deferred, RunOptions, run_tasks
 from programde.crt.plan import plan
-from programde.crt.samplers import Bernoulli, StratifiedPermutation
-from programde.crt.statistics import OLS, UTest
+from programde.crt.samplers import Bernoulli
+from programde.crt.statistics import OLS
 from tests.crt.small import screen_of
 
 
@@ -54,9 +54,27 @@ def same(shared, plain):
         a, b = getattr(shared.probability, item.name), getattr(plain.probability, item.name)
         np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
 
+    if plain.null.n_draws:
+        sd = plain.null.sd
+        for name in ("n_ge", "n_le", "n_abs_ge"):
+            np.testing.assert_array_equal(getattr(shared.null, name), getattr(plain.null, name))
+        for name in ("mean", "sd", "minimum", "maximum", "median"):
+            gap = (getattr(shared.null, name) - getattr(plain.null, name)) / sd
+            assert np.nanmax(np.abs(gap)) < 2e-5, name
+        np.testing.assert_allclose(shared.p_max, plain.p_max)
+    assert (shared.tails is None) == (plain.tails is None)
+    if plain.tails is not None:
+        np.testing.assert_array_equal(shared.tails.branch, plain.tails.branch)
+        for name in ("log_left", "log_right"):
+            np.testing.assert_allclose(
+                getattr(shared.tails, name), getattr(plain.tails, name), rtol=1e-8, atol=1e-8
+            )
+
 
 def close(a, b):
-    np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12 * np.nan_to_num(np.abs(b)).max(initial=1.0))
+    np.testing.assert_allclose(
+        a, b, rtol=1e-12, atol=1e-12 * np.nan_to_num(np.abs(b)).max(initial=1.0)
+    )
 
 
 def test_effects_errors_and_propensities():
@@ -104,3 +122,36 @@ def test_a_column_that_exists_for_some_units_only():
 def test_other_scales(transform):
     screen = small()
     same(*runs(replace(screen, transform=transform, clr=np.sqrt(screen.usage)), options()))
+
+
+GIVEN = pytest.mark.parametrize("given", ["propensity", "covariates"])
+
+
+@GIVEN
+def test_draws(given):
+    same(*runs(small(), options(n_resamples=199, given=given)))
+
+
+@GIVEN
+def test_draws_with_batches_left_out_and_a_column_of_some_units(given):
+    screen = small(share=0.3)
+    own = np.zeros(screen.n_cells)
+    of = np.flatnonzero(np.asarray(screen.guides[:, 0].todense()).ravel() > 0)
+    own[of[:3]] = np.arange(1.0, 4.0)
+    gone = np.flatnonzero(np.asarray(screen.guides[:, 2:4].todense()).max(axis=1).ravel() > 0)
+    screen = without(screen, gone[np.isin(screen.batch[gone], ["B1"])])
+    screen = replace(
+        screen,
+        covariates=np.column_stack([screen.covariates, own]),
+        covariate_names=[*screen.covariate_names, "own"],
+    )
+    how = options(n_resamples=199, given=given)
+    same(*runs(screen, how, drop_empty_batches=True))
+
+
+def test_exact_tails_given_the_propensity():
+    # a shift that is plain to see, so that all branches are there
+    screen = small()
+    usage = screen.clr.copy()
+    usage[np.asarray(screen.guides[:, 0].todense()).ravel() > 0] += 2.0
+    same(*runs(replace(screen, clr=usage), options(tails=True, given="propensity")))

@@ -55,6 +55,41 @@ def bernoulli_sums(gap, rows, n_draws, key, sums, counts):  # pragma: no cover -
 
 
 @njit(**OPTIONS)
+def bernoulli_sums_at(
+    gap, where, rows, tail, n_draws, key, sums, counts
+):  # pragma: no cover - compiled
+    """`bernoulli_sums` whose i-th row is rows[where[i]], or tail[where[i] - n] from n rows on.
+
+    `sums` (B, E) has the width of `tail` (m, E), at least that of `rows` (n, D).
+    """
+    n, width = rows.shape
+    stride = sums.shape[1]
+    flat = rows.reshape(rows.size)
+    further = tail.reshape(tail.size)
+    total = sums.reshape(sums.size)
+    counter, exponentials, exponents = new_stream(key)
+    at = END
+    for i in range(gap.size):
+        place = np.int64(where[i])
+        b = np.int64(-1)
+        while True:
+            if at == END:
+                fill_exponentials(counter, exponentials, exponents)
+                at = np.uint64(0)
+            b += 1 + np.int64(exponentials[at] * gap[i])
+            at += ONE
+            if b >= n_draws:
+                break
+            counts[np.uint64(b)] += 1
+            if place < n:
+                for d in range(0, width, LANES):
+                    add_vector(total, b * stride + d, flat, place * width + d)
+            else:
+                for d in range(0, stride, LANES):
+                    add_vector(total, b * stride + d, further, (place - n) * stride + d)
+
+
+@njit(**OPTIONS)
 def bernoulli_indices(gap, n_draws, key):  # pragma: no cover - compiled
     """The draws of `bernoulli_sums` as (indptr (B + 1,), indices), cells ascending."""
     counts = np.zeros(n_draws + 1, np.int64)
@@ -133,6 +168,49 @@ def stratified_sums(order, starts, totals, rows, n_draws, key, sums):  # pragma:
             for b in range(begin, end):
                 shuffle(cells, m, swaps, (b - begin) * m)
                 add_rows(total, b * width, flat, cells, m, width)
+
+
+@njit(**OPTIONS)
+def stratified_sums_at(
+    order, starts, totals, where, rows, tail, n_draws, key, sums
+):  # pragma: no cover - compiled
+    """`stratified_sums` with rows as in `bernoulli_sums_at`."""
+    n, width = rows.shape
+    stride = sums.shape[1]
+    total = sums.reshape(sums.size)
+    counter = np.empty(1, np.uint64)
+    counter[0] = np.uint64(key)
+    largest = 0
+    for s in range(totals.size):
+        largest = max(largest, starts[s + 1] - starts[s])
+    spare = np.empty(largest * stride + LANES, np.float32)
+    skip = (-spare.ctypes.data % CACHE_LINE) // 4
+    flat = spare[skip:]
+    cells = np.empty(largest, np.int64)
+    bounds = np.empty(max(largest, BLOCK), np.uint64)
+    swaps = np.empty(bounds.size, np.uint64)
+    for s in range(totals.size):
+        first, size, m = starts[s], starts[s + 1] - starts[s], totals[s]
+        if m == 0:
+            continue
+        for k in range(size):
+            source = np.int64(where[order[first + k]])
+            if source < n:
+                for d in range(width):
+                    flat[k * stride + d] = rows[source, d]
+                for d in range(width, stride):
+                    flat[k * stride + d] = 0.0
+            else:
+                for d in range(stride):
+                    flat[k * stride + d] = tail[source - n, d]
+            cells[k] = k * stride
+        at_once = bounds_of(size, m, n_draws, bounds)
+        for begin in range(0, n_draws, at_once):
+            end = min(begin + at_once, n_draws)
+            fill_swaps(counter, size, bounds[: (end - begin) * m], swaps)
+            for b in range(begin, end):
+                shuffle(cells, m, swaps, (b - begin) * m)
+                add_rows(total, b * stride, flat, cells, m, stride)
 
 
 @njit(**OPTIONS)

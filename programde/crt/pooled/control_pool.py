@@ -53,6 +53,9 @@ class ControlPool:
         Columns that are independent among the controls, those of the lowest tier first.
     factor : (k, k)
         R of the QR factorization of these columns, scaled.
+    from_basis : (k, p)
+        All columns in terms of the controls' orthonormal basis, which is that of this
+        factorization.
     """
 
     def __init__(self, cells: PoolCells):
@@ -103,7 +106,8 @@ class ControlPool:
         kept = independent_columns(stacked[:, self.first_columns])
         self.ordered = self.first_columns[kept]
         scaled = stacked[:, self.ordered] / self.scale[self.ordered]
-        self.factor = np.asarray(np.linalg.qr(scaled, mode="r"))
+        q, self.factor = np.linalg.qr(scaled)
+        self.from_basis = q.T @ stacked
         self._columns: dict[bytes, np.ndarray] = {}
         self._making = threading.Lock()
 
@@ -135,6 +139,11 @@ class ControlPool:
                 return False
         return True
 
+    def basis_of(self, covariates: np.ndarray) -> np.ndarray:
+        """The controls' orthonormal basis (m, k) in cells of these covariates (m, p)."""
+        scaled = covariates[:, self.ordered] / self.scale[self.ordered]
+        return np.asarray(solve_triangular(self.factor, scaled.T, trans="T").T)
+
     def columns(self, which: np.ndarray) -> np.ndarray:
         """T of some columns (B, r, q), C-ordered."""
         key = which.tobytes()
@@ -144,6 +153,21 @@ class ControlPool:
                     self._columns.clear()
                 self._columns[key] = np.ascontiguousarray(self.T[:, :, which])
             return self._columns[key]
+
+
+def cross_products(pool: ControlPool, residual: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """U_b W residual_b (G, B, r, K) for weights (G, n) of cells, those of an outcome (K, n)."""
+    G, r, K = weights.shape[0], pool.features.shape[0], residual.shape[0]
+    out = np.zeros((G, pool.n_batches, r, K))
+    part = np.empty((G, r, _TILE))
+    for b, (lo, hi) in enumerate(pool.segments):
+        for begin in range(lo, hi, _TILE):
+            end = min(begin + _TILE, hi)
+            some = part[:, :, : end - begin]
+            np.multiply(pool.features[:, begin:end], weights[:, None, begin:end], out=some)
+            found = some.reshape(G * r, -1) @ residual[:, begin:end].T
+            out[:, b] += found.reshape(G, r, K)
+    return out
 
 
 class PoolOutcome:
@@ -208,3 +232,5 @@ def _features(C: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 #: Cells that are copied at a time.
 _CELLS = 4096
+#: Cells per block of matrix products.
+_TILE = 2048

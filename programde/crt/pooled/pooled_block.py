@@ -7,11 +7,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from programde.crt.max_statistic import max_statistic_p
+from programde.crt.null_summary import summarise
+from programde.crt.pooled.control_pool import cross_products
 from programde.crt.pooled.pool_cells import OwnCells
+from programde.crt.pooled.pooled_draws import (
+    UnitDraws,
+    finish,
+    first_order_gamma,
+    given_covariates,
+)
 from programde.crt.pooled.pooled_errors import pooled_errors
+from programde.crt.pooled.pooled_sums import PooledEvent, pooled_tails
 from programde.crt.pooled.pooled_unit import PooledUnit, UnitOutcome
 from programde.crt.pooled.prepared_pool import PreparedPool
 from programde.crt.results import ResultTable
+from programde.streams import stream_key
 
 #: Units that share one reading of the control cells.
 TOGETHER = 16
@@ -56,13 +67,57 @@ def run_pooled(
     for row, unit, effect, error in zip(rows, units, effects, errors, strict=True):
         table.effect(row, effect, error)
         table.columns(row, unit.rung_columns.size, unit.kept.size)
-    for row, unit in zip(rows, units, strict=True):
+    options = prepared.options
+    given = prepared.given and options.tails
+    if given and not options.n_resamples:
+        return left
+    fitted: list[tuple[int, np.ndarray]] = []
+    for g, unit in enumerate(units):
         p, steps = unit.propensity()
         if p is None:
-            table.reason(row, f"propensity did not converge in {steps} steps")
+            table.reason(rows[g], f"propensity did not converge in {steps} steps")
             continue
-        table.probability(row, unit.used(p))
+        if not given:
+            table.probability(rows[g], unit.used(p))
+        fitted.append((g, p))
+    if options.n_resamples and fitted:
+        _draw(prepared, [testable[g].name for g, _ in fitted], units, found, fitted, rows, table)
+    if options.tails and not given:
+        events = [PooledEvent.of(units[g], found[g], p) for g, p in fitted]
+        for (g, _), tails in zip(
+            fitted, pooled_tails(prepared.pool, prepared.outcome, events), strict=True
+        ):
+            table.tails(rows[g], tails)
     return left
+
+
+def _draw(
+    prepared: PreparedPool,
+    names: Sequence[str],
+    units: Sequence[PooledUnit],
+    found: Sequence[UnitOutcome],
+    fitted: Sequence[tuple[int, np.ndarray]],
+    rows: Sequence[int],
+    table: ResultTable,
+) -> None:
+    """Null draws of the units whose propensities were fitted, summarised and stored."""
+    options, pool = prepared.options, prepared.pool
+    cross: np.ndarray | None = None
+    if prepared.given:
+        p = np.stack([of[: pool.n_cells] for _, of in fitted])
+        cross = cross_products(pool, prepared.outcome.residual, p * (1.0 - p))
+    for i, ((g, p), name) in enumerate(zip(fitted, names, strict=True)):
+        unit, one = units[g], found[g]
+        draws_of = UnitDraws(unit, prepared.rows)
+        law = prepared.law(p, draws_of)
+        key = stream_key(options.seed, "crt", name)
+        drawn = draws_of.sums(law, one.own, options.n_resamples, key)
+        if cross is None:
+            draws = finish(*drawn, one)
+        else:
+            gamma = first_order_gamma(unit, one, p, cross[i])
+            draws = given_covariates(drawn[0], drawn[1], unit, one, gamma)
+        table.null(rows[g], summarise(draws, one.effect), max_statistic_p(draws, one.effect))
 
 
 def _why_untestable(prepared: PreparedPool, unit: PooledUnit) -> str:

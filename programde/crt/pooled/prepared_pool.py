@@ -6,14 +6,19 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from programde.crt.options import RunOptions
 from programde.crt.pooled.control_pool import ControlPool, PoolOutcome
 from programde.crt.pooled.pool_cells import OwnCells, PoolCells
 from programde.crt.pooled.pool_shifts import PoolShifts
+from programde.crt.pooled.pooled_draws import UnitDraws, pool_rows
 from programde.crt.pooled.pooled_unit import PooledUnit
 from programde.crt.population import PER_COLUMN
-from programde.crt.samplers import Bernoulli
+from programde.crt.prepared import asks_given_covariates
+from programde.crt.samplers import Bernoulli, BernoulliLaw, StratifiedLaw
 from programde.crt.statistics import OLS
+from programde.tails.inversion import ENUMERATED
 
 #: Why units that could share their control cells are tested in populations of their own.
 WATCHED = "somebody looks at the whole population"
@@ -22,13 +27,15 @@ OTHER_SAMPLER = "the sampler asks for the rows of its cells one after another"
 OWN_PROPENSITY = "the propensity is a model of one's own"
 REMOVED = "control cells are left out of this unit's test"
 OUTSIDE = "treated cells lie outside the span of their batch's control cells"
+NO_CONSTANT = "no constant lies in the span of this unit's covariates"
+FEW = "there are so few cells that all draws are listed"
 
 
 def why_plain(options: RunOptions, watched: bool) -> str:
     """Why no unit can share its control cells under these options; empty where units can."""
     if watched:
         return WATCHED
-    if options.n_resamples or options.tails:
+    if options.tails and options.given == "covariates":
         return "not yet"
     if type(options.statistic) is not OLS:
         return OTHER_STATISTIC
@@ -93,4 +100,24 @@ class PreparedPool:
 
     def why_plain(self, unit: PooledUnit) -> str:
         """Why this unit has a population of its own; empty where it shares its control cells."""
-        return REMOVED if unit.own.removed.size else ""
+        if unit.own.removed.size:
+            return REMOVED
+        if self.given and not unit.spans_constant:
+            return NO_CONSTANT
+        return FEW if unit.n_cells <= ENUMERATED else ""
+
+    @property
+    def given(self) -> bool:
+        """Whether null laws are those given covariates."""
+        return asks_given_covariates(self.options)
+
+    @property
+    def rows(self) -> np.ndarray:
+        """What a sampler sums in the controls (n, width) float32."""
+        return self.once(  # type: ignore[no-any-return]
+            "rows", lambda: pool_rows(self.pool, self.outcome)
+        )
+
+    def law(self, p: np.ndarray, draws: UnitDraws) -> BernoulliLaw | StratifiedLaw:
+        """The law of a unit with propensities `p` (n + n1,) by slot."""
+        return BernoulliLaw(p[draws.where])

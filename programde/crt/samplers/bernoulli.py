@@ -65,6 +65,20 @@ class BernoulliLaw:
         bernoulli_sums(self._gap, rows, n_draws, np.uint64(key[0]), sums, counts)
         return sums, counts
 
+    def sums_at(
+        self, where: np.ndarray, rows: np.ndarray, tail: np.ndarray, n_draws: int, key: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """`sums` with the row of cell i at ``where[i]`` of `rows` (n, D), or, from n on, of `tail`
+        (m, E), whose width E the sums have; E is a multiple of 16 and not below D."""
+        from programde.crt.kernels.rows import aligned_zeros
+        from programde.crt.kernels.sums import bernoulli_sums_at
+
+        sums = aligned_zeros(n_draws, tail.shape[1])
+        counts = np.zeros(n_draws, dtype=np.int64)
+        stream = np.uint64(key[0])
+        bernoulli_sums_at(self._gap, where, rows, tail, n_draws, stream, sums, counts)
+        return sums, counts
+
     def indices(self, n_draws: int, key: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The same draws as `sums`: resample b holds ``indices[indptr[b]:indptr[b + 1]]``."""
         from programde.crt.kernels.sums import bernoulli_indices

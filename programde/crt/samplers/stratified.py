@@ -65,6 +65,18 @@ class StratifiedLaw:
         )
         return sums, np.full(n_draws, self.totals.sum(), dtype=np.int64)
 
+    def sums_at(
+        self, where: np.ndarray, rows: np.ndarray, tail: np.ndarray, n_draws: int, key: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """See `BernoulliLaw.sums_at`."""
+        from programde.crt.kernels.rows import aligned_zeros
+        from programde.crt.kernels.sums import stratified_sums_at
+
+        sums = aligned_zeros(n_draws, tail.shape[1])
+        law = (self.order, self.starts, self.totals)
+        stratified_sums_at(*law, where, rows, tail, n_draws, np.uint64(key[0]), sums)
+        return sums, np.full(n_draws, self.totals.sum(), dtype=np.int64)
+
     def indices(self, n_draws: int, key: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The same draws as `sums`: resample b holds ``indices[indptr[b]:indptr[b + 1]]``."""
         from programde.crt.kernels.sums import stratified_indices

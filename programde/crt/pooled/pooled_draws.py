@@ -1,0 +1,146 @@
+"""Null draws of units against one pool: the rows of the controls are made once.
+
+Rows are [R0 | D] with R0 the pool's residual outcome and D the orthonormal basis of its covariates;
+a unit adds rows for its treated cells, with one column more for each of its covariates that the
+controls do not know. In all of them its own basis is Q = D A, so a draw with sums (S_b, D_b) has
+P_b = A'D_b and, with H = Q'R0, the sum S_b - P_b'H of the unit's own residual.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.linalg import solve_triangular
+
+from programde.crt.kernels.rows import aligned_zeros, padded
+from programde.crt.pooled.control_pool import ControlPool, PoolOutcome
+from programde.crt.pooled.pooled_unit import PooledUnit, UnitOutcome
+from programde.crt.samplers.bernoulli import BernoulliLaw
+from programde.crt.samplers.stratified import StratifiedLaw
+from programde.crt.statistics.ols import COLLINEAR
+
+
+def pool_rows(pool: ControlPool, outcome: PoolOutcome) -> np.ndarray:
+    """[R0 | D] of the controls (n, width) float32, padded with zeros."""
+    K, k = outcome.residual.shape[0], pool.ordered.size
+    rows = aligned_zeros(pool.n_cells, padded(K + k))
+    inverse = solve_triangular(pool.factor, np.eye(k)) / pool.scale[pool.ordered][:, None]
+    basis = pool.T[:, :, pool.ordered] @ inverse
+    for b, (lo, hi) in enumerate(pool.segments):
+        rows[lo:hi, :K] = outcome.residual[:, lo:hi].T
+        rows[lo:hi, K : K + k] = pool.features[:, lo:hi].T @ basis[b]
+    return rows
+
+
+class UnitDraws:
+    """The draws of one unit.
+
+    Parameters
+    ----------
+    unit
+        The unit.
+    rows
+        Those of the controls.
+
+    Attributes
+    ----------
+    where : (n,) int32
+        For each cell of the test, in the order of the screen, its row: a slot of the pool, or
+        beyond these a treated cell.
+    places : (n1,) int64
+        Where the treated cells stand in that order.
+    """
+
+    def __init__(self, unit: PooledUnit, rows: np.ndarray):
+        self.unit, self._rows = unit, rows
+        pool = unit.pool
+        cells, place = pool.cells.cells, pool.place
+        if not unit.whole:
+            assert pool.cells.batch is not None
+            member = unit.live[pool.cells.batch[cells]]
+            cells, place = cells[member], place[member]
+        at = np.searchsorted(cells, unit.treated)
+        self.places = at + np.arange(at.size)
+        own = pool.n_cells + np.arange(at.size, dtype=np.int32)
+        self.where = np.insert(place, at, own)
+
+    def sums(
+        self,
+        law: BernoulliLaw | StratifiedLaw,
+        own: np.ndarray,
+        n_draws: int,
+        key: np.ndarray,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Sums of what is tested (B, K) float32, `own` (n1, K) in the treated cells, and of the
+        unit's basis (B, k) float64, and the numbers of treated cells (B,)."""
+        unit, pool = self.unit, self.unit.pool
+        K, k = own.shape[1], pool.ordered.size
+        basis = pool.basis_of(unit.C)
+        further = np.setdiff1d(unit.ordered, pool.ordered)
+        tail = aligned_zeros(own.shape[0], padded(K + k + further.size))
+        tail[:, :K] = own
+        tail[:, K : K + k] = basis
+        end = K + k + further.size
+        tail[:, K + k : end] = unit.C[:, further] - basis @ pool.from_basis[:, further]
+        sums, counts = law.sums_at(self.where, self._rows, tail, n_draws, key)
+        from_basis = np.zeros((k + further.size, unit.ordered.size))
+        from_basis[:k] = pool.from_basis[:, unit.ordered]
+        for j, column in enumerate(further):
+            from_basis[k + j, unit.ordered == column] = 1.0
+        projection = sums[:, K:end].astype(np.float64) @ (from_basis @ unit.inverse)
+        return sums[:, :K], projection, counts
+
+
+def finish(
+    sums: np.ndarray, projection: np.ndarray, counts: np.ndarray, found: UnitOutcome
+) -> np.ndarray:
+    """beta (B, K) of draws; see `statistics.ols.PreparedOLS.finish`."""
+    from programde.crt.kernels.summary import scale_rows
+
+    d = counts - np.einsum("bj,bj->b", projection, projection)
+    usable = d > COLLINEAR * np.maximum(counts, 1)
+    inverse = np.divide(1.0, d, out=np.zeros_like(d), where=usable)
+    out = projection @ found.H
+    np.subtract(sums, out, out=out)
+    scale_rows(out, inverse, out)
+    return out
+
+
+def first_order_gamma(
+    unit: PooledUnit, found: UnitOutcome, p: np.ndarray, cross: np.ndarray
+) -> np.ndarray:
+    """Gamma (q, K) of the unit's residual on the columns of its propensity.
+
+    `cross` (B, r, K) = U_b W R0_b of the controls; see `tails.first_order.gamma_on_basis`.
+    """
+    from programde.crt.kernels.by_batch import weighted_products
+
+    pool, q = unit.pool, unit.rung_columns.size
+    sums = np.empty((pool.n_batches, pool.features.shape[0]))
+    products = np.empty((*sums.shape, sums.shape[1]))
+    weighted_products(pool.features, pool.first, pool.ranks, unit.live, p, sums, products)
+    own = p[pool.n_cells :]
+    weighted = unit.q * (own * (1.0 - own))[:, None]
+    of_basis = np.einsum("brk,brs,bsl->kl", unit.M, products, unit.M, optimize=True)
+    of_basis += weighted.T @ unit.q
+    B, r, k = unit.M.shape
+    of_outcome = unit.M.reshape(B * r, k).T @ cross.reshape(B * r, -1) + weighted.T @ found.own
+    of_outcome -= of_basis @ found.H
+    return np.asarray(np.linalg.solve(of_basis[:q, :q], of_outcome[:q]))
+
+
+def given_covariates(
+    sums: np.ndarray,
+    projection: np.ndarray,
+    unit: PooledUnit,
+    found: UnitOutcome,
+    gamma: np.ndarray,
+) -> np.ndarray:
+    """Draws (B, K) in the first-order form; see `crt.given_covariates`."""
+    q = gamma.shape[0]
+    H = found.H.copy()
+    H[:q] += gamma
+    draws = np.asarray(sums - projection @ H)
+    draws -= found.own.sum(axis=0) - unit.P @ H
+    draws /= unit.d
+    draws += found.effect
+    return draws

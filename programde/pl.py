@@ -15,6 +15,7 @@ from programde.report.hit_plots import positive_controls_plot as positive_contro
 from programde.report.power_plots import power_figure as power
 from programde.report.qq_plots import qq_panel as qq
 from programde.report.qq_plots import qq_small_multiples as qq_grid
+from programde.report.similarity import program_tree
 from programde.report.similarity import similarity_figure as target_similarity
 from programde.report.summary_plots import input_figure as inputs
 from programde.report.summary_plots import rates_figure as rates
@@ -27,6 +28,7 @@ __all__ = [
     "inputs",
     "positive_controls",
     "power",
+    "program_tree",
     "qq",
     "qq_grid",
     "rates",

@@ -9,6 +9,7 @@ from pipeline.stages.entry import Options, stage
 from pipeline.stages.headline import headline
 from pipeline.stages.paths import (
     CURVES,
+    FIGURES,
     GENE_SETS,
     METRICS,
     PLOTS,
@@ -55,8 +56,8 @@ def power_curve(facts: Facts) -> pd.DataFrame:
 @stage("diagnostics")
 def main(o: Options) -> None:
     facts = read_facts(o)
-    with replacing_folder(PLOTS) as folder:
-        write_run_page(REPORT, facts, draw_pictures(facts, folder))
+    with replacing_folder(PLOTS) as folder, replacing_folder(FIGURES) as tables:
+        write_run_page(REPORT, facts, draw_pictures(facts, folder, tables))
     power = facts.missed.power if facts.missed else None
     write_table(NO_POWER if power is None else power.found, POWER)
     write_table(facts.gene_sets, GENE_SETS)

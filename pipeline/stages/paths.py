@@ -39,4 +39,6 @@ CURVES = Path("reports/curves")
 QQ_CURVE = CURVES / "controls_qq.csv"
 POWER_CURVE = CURVES / "power.csv"
 PLOTS = Path("reports/plots")
+#: What each picture of PLOTS shows, as CSV.
+FIGURES = Path("reports/figures")
 REPORT = Path("reports/index.html")

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
@@ -21,8 +22,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from programde.report.lettering import shortened
-from programde.report.style import DPI, png_bytes
+from programde.report.style import DPI
 from programde.report.templates import clean, macro, markup
+from programde.report.vector import is_svg, picture_bytes, svg_size
 
 from ..errors import InputError
 
@@ -33,8 +35,9 @@ KINDS = ("text", "number", "fixed", "count", "p", "percent", "signed")
 class Picture:
     """A picture with its title and one plain sentence on how to read it.
 
-    `image` is PNG bytes, the path of a PNG, or a matplotlib Axes or Figure. `narrow` pictures
-    stand side by side where the screen is wide enough. `missing` says why there is none.
+    `image` is PNG or SVG bytes, the path of such a file, or a matplotlib Axes or Figure. `narrow`
+    pictures stand side by side where the screen is wide enough. `missing` says why there is none.
+    `links` are files beside the page: the picture itself, and its data.
     """
 
     title: str
@@ -42,6 +45,7 @@ class Picture:
     how_to_read: str
     narrow: bool = False
     missing: str = ""
+    links: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -155,21 +159,27 @@ def _picture(picture: Picture) -> dict[str, Any]:
         "how_to_read": picture.how_to_read,
         "narrow": picture.narrow,
         "missing": picture.missing,
+        "links": [{"where": quote(path), "text": path} for path in picture.links],
     }
     if picture.missing:
         return shown
     image = picture.image
     if isinstance(image, Axes | Figure):
-        content = png_bytes(image)
+        content = picture_bytes(image)
     else:
         content = image if isinstance(image, bytes) else Path(image).read_bytes()
-    if not content.startswith(b"\x89PNG\r\n\x1a\n"):
-        raise InputError(f"picture {picture.title!r} is no PNG; pass PNG bytes, a path or a figure")
     # at this width its letters are as large as those of the page, where the page is wide enough
-    pixels = [int.from_bytes(content[at : at + 4], "big") for at in (16, 20)]
-    width, height = (round(n * 96 / DPI) for n in pixels)
+    if is_svg(content):
+        kind, (width, height) = "svg+xml", svg_size(content)
+    elif content.startswith(b"\x89PNG\r\n\x1a\n"):
+        pixels = [int.from_bytes(content[at : at + 4], "big") for at in (16, 20)]
+        kind, (width, height) = "png", (round(n * 96 / DPI) for n in pixels)
+    else:
+        raise InputError(
+            f"picture {picture.title!r} is no PNG or SVG; pass its bytes, a path or a figure"
+        )
     data = base64.b64encode(content).decode("ascii")
-    return {**shown, "data": data, "width": width, "height": height}
+    return {**shown, "media": kind, "data": data, "width": width, "height": height}
 
 
 def _table(table: Table) -> dict[str, Any]:

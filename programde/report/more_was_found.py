@@ -91,7 +91,7 @@ def similar(facts: Facts, pictures: Pictures) -> list[Section]:
         "Usages sum to 1 in a cell, so what raises one program lowers others: read high "
         "correlations together with the programs that both move."
     )
-    blocks: list[Block] = [*pictures.some("similarity")]
+    blocks: list[Block] = [*pictures.some("similarity", "tree")]
     blocks.append(_grid(pairs, "Pairs, the most alike first", "pairs", note))
     return [Section(f"Which {of}s act alike?", blocks, lead, "alike")]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from programde.report import picture_tables as tables_of
 from programde.report.blocks import Block, Picture
 from programde.report.contrasts import condition_contrasts, contrast_scatter
 from programde.report.control_groups import of_condition, tests_of_one_partition
@@ -24,9 +25,10 @@ from programde.report.lettering import in_pictures, shortened
 from programde.report.positive_controls import UNTESTED
 from programde.report.power_plots import power_figure
 from programde.report.qq_plots import qq_panel, qq_small_multiples
-from programde.report.similarity import alike, similarity_figure
-from programde.report.style import file_names, save_png, styled
+from programde.report.similarity import alike, program_tree, similarity_figure
+from programde.report.style import file_names, styled, write_atomically
 from programde.report.summary_plots import input_figure, rates_figure, truth_figure
+from programde.report.vector import save_picture
 
 from ..errors import tell
 
@@ -79,6 +81,12 @@ SHOWN: dict[str, tuple[str, str, bool]] = {
         "their errors first.",
         False,
     ),
+    "tree": (
+        "Programs that move together",
+        "The further left two programs meet, the more alike are the targets that move them, and "
+        "how; left of the line they correlate at 0.5 or more.",
+        False,
+    ),
     "contrast": (
         "One condition against the other",
         "On the line effects are equal; coloured ones differ.",
@@ -95,8 +103,20 @@ CROSSFIT = "Held-out guides should follow the diagonal; targets rise above it wh
 #: Pairs of conditions that are drawn.
 _MOST_PAIRS = 6
 
+#: Names of pairs in the table beside the picture of similar targets.
+_MOST_ALIKE = 60
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What draws a picture, and what gives its data as a table."""
+
+    draw: Callable[[], Axes | Figure]
+    table: Callable[[], pd.DataFrame]
+
+
 #: Name -> what draws the picture.
-Drawn = dict[str, Callable[[], Axes | Figure]]
+Drawn = dict[str, Drawing]
 
 
 @dataclass(frozen=True)
@@ -119,31 +139,67 @@ NONE = Pictures({}, {})
 
 
 @styled
-def draw_pictures(facts: Facts, folder: Path) -> Pictures:
-    """Draw all pictures into `folder`, as PNG files.
+def draw_pictures(
+    facts: Facts,
+    folder: Path,
+    tables: Path | None = None,
+    seen_from_page: tuple[str, str] = ("plots", "figures"),
+) -> Pictures:
+    """Draw all pictures into `folder`, as SVG where that is small, else as PNG.
 
     A picture that cannot be drawn loses nothing else: its reason stands in its place, and is told.
+
+    Parameters
+    ----------
+    facts
+        Of the run.
+    folder
+        Where pictures are written.
+    tables
+        Where the data of each are written as CSV; None: nowhere.
+    seen_from_page
+        The two folders as the page links to them.
     """
-    drawn: Drawn = {**_found(facts), **_controls(facts)}
+    drawn: Drawn = {**_found(facts), **_controls(facts), **_positive(facts)}
     inputs = facts.inputs
-    drawn["inputs"] = lambda: input_figure(
-        inputs.treated_cells, inputs.guides_per_cell, inputs.at_floor, few=facts.few
+    drawn["inputs"] = Drawing(
+        lambda: input_figure(
+            inputs.treated_cells, inputs.guides_per_cell, inputs.at_floor, few=facts.few
+        ),
+        partial(tables_of.of_inputs, inputs),
     )
     if (true := facts.truth) is not None:
-        drawn["truth"] = lambda: truth_figure(facts.results, true.effects, level=facts.level)
-    drawn |= _positive(facts)
+        drawn["truth"] = Drawing(
+            lambda: truth_figure(facts.results, true.effects, level=facts.level),
+            partial(tables_of.of_truth, facts.results, true),
+        )
     if (missed := facts.missed) is not None and (power := missed.power) is not None:
-        drawn["power"] = lambda: power_figure(
-            power, missed.share, missed.n_treated, missed.planned()
+        drawn["power"] = Drawing(
+            lambda: power_figure(power, missed.share, missed.n_treated, missed.planned()),
+            partial(tables_of.of_power, missed),
         )
     files = file_names(drawn)
     named = {}
-    for name, draw in drawn.items():
+    for name, drawing in drawn.items():
         title, how_to_read, narrow = SHOWN[name.split(" in ")[0]]
-        named[name] = drawn_or_missing(
-            title, draw, folder / f"{files[name]}.png", how_to_read, narrow
-        )
+        picture = drawn_or_missing(title, drawing.draw, folder / files[name], how_to_read, narrow)
+        if not picture.missing and tables is not None:
+            written = _write_table(drawing.table, tables / f"{files[name]}.csv", title)
+            links = [f"{seen_from_page[1]}/{written}"] if written else []
+            own = next(folder.glob(f"{files[name]}.*")).name
+            picture = replace(picture, links=(f"{seen_from_page[0]}/{own}", *links))
+        named[name] = picture
     return Pictures(named, _held_out(facts, folder))
+
+
+def _write_table(table: Callable[[], pd.DataFrame], path: Path, title: str) -> str:
+    """Write a picture's data; the name of the file, empty where that fails, which is told."""
+    try:
+        text = table().to_csv(index=False, lineterminator="\n")
+    except Exception as error:
+        tell(f"the data of picture {title!r} could not be written ({error}); nothing else is lost")
+        return ""
+    return write_atomically(path, text.encode("utf-8", "replace")).name
 
 
 def drawn_or_missing(
@@ -153,9 +209,9 @@ def drawn_or_missing(
     how_to_read: str,
     narrow: bool = False,
 ) -> Picture:
-    """The picture drawn, also as a file; where that fails, its place with the reason."""
+    """The picture drawn, also as a file (`path` without an ending); its place where that fails."""
     try:
-        return Picture(title, save_png(draw(), path).read_bytes(), how_to_read, narrow)
+        return Picture(title, save_picture(draw(), path).read_bytes(), how_to_read, narrow)
     except Exception as error:
         return _not_drawn(title, error, narrow)
 
@@ -177,19 +233,40 @@ def _found(facts: Facts) -> Drawn:
     if "condition" in results:  # a target stands once for each
         results = results.assign(**{of: results[of] + " in " + results["condition"]})
     drawn: Drawn = {
-        "volcano": partial(volcano, results, level=level, effect_label=label),
-        "heatmap": partial(effect_heatmap, results, level=level),
+        "volcano": Drawing(
+            partial(volcano, results, level=level, effect_label=label),
+            partial(tables_of.of_tests, results, level),
+        ),
+        "heatmap": Drawing(
+            partial(effect_heatmap, results, level=level),
+            partial(tables_of.of_heatmap, results, level),
+        ),
     }
     if all(c in results for c in COLUMNS) and len(by_target(results, level)):
-        drawn["direct"] = partial(mirror_figure, results, level=level)
+        drawn["direct"] = Drawing(
+            partial(mirror_figure, results, level=level),
+            partial(tables_of.of_mirrors, results, level),
+        )
     if len(alike(tests, level=level, most=1)):
-        drawn["similarity"] = partial(similarity_figure, tests, level=level)
+        drawn["similarity"] = Drawing(
+            partial(similarity_figure, tests, level=level),
+            partial(tables_of.of_similarity, tests, level, _MOST_ALIKE),
+        )
+        drawn["tree"] = Drawing(
+            partial(program_tree, tests, level=level),
+            partial(tables_of.of_tree, tests, level),
+        )
     drawn |= _contrasts(tests, level)
     for condition, part in facts.conditions():
         part = part.assign(q_value=part["q_value_within"], program=part["program"].map(faces))
         how: dict[str, Any] = {"level": level, "title": in_pictures(condition, 60)}
-        drawn[f"volcano in {condition}"] = partial(volcano, part, effect_label=label, **how)
-        drawn[f"heatmap in {condition}"] = partial(effect_heatmap, part, **how)
+        drawn[f"volcano in {condition}"] = Drawing(
+            partial(volcano, part, effect_label=label, **how),
+            partial(tables_of.of_tests, part, level),
+        )
+        drawn[f"heatmap in {condition}"] = Drawing(
+            partial(effect_heatmap, part, **how), partial(tables_of.of_heatmap, part, level)
+        )
     return drawn
 
 
@@ -198,10 +275,9 @@ def _positive(facts: Facts) -> Drawn:
     tested = facts.positive
     if tested is None or not (tested["outcome"] != UNTESTED).any():
         return {}
-    faces = facts.faces()
-    shown = tested.assign(program=tested["program"].map(faces))
-    label = f"effect ({facts.effect_label})"
-    return {"positive": partial(positive_controls_plot, shown, effect_label=label)}
+    shown = tested.assign(program=tested["program"].map(facts.faces()))
+    draw = partial(positive_controls_plot, shown, effect_label=f"effect ({facts.effect_label})")
+    return {"positive": Drawing(draw, lambda: shown)}
 
 
 def _contrasts(results: pd.DataFrame, level: float) -> Drawn:
@@ -211,7 +287,9 @@ def _contrasts(results: pd.DataFrame, level: float) -> Drawn:
     found = condition_contrasts(results)
     pairs = list(found.groupby(["first", "second"], sort=True))[:_MOST_PAIRS]
     return {
-        f"contrast in {one} and {other}": partial(contrast_scatter, part, level=level)
+        f"contrast in {one} and {other}": Drawing(
+            partial(contrast_scatter, part, level=level), partial(part.head, tables_of.MOST)
+        )
         for (one, other), part in pairs
     }
 
@@ -223,20 +301,30 @@ def _controls(facts: Facts) -> Drawn:
         return {}
     used = facts.controls.used if facts.controls.used in tables else None
     judged = tables[used] if used is not None else next(iter(tables.values()))
+    tested = {f"{facts.tested}s": facts.results["p_value"].dropna()}
     drawn: Drawn = {
-        "qq_ntc": lambda: qq_panel(
-            tables,
-            band_for=used,
-            band_m=tests_of_one_partition(judged),
-            scatter={f"{facts.tested}s": facts.results["p_value"].dropna()},
-            title="Control groups against chance",
+        "qq_ntc": Drawing(
+            lambda: qq_panel(
+                tables,
+                band_for=used,
+                band_m=tests_of_one_partition(judged),
+                scatter=tested,
+                title="Control groups against chance",
+            ),
+            partial(tables_of.of_curves, {**tables, **tested}),
         ),
-        "rates": partial(rates_figure, facts.controls.metrics),
+        "rates": Drawing(
+            partial(rates_figure, facts.controls.metrics),
+            partial(tables_of.of_rates, facts.controls),
+        ),
     }
     levels = [level for level, _ in facts.conditions()]
     if levels:
         panels = {level: of_condition(tables, level) for level in levels}
-        drawn["qq_conditions"] = partial(qq_small_multiples, panels, band_for=used)
+        drawn["qq_conditions"] = Drawing(
+            partial(qq_small_multiples, panels, band_for=used),
+            partial(tables_of.of_panels, panels),
+        )
     return drawn
 
 

@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.cluster import hierarchy
 
 from programde.report.checked_tables import need_columns, tested_column
 from programde.report.effect_plots import DIVERGING
 from programde.report.lettering import in_pictures
-from programde.report.style import figure_of, inches, panels, styled
+from programde.report.style import BLUE, GREY, figure_of, inches, panels, styled
 
 from ..errors import InputError
 
@@ -161,6 +162,77 @@ def similarity_figure(
     bar = figure.colorbar(image, ax=axes[1], fraction=0.05, pad=0.03)
     bar.set_label("correlation of effect profiles", fontsize=8)
     return figure
+
+
+@styled
+def program_tree(
+    results: pd.DataFrame, *, level: float = 0.1, most: int = 60, ax: Axes | None = None
+) -> Axes:
+    """Programs that move together, as a tree: they meet where their profiles correlate.
+
+    A program's profile is its shrunken effects over the targets that have a hit; groups meet at the
+    mean correlation between them (average linkage of 1 - r).
+
+    Parameters
+    ----------
+    results
+        As of `effect_profiles`.
+    level
+        A hit has q <= `level`.
+    most
+        Programs with the strongest profiles are shown.
+
+    Raises
+    ------
+    InputError
+        Fewer than two targets have a hit, or there are fewer than three programs.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> from programde import pl
+    >>> effects = np.array([[1.0, 0.9, -1.0], [-0.8, -1.0, 0.7]])
+    >>> results = pd.DataFrame({"target": np.repeat(["A", "B"], 3),
+    ...                         "program": ["p0", "p1", "p2"] * 2, "effect": effects.ravel(),
+    ...                         "effect_se": 0.1, "q_value": 1e-9})
+    >>> [name.get_text() for name in pl.program_tree(results).get_yticklabels()]
+    ['p0', 'p1', 'p2']
+    """
+    tree, names = program_linkage(results, level=level, most=most)
+    drawn = hierarchy.dendrogram(tree, no_plot=True)
+    shown = [in_pictures(names[leaf], 40) for leaf in drawn["leaves"]]
+    if ax is None:
+        beside = 0.25 + inches(shown, 8)
+        (ax,) = panels(beside + 6.2, 0.95 + 0.19 * len(shown), right=beside, left=0.25, top=0.12)
+    for across, up in zip(drawn["dcoord"], drawn["icoord"], strict=True):
+        ax.plot(1 - np.array(across), np.array(up) / 10 - 0.5, color=BLUE, linewidth=1.1)
+    low = min(1 - max(map(max, drawn["dcoord"])), 0.4)
+    ax.axvline(0.5, color=GREY, linewidth=0.8, linestyle=(0, (4, 3)), zorder=0)
+    ax.set(xlim=(low - 0.05, 1.0), xlabel="correlation of effect profiles")
+    ax.yaxis.tick_right()
+    ax.set_yticks(range(len(shown)), shown)
+    ax.set_ylim(len(shown) - 0.5, -0.5)
+    ax.tick_params(axis="y", length=0, labelsize=8)
+    ax.spines["left"].set_visible(False)
+    return ax
+
+
+def program_linkage(
+    results: pd.DataFrame, *, level: float = 0.1, most: int = 60
+) -> tuple[np.ndarray, list[str]]:
+    """The tree of programs as scipy has it (heights 1 - r), and the names of its leaves.
+
+    Raises as `program_tree`.
+    """
+    profiles = effect_profiles(results, level=level)
+    if len(profiles) < 2 or profiles.shape[1] < 3:
+        raise InputError("likeness needs two targets with hits and three programs")
+    size = (profiles**2).sum(axis=0).sort_values(ascending=False, kind="stable")
+    table = correlations(profiles[size.index[:most]].T)
+    upper = np.triu_indices(len(table), 1)
+    distance = np.maximum(1 - table.to_numpy()[upper], 0.0)
+    tree = hierarchy.linkage(distance, "average", optimal_ordering=True)
+    return tree, [str(name) for name in table.index]
 
 
 def _clustered(table: pd.DataFrame) -> pd.DataFrame:

@@ -122,7 +122,8 @@ def test_by_condition_against_all_other_cells(run: Run) -> None:
     combined = read_json(reports / "metrics.json")["ntc_over_conditions"]
     assert combined["n_tests"] == 4 * 5  # single guides x programs
     for name in ("volcano_in_day_0", "heatmap_in_day_3", "qq_conditions"):
-        assert (reports / "plots" / f"{name}.png").is_file()
+        assert list((reports / "plots").glob(f"{name}.*"))
+        assert len(pd.read_csv(reports / "figures" / f"{name}.csv"))
 
 
 def test_one_adjustment_makes_every_q_value(run: Run) -> None:

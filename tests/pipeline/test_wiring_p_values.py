@@ -197,7 +197,7 @@ def positives(run: Run) -> dict[str, int]:
 
 
 @wire("data.h5ad.effect_of_guides", "data.effect_of_guides=lowers", base="reported", report=True,
-      changes={"reports/index.html", "reports/metrics.json", "reports/plots"})  # fmt: skip
+      changes=REPORT)  # fmt: skip
 def effect_of_guides(before: Run, after: Run) -> None:
     """A hit on a program that the target's gene leads is found if it goes the way it should."""
     first = top_genes(before.screen.spectra, 25)
@@ -211,7 +211,7 @@ def effect_of_guides(before: Run, after: Run) -> None:
 
 
 @wire("data.h5ad.positive_controls", "data.positive_controls=[[T0,program_0,-1]]", base="reported",
-      changes={"reports/index.html", "reports/metrics.json", "reports/plots"},
+      changes=REPORT,
       report=True)  # fmt: skip
 def positive_controls(before: Run, after: Run) -> None:
     """T0 raises program_0, and a fall was expected; its own gene would have found it."""

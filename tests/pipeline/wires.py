@@ -67,7 +67,7 @@ GROUPS = {"data/ntc_null", "data/ntc_p_values.parquet"}
 CONTROLS = {"data/ntc_null", *NTC_P_VALUES}
 CRT = {"data/crt", "reports/units.csv", *P_VALUES}
 CROSSFIT = {"data/ntc_null", "data/crossfit"}
-REPORT = {"reports/index.html", "reports/metrics.json", "reports/plots"}
+REPORT = {"reports/index.html", "reports/metrics.json", "reports/plots", "reports/figures"}
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from xml.etree import ElementTree
 
 import matplotlib
 import numpy as np
@@ -18,6 +19,7 @@ from programde.report.style import (
     styled,
     write_atomically,
 )
+from programde.report.vector import picture_bytes, save_picture, svg_bytes, svg_size
 
 P = np.random.default_rng(0).uniform(size=300)
 
@@ -42,6 +44,24 @@ def test_pyplot_is_never_imported():
     code = "import sys; import programde.report.run_page; print('matplotlib.pyplot' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_svg_is_byte_stable_small_and_taken_where_there_are_few_points():
+    few = {"raw": P[:50]}
+    first = svg_bytes(qq_panel(few))
+    assert first == svg_bytes(qq_panel(few)) == picture_bytes(qq_panel(few))
+    assert first.startswith(b"<svg")
+    assert b"Matplotlib" not in first  # which would tell its version
+    ElementTree.fromstring(first)
+    figure = qq_panel(few).figure
+    assert svg_size(first) == tuple(round(96 * inch) for inch in figure.get_size_inches())
+    ax = new_figure(3, 2).add_subplot()
+    ax.scatter(np.arange(5000), np.arange(5000))
+    assert picture_bytes(ax).startswith(b"\x89PNG")
+
+
+def test_a_picture_gets_its_ending(tmp_path):
+    assert save_picture(qq_panel({"raw": P[:50]}), tmp_path / "a.b").name == "a.b.svg"
 
 
 def test_save_png_makes_folders_and_leaves_no_temporary_file(tmp_path):

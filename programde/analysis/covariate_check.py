@@ -25,7 +25,7 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import special
 
 from programde.crt.population import intercept_of
 from programde.crt.propensity import PropensitySolver
@@ -227,7 +227,7 @@ def _chi2(
     return {
         "statistic": statistic,
         "df": q,
-        "p_value": stats.chi2.sf(statistic, q),
+        "p_value": special.chdtrc(q, statistic),
         "most": [names[j] for j in alone.argmax(axis=1)],
     }
 
@@ -239,7 +239,7 @@ def _sentence(
     programs: pd.DataFrame,
 ) -> str:
     n, found = numbers["targets_checked"], numbers["targets_rejecting"]
-    by_chance = float(stats.binom.sf(found - 1, n, 2 * LEVEL)) if n else 1.0
+    by_chance = float(special.bdtrc(found - 1, n, 2 * LEVEL)) if n else 1.0
     lowest = float(programs["p_value"].min()) * len(programs) if len(programs) else 1.0
     if not (by_chance < FALSE_ALARM and lowest < FALSE_ALARM and numbers["shift_large"] > SHIFT):
         return ""

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import special
 
 from programde.errors import InputError, some
 
@@ -137,7 +137,7 @@ def _agreement(b: np.ndarray, s: np.ndarray, guides: np.ndarray) -> pd.DataFrame
             ),
             "z": z,
             "heterogeneity_q": np.where(several, q, np.nan),
-            "heterogeneity_p": np.where(several, stats.chi2.sf(q, np.maximum(n - 1, 1)), np.nan),
+            "heterogeneity_p": np.where(several, special.chdtrc(np.maximum(n - 1, 1), q), np.nan),
             "i_squared": np.where(several, np.maximum(excess, 0.0), np.nan),
             "leading_guide": np.where(any_guide, guides[leading], ""),
             "z_without_leading": np.where(several, without, np.nan),

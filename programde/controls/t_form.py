@@ -16,7 +16,7 @@ only to tell sampling error from real differences between guides.
 from __future__ import annotations
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 
 def t_form(
@@ -85,5 +85,5 @@ def _students_t(
     difference = np.abs(own_score / own_total - mean)
     scale = np.sqrt(phi * variance)
     t = np.divide(difference, scale, out=np.full(scale.size, np.nan), where=scale > 0)
-    answer[good] = 2.0 * stats.t.sf(t, freedom)
+    answer[good] = 2.0 * special.stdtr(freedom, -t)
     return answer

@@ -27,11 +27,11 @@ env: .venv/.made  ## the environment: .venv, from requirements.lock
 requirements: env  ## the same: install what is needed
 
 run: env  ## analyse the screen that conf/ names; rerun only what changed
-	@dvc repro --quiet
+	@$(PYTHON) -m pipeline.run
 	@echo "report: $(CURDIR)/reports/index.html"
 
 data: env  ## the first stages only: read, check and transform the screen
-	@dvc repro --quiet prepare
+	@$(PYTHON) -m pipeline.run prepare
 
 test: env  ## the test suite
 	@$(PYTHON) -m pytest -q -n auto --maxprocesses 8

@@ -37,7 +37,7 @@ PIPELINE = ("pipeline", "pipeline/config", "pipeline/stages", "pipeline/sweep")
 ROOF = "programde_project"
 
 #: Commands beside the rooms, which use all of them and are used by none.
-COMMANDS = ("pipeline/export.py",)
+COMMANDS = ("pipeline/export.py", "pipeline/run.py")
 
 #: Files of one name, and why that is the right one for all of them.
 SAME_NAME = {

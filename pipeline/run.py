@@ -1,0 +1,255 @@
+"""Run what changed, and say why where it cannot: python -m pipeline.run
+
+The same as `dvc repro`, which is chatty, or with --quiet says nothing at all, not even why it
+failed. Here the stages speak for themselves, and whatever DVC has to say becomes one line.
+
+Two runs of one folder go one after the other. A signal reaches the stage that is running: nothing
+is left behind, and the next call goes on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import logging
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import FrameType
+
+from pipeline.config.params import project_root
+from pipeline.stages.entry import STAGE_LOG
+from pipeline.sweep.workspace import COMPOSE, Plan
+from programde.errors import OptionError, ProgramDEError, nearest
+
+#: Where a run says who it is, and what its stages say of themselves.
+LOCK, LOG = Path(".dvc/tmp/programde-run.lock"), Path(".dvc/tmp/programde-stages.jsonl")
+#: Seconds that a stage is given to end by itself after a signal.
+PATIENCE = 5.0
+
+
+class StageFailedError(ProgramDEError):
+    """A stage ended with a status; it has told why itself, or `message` does."""
+
+    def __init__(self, message: str, status: int = 1, told: bool = False) -> None:
+        super().__init__(message)
+        self.status, self.told = status, told
+
+
+@contextlib.contextmanager
+def alone(root: Path) -> Iterator[None]:
+    """Hold the folder; whoever comes second is told who holds it, and waits."""
+    from filelock import FileLock, Timeout
+
+    path = root / LOCK
+    path.parent.mkdir(parents=True, exist_ok=True)
+    owner = path.with_suffix(".pid")
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        who = owner.read_text().strip() if owner.is_file() else ""
+        print(
+            f"run: process {who or 'unknown'} is running this folder; waiting for it to end",
+            file=sys.stderr,
+            flush=True,
+        )
+        lock.acquire()
+    try:
+        owner.write_text(f"{os.getpid()}\n")
+        yield
+    finally:
+        owner.unlink(missing_ok=True)
+        lock.release()
+
+
+def reproduce(root: Path, targets: Sequence[str] = ()) -> None:
+    """Run or restore the stages that changed.
+
+    Parameters
+    ----------
+    root
+        The project's folder.
+    targets
+        Stages, with all that they need; none for the whole.
+
+    Raises
+    ------
+    StageFailedError
+        A stage failed, or DVC did; the message is one line.
+    """
+    from dvc.exceptions import DvcException
+
+    from pipeline.sweep.repository import dvc_repository
+
+    logging.getLogger("dvc").setLevel(logging.WARNING)  # not which stage runs: they have bars
+    log = root / LOG
+    log.unlink(missing_ok=True)
+    os.environ[STAGE_LOG] = str(log)
+    try:
+        with dvc_repository(root) as repo:
+            repo.reproduce(list(targets) or None)
+    except DvcException as error:
+        raise _reason(error, log) from None
+    except OSError as error:
+        raise StageFailedError(_of_the_system(error, root)) from None
+
+
+def _reason(error: BaseException, log: Path) -> StageFailedError:
+    """What became of a run, from the chain of DVC's errors and what the stage told."""
+    chain: list[BaseException] = []
+    while error is not None and error not in chain:
+        chain.append(error)
+        error = error.__cause__ or error.__context__  # type: ignore[assignment]
+    for cause in chain:
+        if isinstance(cause, OSError):
+            return StageFailedError(_of_the_system(cause, log.parents[2]))
+    kinds = {type(cause).__name__: cause for cause in reversed(chain)}
+    known = (
+        "StageCmdFailedError",
+        "RWLockFileCorruptedError",
+        "RWLockFileFormatError",
+        "LockError",
+    )
+    last = next((kinds[kind] for kind in known if kind in kinds), chain[-1])
+    name = type(last).__name__
+    said = " ".join(str(last).split())
+    if name == "StageCmdFailedError":
+        told = [entry for entry in _entries(log) if entry["error"]]
+        status = said.rsplit(" ", 1)[-1]
+        if told:  # the stage itself has put it on stderr
+            return StageFailedError(told[-1]["error"], 130 if status == "130" else 1, told=True)
+        if status in ("-9", "137"):
+            return StageFailedError(
+                f"{said}: killed by the system, most likely for want of memory; "
+                "take fewer threads (n_jobs), cells or n_resamples, or a larger machine"
+            )
+        return StageFailedError(said, told=status == "1")
+    if name in corrupted:
+        return StageFailedError(f"{said}: delete .dvc/tmp/rwlock and run again")
+    if name == "LockError":
+        return StageFailedError(f"another DVC works in this folder: {said}")
+    return StageFailedError(said or name)
+
+
+def _of_the_system(error: OSError, root: Path) -> str:
+    """A full disk or a place that cannot be written to, in one line with the cure."""
+    where = error.filename or root
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        folder = Path(str(where)).parent if Path(str(where)).parent.is_dir() else root
+        free = shutil.disk_usage(folder).free
+        return (
+            f"{where}: {error.strerror}, {free / 1e6:,.0f} MB are free there; free some and run "
+            "the same command again, which goes on where this one ended"
+        )
+    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        return f"{where}: {error.strerror}; make it writable, or copy the project elsewhere"
+    return f"{where}: {error.strerror or error}"
+
+
+def _entries(log: Path) -> list[dict]:
+    if not log.is_file():
+        return []
+    return [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+
+
+class Signals:
+    """Hand a signal to the stage that is running, and see that it ends.
+
+    The work goes on in a thread of its own: DVC turns a deaf ear to signals in the main one.
+    """
+
+    def __init__(self) -> None:
+        self.got = 0
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        self.got = self.got or number
+
+    def watch(self, worker: threading.Thread) -> None:
+        """Wait for the work to end; after a signal, see that its children do."""
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self)
+        while worker.is_alive() and not self.got:
+            worker.join(0.1)
+        if self.got and worker.is_alive():
+            self._end_children(worker)
+
+    def _end_children(self, worker: threading.Thread) -> None:
+        import psutil
+
+        begun, sent = time.monotonic(), 0
+        # the terminal sends its interrupt to all of us: give the stage the time to say so
+        steps = (0.0 if self.got != signal.SIGINT else 0.5, 2.0, PATIENCE)
+        signals = (self.got, signal.SIGTERM, signal.SIGKILL)
+        while worker.is_alive():
+            if sent < len(steps) and time.monotonic() - begun >= steps[sent]:
+                for child in psutil.Process().children(recursive=True):
+                    with contextlib.suppress(psutil.Error):
+                        child.send_signal(signals[sent])
+                sent += 1
+            worker.join(0.05)
+            if time.monotonic() - begun > 2 * PATIENCE:
+                return  # between two stages, with no child that could end
+
+
+def run(root: Path, targets: Sequence[str] = ()) -> int:
+    """Run a project; the status to leave with. What went wrong is one line on stderr."""
+    failure: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            with alone(root):
+                reproduce(root, targets)
+        except BaseException as error:
+            failure.append(error)
+
+    signals = Signals()
+    worker = threading.Thread(target=work, daemon=True)
+    worker.start()
+    signals.watch(worker)
+    if signals.got:
+        word = "interrupted" if signals.got == signal.SIGINT else "ended by a signal"
+        print(f"run: {word}; the same command goes on from here", file=sys.stderr, flush=True)
+        return 128 + signals.got
+    if not failure:
+        return 0
+    error = failure[0]
+    if not isinstance(error, StageFailedError):
+        raise error
+    if not error.told:
+        print(f"run: {error}", file=sys.stderr, flush=True)
+    return error.status
+
+
+def main() -> None:
+    """Run the command line: names of stages, or nothing for all."""
+    words = sys.argv[1:]
+    try:
+        if bad := [word for word in words if word.startswith("-") or "=" in word]:
+            raise OptionError(
+                f"{bad[0]} is no stage: settings are keys of conf/, and `python -m pipeline.sweep` "
+                "takes them on the command line"
+            )
+        root = project_root()
+        stages = Plan(root).order
+        if unknown := [word for word in words if word not in (COMPOSE, *stages)]:
+            raise OptionError(
+                f"there is no stage {unknown[0]!r}{nearest(unknown[0], (COMPOSE, *stages))}"
+            )
+        status = run(root, words)
+    except ProgramDEError as error:
+        print("run:", " ".join(str(error).split()), file=sys.stderr)
+        sys.exit(1)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)  # a thread between two stages must not hold the user
+
+
+if __name__ == "__main__":
+    main()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.optimize import brentq
 
 from programde.crt.control_group import ControlGroup, Membership
 from programde.crt.population import Population, intercept_of, population_of
@@ -24,6 +23,8 @@ def set_size(effective: float, n_cells: int) -> int:
 
 def probabilities(odds: np.ndarray, size: int) -> np.ndarray:
     """Probabilities (n,) of `size` cells in the mean: the odds (n,) times one factor."""
+
+    from scipy.optimize import brentq  # slow to import
 
     def given(log_factor: float) -> np.ndarray:
         return odds / (odds + np.exp(-log_factor))

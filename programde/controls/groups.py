@@ -25,7 +25,6 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
-from scipy.optimize import linear_sum_assignment
 
 from programde.errors import InputError, OptionError, ProgramDEWarning
 from programde.screen.control_labels import resolved
@@ -237,6 +236,8 @@ def _partition(
     guides: list[str], bins: np.ndarray, signatures: Sequence[Signature], sizes: list[int], rng
 ) -> dict[str, list[str]]:
     """One partition: signatures drawn, guides assigned to their places at least total distance."""
+    from scipy.optimize import linear_sum_assignment  # slow to import
+
     rounds = -(-len(sizes) // len(signatures))  # every signature is used before any is used again
     drawn = np.concatenate([rng.permutation(len(signatures)) for _ in range(rounds)])
     group_of = np.repeat(np.arange(len(sizes)), sizes)

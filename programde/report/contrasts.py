@@ -14,8 +14,9 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from scipy import special, stats
+from scipy import special
 
+from programde.calibration.fdr import benjamini_hochberg
 from programde.report.checked_tables import need_columns, tested_column
 from programde.report.lettering import in_pictures
 from programde.report.style import BLUE, GREY, VERMILLION, axes_or_new, styled
@@ -63,7 +64,7 @@ def condition_contrasts(results: pd.DataFrame) -> pd.DataFrame:
         return pd.DataFrame(columns=[of, *CONTRAST])
     made = pd.concat(parts, ignore_index=True)
     made["p_value"] = 2 * special.ndtr(-made["z"].abs())
-    made["q_value"] = stats.false_discovery_control(made["p_value"])
+    made["q_value"] = benjamini_hochberg(made["p_value"].to_numpy())
     return made[[of, *CONTRAST]].sort_values("p_value", kind="stable", ignore_index=True)
 
 

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from scipy import stats
 
 from programde.report.checked_tables import as_p_vector
 from programde.report.qq import replicate_envelope
@@ -126,6 +125,8 @@ def leave_one_out(null_stats: np.ndarray) -> np.ndarray:
     np.ndarray of the same shape
         The draw itself stands for the 1 in (1 + #{b' != b: ...}) / B.
     """
+    from scipy import stats  # slow to import
+
     return stats.rankdata(-np.abs(null_stats), method="max", axis=0) / len(null_stats)
 
 
@@ -139,6 +140,8 @@ def skew_normal_null(null_stats: np.ndarray) -> np.ndarray:
     ----------
     null_stats : (B,) or (B, K)
     """
+    from scipy import stats
+
     draws = null_stats.reshape(len(null_stats), -1)
     z = (draws - draws.mean(axis=0)) / draws.std(axis=0)
     skewness = (z**3).mean(axis=0)

@@ -111,12 +111,8 @@ def _reason(error: BaseException, log: Path) -> StageFailedError:
         if isinstance(cause, OSError):
             return StageFailedError(_of_the_system(cause, log.parents[2]))
     kinds = {type(cause).__name__: cause for cause in reversed(chain)}
-    known = (
-        "StageCmdFailedError",
-        "RWLockFileCorruptedError",
-        "RWLockFileFormatError",
-        "LockError",
-    )
+    corrupted = ("RWLockFileCorruptedError", "RWLockFileFormatError")
+    known = ("StageCmdFailedError", *corrupted, "LockError")
     last = next((kinds[kind] for kind in known if kind in kinds), chain[-1])
     name = type(last).__name__
     said = " ".join(str(last).split())

@@ -129,7 +129,11 @@ def _hold_the_folder() -> Any:
     import fcntl
 
     stream = Path(where).with_suffix(".lock").open("a")
-    fcntl.flock(stream, fcntl.LOCK_EX)
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        note("a run that was killed left a stage running in this folder; waiting for it to end")
+        fcntl.flock(stream, fcntl.LOCK_EX)
     return stream
 
 

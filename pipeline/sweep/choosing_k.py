@@ -143,7 +143,7 @@ def section_of_choice(choice: Choice, folder: Path) -> Section:
     )
     blocks: list[Block] = [
         drawn_or_missing(
-            "Which K?", lambda: choice_figure(choice.table), folder / "choice_of_k.png", how
+            "Which K?", lambda: choice_figure(choice.table), folder / "choice_of_k", how
         )
     ]
     columns = ["point", "rank", *(name for name, _, _ in PANELS if name in choice.table)]

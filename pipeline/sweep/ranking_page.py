@@ -91,7 +91,7 @@ def write_page(ranking: Ranking, folder: Path, choice: Choice | None = None) -> 
         picture = drawn_or_missing(
             "Each metric by each choice",
             lambda: metrics_by_axis(ranking),
-            folder / "metrics.png",
+            folder / "metrics",
             how,
         )
         sections.append(Section("What matters", [picture], anchor="axes"))
@@ -106,7 +106,7 @@ def write_page(ranking: Ranking, folder: Path, choice: Choice | None = None) -> 
         picture = drawn_or_missing(
             "Control groups, setting by setting",
             lambda: qq_small_multiples(panels, notes=notes),
-            folder / "qq.png",
+            folder / "qq",
             how,
         )
         sections.append(Section("Why to believe it", [picture], anchor="qq"))

@@ -133,5 +133,5 @@ def test_page(n: int, tmp_path: Path) -> None:
     page = (tmp_path / "index.html").read_text()
     assert "a &lt;sweep&gt;" in page
     assert ("2 of 5 settings are calibrated" in page) == (n == 5)
-    assert page.count("data:image/png") == (2 if n > 1 else 1)
-    assert (tmp_path / "qq.png").is_file()
+    assert page.count("data:image/") == (2 if n > 1 else 1)
+    assert list(tmp_path.glob("qq.*"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.files import replacing
@@ -39,6 +40,14 @@ def fingerprint(path: Path) -> str:
         raise InputError(f"{path} cannot be read: {error.strerror}") from None
     _remember(str(path), {"state": state, "hash": digest.hexdigest()})
     return digest.hexdigest()
+
+
+def fingerprint_of(paths: Sequence[Path]) -> str:
+    """What identifies several files that are read together, in this order; of one, its own."""
+    prints = [fingerprint(path) for path in paths]
+    if len(prints) == 1:
+        return prints[0]
+    return hashlib.blake2b("\n".join(prints).encode(), digest_size=16).hexdigest()
 
 
 def _files(path: Path) -> list[Path]:

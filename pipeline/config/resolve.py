@@ -20,7 +20,7 @@ from typing import Any
 from omegaconf import DictConfig, open_dict
 
 from pipeline.config.checking import typed
-from pipeline.config.fingerprint import fingerprint
+from pipeline.config.fingerprint import fingerprint, fingerprint_of
 from pipeline.config.schema import BESIDE, KINDS
 from programde.errors import InputError, OptionError
 from programde.io.containers import is_zarr
@@ -74,7 +74,7 @@ def resolve(config: DictConfig) -> dict[str, Any]:
             raise InputError(f"data.{key}={where} does not exist; give an existing file")
         if Path(where).is_dir() and key not in FOLDERS and not is_zarr(where):
             raise InputError(f"data.{key}={where} is a folder; give a file")
-    prints = {key: fingerprint(read_there(key, where, data)) for key, where in inputs.items()}
+    prints = {key: fingerprint_of(files_read(key, where, data)) for key, where in inputs.items()}
     if prints:
         data["fingerprint"] = prints
     if (given := data["positive_controls"]) is not None:
@@ -136,6 +136,16 @@ def read_there(key: str, where: str, data: dict[str, Any]) -> Path:
     from programde.io.cnmf import find_usages
 
     return find_usages(where, data["k"], data["density_threshold"], data["name"])
+
+
+def files_read(key: str, where: str, data: dict[str, Any]) -> list[Path]:
+    """All files that are read there: beside cNMF's usages lie their spectra."""
+    file = read_there(key, where, data)
+    if key != "folder":
+        return [file]
+    from programde.io.cnmf import spectra_files
+
+    return [file, *spectra_files(file)]
 
 
 def _paths_of(kind: str) -> list[str]:

@@ -131,16 +131,22 @@ def cnmf_spectra(usages: Path, programs: list[str]) -> pd.DataFrame | None:
         Those of `SPECTRA` that are there, z-scores first; None where there are none, or where they
         do not fit the usages (which is told).
     """
+    for path in spectra_files(usages):
+        try:
+            return align_spectra(read_numbers(path), programs, path.name)
+        except InputError as error:
+            tell(f"the spectra of {path.name} are left out: {error}")
+    return None
+
+
+def spectra_files(usages: Path) -> list[Path]:
+    """The spectra that lie beside a file of usages, those to prefer first."""
+    found = []
     for kind in SPECTRA:
         name = usages.name.replace(".usages.", f".{kind}.").replace(".consensus.txt", ".txt")
-        for path in dict.fromkeys((usages.with_name(name), usages.with_name(name + ".gz"))):
-            if not path.is_file():
-                continue
-            try:
-                return align_spectra(read_numbers(path), programs, path.name)
-            except InputError as error:
-                tell(f"the spectra of {path.name} are left out: {error}")
-    return None
+        beside = dict.fromkeys((usages.with_name(name), usages.with_name(name + ".gz")))
+        found += [path for path in beside if path.is_file()]
+    return found
 
 
 def read_cnmf(

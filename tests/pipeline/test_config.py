@@ -227,6 +227,31 @@ def test_of_a_folder_the_file_that_is_read_counts(
     assert mark() == first
     usages.write_text("3")
     assert mark() != first
+    usages.write_text("1")
+    assert mark() == first
+
+
+@pytest.mark.parametrize("kind", ["gene_spectra_score", "gene_spectra_tpm"])
+@pytest.mark.parametrize("packed", ["", ".gz"])
+def test_the_spectra_beside_a_cnmf_run_are_read_and_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, packed: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "screen.h5ad").write_text("content")
+    (tmp_path / "a.usages.k_5.dt_0_5.consensus.txt").write_text("1")
+
+    def mark() -> str:
+        words = ["data=cnmf", "data.folder=.", "data.screen=screen.h5ad", "data.k=5"]
+        return str(resolve(compose_config(CONF, words))["data"]["fingerprint"]["folder"])
+
+    seen = [mark()]
+    spectra = tmp_path / f"a.{kind}.k_5.dt_0_5.txt{packed}"
+    for content in ("1", "22"):
+        spectra.write_text(content)
+        seen.append(mark())
+    (tmp_path / f"a.{kind}.k_6.dt_0_5.txt").write_text("another K")
+    assert mark() == seen[-1]
+    assert len(set(seen)) == 3
 
 
 def test_a_folder_is_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -125,6 +125,8 @@ def _taking_part(strata: CovariateStrata, places: np.ndarray):
     sizes = strata.indicator_sizes
     inside = np.ones(places.size, dtype=bool)
     open_cells = np.ones(strata.order.size)
+    if strata.absent is not None:
+        open_cells[strata.absent] = 0.0
     drawn = strata.indicators[:, places].sum(axis=1)
     while True:
         fixed = np.flatnonzero((sizes > 0) & ((drawn == 0) | (drawn == sizes)))

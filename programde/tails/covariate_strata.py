@@ -46,6 +46,8 @@ class CovariateStrata:
     saturated
         Whether the strata's intercepts are all there is: C'x fixes each stratum's number of treated
         cells and nothing else.
+    absent : (m,) int or None
+        Places of `order` that hold no cell; columns and summands may be anything there.
     """
 
     order: np.ndarray
@@ -55,6 +57,7 @@ class CovariateStrata:
     from_covariates: tuple[np.ndarray, np.ndarray]
     indicators: np.ndarray
     saturated: bool
+    absent: np.ndarray | None = None
 
     @property
     def n_global(self) -> int:

@@ -40,6 +40,9 @@ RENEWED: dict[str, str] = {
     r"\.omnibus\.[pq]_acat": (
         "p-values near one no longer silence a target: the combination is truncated at one half"
     ),
+    r"^one\..*(null|skew_normal|[pq]_value|[pq]_acat)": (
+        "rows of control cells are made once for all targets: sums round elsewhere (1e-6 at most)"
+    ),
     r"^many\.guides/": "cells with another guide of the same target are no controls of a guide",
 }
 SIDES = ("both", "left", "right")

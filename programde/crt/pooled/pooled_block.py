@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -23,6 +24,7 @@ from programde.crt.pooled.pooled_unit import PooledUnit, UnitOutcome
 from programde.crt.pooled.prepared_pool import PreparedPool
 from programde.crt.results import ResultTable
 from programde.streams import stream_key
+from programde.tails.log_tails import LogTails
 
 #: Units that share one reading of the control cells.
 TOGETHER = 16
@@ -69,10 +71,22 @@ def run_pooled(
         table.columns(row, unit.rung_columns.size, unit.kept.size)
     options = prepared.options
     given = prepared.given and options.tails
-    if given and not options.n_resamples:
-        return left
+    alone: set[int] = set()
+    if given:
+        for g, unit in enumerate(units):
+            see = partial(table.probability, rows[g])
+            tails = _conditional(prepared, unit, found[g], see)
+            if tails is None:
+                alone.add(g)
+            else:
+                table.tails(rows[g], tails)
+        left += [u for u, test in enumerate(tests) if test.row in {rows[g] for g in alone}]
+        if not options.n_resamples:
+            return left
     fitted: list[tuple[int, np.ndarray]] = []
     for g, unit in enumerate(units):
+        if g in alone:
+            continue
         p, steps = unit.propensity()
         if p is None:
             table.reason(rows[g], f"propensity did not converge in {steps} steps")
@@ -89,6 +103,19 @@ def run_pooled(
         ):
             table.tails(rows[g], tails)
     return left
+
+
+def _conditional(
+    prepared: PreparedPool,
+    unit: PooledUnit,
+    found: UnitOutcome,
+    see: Callable[[np.ndarray], None],
+) -> LogTails | None:
+    """Tails given covariates; None where a population of the unit's own is needed."""
+    if not unit.known:
+        return None
+    law = prepared.conditional(unit)
+    return None if law.saturated or law.constant else law.tails(unit, found, see)
 
 
 def _draw(

@@ -87,6 +87,11 @@ class PooledUnit:
         return not self.d > COLLINEAR * self.treated.size
 
     @property
+    def known(self) -> bool:
+        """Whether the controls know all of its covariates."""
+        return not np.setdiff1d(self.ordered, self.pool.ordered).size
+
+    @property
     def spans_constant(self) -> bool:
         """Whether a constant lies in the span of the covariates."""
         along = np.einsum("brk,br->k", self.M, self.pool.ones) + self.P

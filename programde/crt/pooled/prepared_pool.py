@@ -12,6 +12,7 @@ from programde.crt.options import RunOptions
 from programde.crt.pooled.control_pool import ControlPool, PoolOutcome
 from programde.crt.pooled.pool_cells import OwnCells, PoolCells
 from programde.crt.pooled.pool_shifts import PoolShifts
+from programde.crt.pooled.pooled_conditional import PooledConditional
 from programde.crt.pooled.pooled_draws import UnitDraws, pool_rows
 from programde.crt.pooled.pooled_unit import PooledUnit
 from programde.crt.population import PER_COLUMN
@@ -35,8 +36,6 @@ def why_plain(options: RunOptions, watched: bool) -> str:
     """Why no unit can share its control cells under these options; empty where units can."""
     if watched:
         return WATCHED
-    if options.tails and options.given == "covariates":
-        return "not yet"
     if type(options.statistic) is not OLS:
         return OTHER_STATISTIC
     if type(options.sampler) is not Bernoulli:
@@ -121,3 +120,14 @@ class PreparedPool:
     def law(self, p: np.ndarray, draws: UnitDraws) -> BernoulliLaw | StratifiedLaw:
         """The law of a unit with propensities `p` (n + n1,) by slot."""
         return BernoulliLaw(p[draws.where])
+
+    def conditional(self, unit: PooledUnit) -> PooledConditional:
+        """The conditional laws of units with the columns of this one's propensity."""
+        columns = self.pool.ordered
+        if unit.rung and self.pool.tiers is not None:
+            most = self.pool.tiers[unit.rung_columns].max(initial=0)
+            columns = columns[self.pool.tiers[columns] <= most]
+        return self.once(  # type: ignore[no-any-return]
+            f"conditional {columns.size}",
+            lambda: PooledConditional(self.pool, self.outcome, columns),
+        )

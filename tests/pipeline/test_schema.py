@@ -32,6 +32,9 @@ NAMED = {
     ("usage", "quantile_1e-6"): {"eps_quantile"},
     ("sampler", "stratified_burden"): {"burden_key"},
     ("usage", "fixed"): {"eps"},  # the class asks for it
+    ("usage", "fixed_1e-3"): {"eps"},
+    ("usage", "fixed_1e-2"): {"eps"},
+    ("usage", "share_0.1"): {"share_of_mean"},
     ("usage", "hellinger"): {"transform"},
     ("usage", "arcsine"): {"transform"},
     ("usage", "scores"): {"transform"},

@@ -224,6 +224,13 @@ floor("usage.quantile_1e-6.eps_quantile", floor_is("all", 0.03), "usage=quantile
       "usage.eps_quantile=0.03")  # fmt: skip
 floor("usage=fixed", floor_is("fixed", 1e-6), "usage=fixed")
 floor("usage.fixed.eps", floor_is("fixed", 0.01), "usage=fixed", "usage.eps=0.01")
+for name, eps in (("fixed_1e-3", 1e-3), ("fixed_1e-2", 1e-2)):
+    floor(f"usage={name}", floor_is("fixed", eps), f"usage={name}")
+    floor(f"usage.{name}.eps", floor_is("fixed", 0.02), f"usage={name}", "usage.eps=0.02")
+tenth = floor_is("fixed", 0.1 / PARTS.usage.shape[1])
+floor("usage=share_0.1", tenth, "usage=share_0.1")
+floor("usage.share_0.1.share_of_mean", floor_is("fixed", 0.2 / PARTS.usage.shape[1]),
+      "usage=share_0.1", "usage.share_of_mean=0.2")  # fmt: skip
 floor("usage=positive_quantile", floor_is("positive", 1e-4), "usage=positive_quantile")
 floor("usage.positive_quantile.eps_quantile", floor_is("positive", 0.05),
       "usage=positive_quantile", "usage.eps_quantile=0.05")  # fmt: skip

@@ -20,7 +20,8 @@ import numpy as np
 
 from programde.analysis.calibrate import calibrate
 from programde.analysis.ntc_groups import run_ntc_groups
-from programde.analysis.spiked_controls import run_spikes, spike_table
+from programde.analysis.spike_tables import spike_table
+from programde.analysis.spiked_controls import run_spikes
 from programde.analysis.switching import switching
 from programde.analysis.targets import run_targets, units_to_test
 from programde.calibration.fdr import benjamini_hochberg

@@ -4,8 +4,8 @@ from . import pl as pl
 from .analysis.calibrate import calibrate as calibrate
 from .analysis.cost import plan_run as plan_run
 from .analysis.ntc_groups import run_ntc_groups as run_ntc_groups
+from .analysis.spike_tables import spike_table as spike_table
 from .analysis.spiked_controls import run_spikes as run_spikes
-from .analysis.spiked_controls import spike_table as spike_table
 from .analysis.tables import omnibus_table as omnibus_table
 from .analysis.tables import results_table as results_table
 from .analysis.targets import run_targets as run_targets

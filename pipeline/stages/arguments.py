@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from pipeline.stages.entry import Options
-from programde.crt.engine import RunOptions
+from programde.crt.options import RunOptions
 from programde.crt.samplers import make_sampler
 from programde.crt.statistics import make_statistic
 

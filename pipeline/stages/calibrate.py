@@ -29,9 +29,9 @@ from programde.analysis.across_conditions import all_conditions
 from programde.analysis.calibrate import Calibrated, calibrate
 from programde.analysis.control_tables import control_table
 from programde.analysis.detectable import with_mde80
-from programde.analysis.ntc_groups import NTCNull
+from programde.analysis.ntc_null import NTCNull
 from programde.analysis.prespecified import with_pairs
-from programde.analysis.spiked_controls import spike_table
+from programde.analysis.spike_tables import spike_table
 from programde.analysis.tables import (
     effect_unit,
     omnibus_table,
@@ -41,7 +41,7 @@ from programde.analysis.tables import (
 from programde.controls.control_units_file import load_control_units
 from programde.controls.crossfit import CrossFit, cross_fit
 from programde.controls.options import ComparisonOptions
-from programde.controls.spikes import Spikes
+from programde.controls.spike_results import Spikes
 from programde.crt.results import CRTResult
 from programde.errors import InputError, OptionError
 

@@ -10,12 +10,8 @@ from pipeline.stages.arguments import comparison, run_options, which_targets
 from pipeline.stages.entry import Options, note, stage
 from pipeline.stages.paths import CONTROL, CRT, GUIDE_EFFECTS, GUIDES, SCREEN, UNITS
 from programde.analysis.separation import told_left_out, unit_support
-from programde.analysis.targets import (
-    condition_levels,
-    run_targets,
-    units_to_test,
-    without_controls,
-)
+from programde.analysis.targets import run_targets
+from programde.analysis.tested_units import condition_levels, units_to_test, without_controls
 from programde.controls.concordance import guide_concordance
 from programde.crt.control_group import ControlGroup, choose_control
 from programde.crt.results import CRTResult

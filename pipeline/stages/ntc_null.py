@@ -15,13 +15,14 @@ from pipeline.stages.crossfit_files import save_crossfit
 from pipeline.stages.entry import Options, stage
 from pipeline.stages.paths import NTC_GUIDES, NTC_NULL, NTC_SPIKES, SCREEN
 from pipeline.stages.spike_files import save_spikes
-from programde.analysis.ntc_groups import NTCNull, run_ntc_groups
+from programde.analysis.ntc_groups import run_ntc_groups
+from programde.analysis.ntc_null import NTCNull
 from programde.analysis.spiked_controls import run_spikes
 from programde.controls.control_units import ControlUnits, control_units
 from programde.controls.control_units_file import save_control_units
 from programde.controls.crossfit import CrossFit, cross_fit, too_few_guides
 from programde.controls.options import ControlUnitOptions, CrossfitOptions, SpikeOptions
-from programde.controls.spikes import Spikes
+from programde.controls.spike_results import Spikes
 from programde.errors import InputError
 from programde.screen.screen import Screen
 from programde.screen.store import load_screen

@@ -13,9 +13,9 @@ from pipeline.stages.spike_files import load_table
 from programde.analysis.detectable import smallest_seen
 from programde.analysis.gene_sets import gene_set_table, no_gene_sets
 from programde.analysis.hit_cells import HitCells, hit_cells
-from programde.analysis.ntc_groups import load_correlation
+from programde.analysis.ntc_null import load_correlation
 from programde.analysis.switching import switching
-from programde.analysis.targets import without_controls
+from programde.analysis.tested_units import without_controls
 from programde.crt.control_group import choose_control
 from programde.errors import tell
 from programde.io.gmt import read_gmt
@@ -42,6 +42,7 @@ FILES = {
     paths.POWER: "power by known effects: share found by set, share of switching and fold",
     paths.GENE_SETS: "gene sets of each program's leading genes, where report.gene_sets names any",
     paths.METRICS: "the numbers of this page",
+    paths.FIGURES / "volcano.csv": "what each picture shows, as a table: figures/NAME.csv",
 }
 
 

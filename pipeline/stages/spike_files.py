@@ -10,7 +10,7 @@ import pandas as pd
 from pipeline.files import read_json, read_table, write_json, write_table
 
 if TYPE_CHECKING:  # to read tables, nothing of what made them is needed
-    from programde.controls.spikes import Spikes
+    from programde.controls.spike_results import Spikes
 
 ABOUT, TABLE = "about.json", "table.parquet"
 

@@ -7,7 +7,7 @@ import pandas as pd
 
 from programde.analysis.across_conditions import across_conditions
 from programde.analysis.calibrate import Calibrated, calibrate, raw_p
-from programde.analysis.ntc_groups import NTCNull
+from programde.analysis.ntc_null import NTCNull
 from programde.analysis.tables import ntc_table, results_table
 from programde.controls.crossfit import CrossFit
 from programde.crt.results import CRTResult

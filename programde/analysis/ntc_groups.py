@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
-import pandas as pd
-
+from programde.analysis.ntc_null import NTCNull
 from programde.analysis.options import Comparison
-from programde.analysis.targets import run_units, without_controls
+from programde.analysis.targets import run_units
+from programde.analysis.tested_units import without_controls
 from programde.controls.groups import (
     default_group_size,
     group_ntc_guides,
@@ -22,71 +18,8 @@ from programde.controls.options import GroupOptions
 from programde.crt.control_group import choose_control
 from programde.crt.options import RunOptions
 from programde.crt.program_correlation import program_correlation
-from programde.crt.results import UNREADABLE, CRTResult
-from programde.errors import InputError
 from programde.screen.guides import check_ntc_labels
 from programde.screen.screen import Screen, Unit
-
-CORRELATION = "correlation.parquet"
-
-
-@dataclass(frozen=True)
-class NTCNull:
-    """Tests of groups of non-targeting guides.
-
-    Attributes
-    ----------
-    result
-        One row per distinct group.
-    partitions
-        For each partition of the guides: group id -> unit name in `result`.
-    guides
-        Unit name -> its guides.
-    group_size
-        Guides per group.
-    correlation
-        How the statistic goes together over programs under the null (K, K), by program name; None
-        where too few cells tell.
-    """
-
-    result: CRTResult
-    partitions: list[dict[str, str]]
-    guides: dict[str, list[str]]
-    group_size: int
-    correlation: pd.DataFrame | None = None
-
-    def save(self, folder: str | os.PathLike[str]) -> None:
-        """Write the result and the groups into `folder`."""
-        folder = Path(folder)
-        self.result.save(folder)
-        content = {
-            "partitions": self.partitions,
-            "guides": self.guides,
-            "group_size": self.group_size,
-        }
-        temporary = folder / "groups.json.tmp"
-        temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
-        os.replace(temporary, folder / "groups.json")
-        save_correlation(folder, self.correlation)
-
-    @classmethod
-    def load(cls, folder: str | os.PathLike[str]) -> NTCNull:
-        """Read what `save` wrote.
-
-        Raises
-        ------
-        InputError
-            If the folder does not hold readable groups and results.
-        """
-        folder = Path(folder)
-        try:
-            content = json.loads((folder / "groups.json").read_text(encoding="utf-8"))
-            result, correlation = CRTResult.load(folder), load_correlation(folder)
-            return cls(result=result, correlation=correlation, **content)
-        except InputError:
-            raise
-        except UNREADABLE as error:
-            raise InputError(f"{folder} holds no readable control groups ({error})") from error
 
 
 def ntc_units(
@@ -180,15 +113,4 @@ def run_ntc_groups(
     )
 
 
-def save_correlation(folder: Path, correlation: pd.DataFrame | None) -> None:
-    """Write the correlation of a result's programs, where it is known."""
-    if correlation is not None:
-        temporary = folder / f"{CORRELATION}.tmp"
-        correlation.to_parquet(temporary)
-        os.replace(temporary, folder / CORRELATION)
-
-
-def load_correlation(folder: str | os.PathLike[str]) -> pd.DataFrame | None:
-    """Read what `save_correlation` wrote; None where it wrote nothing."""
-    file = Path(folder) / CORRELATION
-    return pd.read_parquet(file) if file.is_file() else None
+__all__ = ["NTCNull", "ntc_units", "run_ntc_groups"]

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import pandas as pd
 
-from programde.controls.spikes import OFF
+from programde.controls.spike_results import OFF
 from programde.crt.control_group import ControlGroup
 from programde.screen.screen import Screen, Unit
 

@@ -16,22 +16,19 @@ are on by exp(w delta). All are then scaled to the mean that delta asks for, and
 from __future__ import annotations
 
 import itertools
-import json
-import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 from scipy import sparse
 
 from programde.controls.control_sets import SetDrawer
 from programde.controls.options import SpikeOptions
+from programde.controls.spike_results import OFF, Spikes
 from programde.crt.control_group import ControlGroup
 from programde.crt.engine import Deferred, RunOptions, Task, run_tasks
 from programde.crt.plan import plan
-from programde.crt.results import UNREADABLE, CRTResult
 from programde.errors import InputError
 from programde.screen.composition import floor_and_close, transformed
 from programde.screen.screen import Screen, Unit
@@ -39,78 +36,10 @@ from programde.streams import generator
 
 #: Share of a log fold change that comes by cells switching on or off.
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
-#: A usage below this share of the median positive one is off.
-OFF = 0.1
 #: Spiked outcomes of one set are kept below so many bytes.
 MOST_BYTES = 2**28
 #: Numbers that are transformed at a time.
 AT_A_TIME = 2_000_000
-
-
-@dataclass(frozen=True)
-class Spikes:
-    """Tests of sets of control cells, with and without known effects.
-
-    Attributes
-    ----------
-    spiked : CRTResult
-        One row per set. Its columns are the programs of the set times ``up, down`` times the fold
-        changes times the shares, the last the fastest.
-    unspiked : CRTResult
-        The same sets as they are, and further ones: one column per program.
-    programs
-        For each set the programs that got effects.
-    fold_changes, shares
-        What was tried.
-    effective_size
-        n1 n0 / (n1 + n0) of the sets: the median target's.
-    n_treated
-        Treated cells of the median target.
-    """
-
-    spiked: CRTResult
-    unspiked: CRTResult
-    programs: list[list[str]]
-    fold_changes: list[float]
-    shares: list[float]
-    effective_size: float
-    n_treated: int
-
-    def save(self, folder: str | os.PathLike[str]) -> None:
-        """Write all of it into `folder`."""
-        folder = Path(folder)
-        self.spiked.save(folder / "spiked")
-        self.unspiked.save(folder / "unspiked")
-        content = {
-            "programs": self.programs,
-            "fold_changes": self.fold_changes,
-            "shares": self.shares,
-            "effective_size": self.effective_size,
-            "n_treated": self.n_treated,
-        }
-        temporary = folder / "spikes.json.tmp"
-        temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
-        os.replace(temporary, folder / "spikes.json")
-
-    @classmethod
-    def load(cls, folder: str | os.PathLike[str]) -> Spikes:
-        """Read what `save` wrote.
-
-        Raises
-        ------
-        InputError
-            If the folder does not hold readable spikes.
-        """
-        folder = Path(folder)
-        try:
-            content = json.loads((folder / "spikes.json").read_text(encoding="utf-8"))
-            return cls(
-                CRTResult.load(folder / "spiked"), CRTResult.load(folder / "unspiked"), **content
-            )
-        except InputError:
-            raise
-        except UNREADABLE as error:
-            raise InputError(f"{folder} holds no readable spikes ({error})") from error
 
 
 def spiked_usages(

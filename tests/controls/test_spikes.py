@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from programde.analysis.spiked_controls import run_spikes, spike_table
+from programde.analysis.spike_tables import spike_table
+from programde.analysis.spiked_controls import run_spikes
 from programde.controls.control_sets import SetDrawer, set_size
 from programde.controls.options import SpikeOptions
-from programde.controls.spikes import SHARES, Spikes, spiked_usages
+from programde.controls.spike_results import Spikes
+from programde.controls.spikes import SHARES, spiked_usages
 from programde.crt.options import RunOptions
 from programde.crt.samplers import make_sampler
 from programde.crt.statistics import make_statistic

@@ -12,7 +12,7 @@ import pytest
 from programde.controls.control_units import control_units
 from programde.controls.empirical_null import compare_targets
 from programde.controls.options import ComparisonOptions, ControlUnitOptions, CrossfitOptions
-from programde.controls.spikes import Spikes
+from programde.controls.spike_results import Spikes
 
 from .wires import (
     CONTROLS,

@@ -22,7 +22,7 @@ from pipeline.config.params import PARAMS, Options, declared_keys, read_params, 
 from pipeline.files import read_json, read_table
 from pipeline.stages.compose import compose
 from pipeline.stages.crossfit_files import load_crossfit
-from programde.analysis.ntc_groups import NTCNull
+from programde.analysis.ntc_null import NTCNull
 from programde.controls.control_units_file import load_control_units
 from programde.crt.results import CRTResult
 from programde.errors import ProgramDEWarning

@@ -31,6 +31,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pipeline.config.command_line import answered_by_hydra
 from pipeline.config.explain import explain
 from pipeline.config.params import project_root
+from pipeline.config.run_words import on_top_of_run_words
 from pipeline.config.schema import register
 from pipeline.files import read_json, write_json
 from pipeline.sweep.launching import scheduled, watching
@@ -77,7 +78,7 @@ def main() -> None:
         os.environ["HYDRA_FULL_ERROR"] = "1"
         if answered_by_hydra(sys.argv[1:], root / "conf"):
             sys.exit(0)
-        request = read_request(sys.argv[1:])
+        request = read_request(on_top_of_run_words(sys.argv[1:], root / "conf"))
         settings = Settings(request, root / "conf")
         with driving(root):
             status = drive(root, request, settings, started)

@@ -72,7 +72,8 @@ def _frame_from_array(table: Any, what: str) -> pd.DataFrame:
 
 
 def _all_ones(values: np.ndarray) -> bool:
-    return bool(np.all(values == 1)) and values.dtype != bool
+    # truth values are no numbers; times and spans of time cannot be compared with one
+    return values.dtype.kind not in "bmM" and bool(np.all(values == 1))
 
 
 def _clean_column(column: pd.Series, name: str) -> pd.Series:

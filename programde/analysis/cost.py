@@ -20,7 +20,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from programde.analysis.ntc_groups import ntc_units
-from programde.analysis.targets import run_units, units_to_test, without_controls
+from programde.analysis.targets import run_units
+from programde.analysis.tested_units import units_to_test, without_controls
 from programde.crt.control_group import ControlGroup, choose_control
 from programde.crt.memory_need import memory_need
 from programde.crt.options import RunOptions

@@ -37,7 +37,7 @@ PIPELINE = ("pipeline", "pipeline/config", "pipeline/stages", "pipeline/sweep")
 ROOF = "programde_project"
 
 #: Commands beside the rooms, which use all of them and are used by none.
-COMMANDS = ("pipeline/export.py", "pipeline/run.py")
+COMMANDS = ("pipeline/export.py", "pipeline/run.py", "pipeline/diff.py")
 
 #: Files of one name, and why that is the right one for all of them.
 SAME_NAME = {
@@ -87,8 +87,8 @@ def test_arrows_run_downward_in_the_library(room: str) -> None:
             assert not up, f"{file.relative_to(ROOT)} imports {sorted(up)}"
 
 
-#: `programde.pl` names pictures of the report for those who use the library.
-DOORS = {"programde/pl.py"}
+#: `programde.pl` and `tl` are whole analyses and their pictures for those who use the library.
+DOORS = {"programde/pl.py", "programde/tl.py"}
 
 
 def test_the_foundation_uses_no_room() -> None:

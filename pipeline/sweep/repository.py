@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,28 @@ def reproduce(folder: Path, stage: str) -> None:
                 without_fetching_records(repo)
             _FETCHED.add(cache)
         repo.reproduce([stage], single_item=True, pull=shared)
+
+
+def files_of_revision(root: Path, revision: str, names: Iterable[Path], folder: Path) -> bool:
+    """Copy files, as a git revision knows them, into a folder; whether there is such a revision.
+
+    Those that DVC keeps come from its cache, or from the remote. What is not there is left out.
+    """
+    from dvc.api import DVCFileSystem
+    from dvc.exceptions import DvcException
+    from scmrepo.exceptions import SCMError
+
+    with warnings.catch_warnings(), contextlib.chdir(root):
+        warnings.simplefilter("ignore", DeprecationWarning)
+        try:
+            files = DVCFileSystem(".", rev=revision)
+            for name in names:
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                with contextlib.suppress(FileNotFoundError):
+                    files.get_file(name.as_posix(), str(folder / name))
+        except (DvcException, SCMError):
+            return False
+    return True
 
 
 def push(root: Path) -> str:

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from scipy import sparse, stats
+from scipy import sparse
 
 from programde.errors import InputError
 from programde.screen.spectra import top_genes
@@ -72,6 +72,8 @@ def gene_set_table(
     >>> found[["program", "n_both"]].values.tolist(), round(found["p_value"][0], 4)
     ([['p0', 3]], 0.0286)
     """
+    from scipy import stats  # slow to import
+
     weighted = spectra.loc[:, spectra.notna().any(axis=0)]
     genes = [str(gene) for gene in weighted.columns]
     known = set(genes)

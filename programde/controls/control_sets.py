@@ -9,6 +9,7 @@ import numpy as np
 from programde.crt.control_group import ControlGroup, Membership
 from programde.crt.population import Population, intercept_of, population_of
 from programde.crt.propensity import PropensitySolver
+from programde.root_finding import bracketed_root
 from programde.screen.screen import Screen, Unit
 
 #: Targets that are tried until one's propensity converges.
@@ -24,12 +25,10 @@ def set_size(effective: float, n_cells: int) -> int:
 def probabilities(odds: np.ndarray, size: int) -> np.ndarray:
     """Probabilities (n,) of `size` cells in the mean: the odds (n,) times one factor."""
 
-    from scipy.optimize import brentq  # slow to import
-
     def given(log_factor: float) -> np.ndarray:
         return odds / (odds + np.exp(-log_factor))
 
-    return given(float(brentq(lambda c: given(c).sum() - size, -60.0, 60.0)))
+    return given(float(bracketed_root(lambda c: given(c).sum() - size, -60.0, 60.0)))
 
 
 class SetDrawer:

@@ -9,7 +9,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
-from scipy import stats
 
 from programde.report.checked_tables import need_columns
 from programde.report.lettering import in_pictures
@@ -71,6 +70,8 @@ def violin(
     >>> ax.get_ylabel()
     'usage of the program'
     """
+    from scipy import stats  # slow to import
+
     groups = []
     for values, word in ((control, "control"), (treated, "treated")):
         usages = np.asarray(values, dtype=np.float64)

@@ -24,10 +24,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from scipy import optimize, special
+from scipy import special
 
 from programde.report.checked_tables import Metrics
 from programde.report.mean_inflation import CAP, inflation_at, mean_score_at
+from programde.root_finding import bracketed_root
 
 _MEAN = float(special.chdtr(3, CAP) + CAP * special.chdtrc(1, CAP))
 
@@ -161,7 +162,7 @@ def _error_of_each(error: float, overlap: float) -> float:
         return float(special.ndtr(at) - 2.0 * special.owens_t(at, slope) - error)
 
     low = float(special.ndtri(error))
-    return error if too_much(low) >= 0 else float(special.ndtr(optimize.brentq(too_much, low, 3.0)))
+    return error if too_much(low) >= 0 else float(special.ndtr(bracketed_root(too_much, low, 3.0)))
 
 
 def _skewness(weight: np.ndarray, n: float) -> float:

@@ -26,7 +26,7 @@ def test_equal_to_scipy(shape):
 
 def test_ties_zeros_of_either_sign_and_infinities():
     rng = np.random.default_rng(0)
-    values = rng.choice([-np.inf, -2.0, -0.0, 0.0, 5e-324, -5e-324, 1.0, np.inf], size=(500, 10))
+    values = rng.choice([-np.inf, -2.0, -0.0, 0.0, 1e-300, -1e-300, 1.0, np.inf], size=(500, 10))
     np.testing.assert_array_equal(kernel(values), plain(values))
     same = np.full((40, 2), -3.5)
     np.testing.assert_array_equal(kernel(same), 0.0)
@@ -34,3 +34,33 @@ def test_ties_zeros_of_either_sign_and_infinities():
 
 def test_no_cells():
     assert kernel(np.empty((0, 4))).shape == (0, 4)
+
+
+def nudged(values, rng):
+    """Each value up, down or as it is, by one unit in the last place."""
+    way = rng.choice([-np.inf, np.nan, np.inf], size=values.shape)
+    return np.where(np.isnan(way), values, np.nextafter(values, np.nan_to_num(way)))
+
+
+def test_rounding_orders_nobody():
+    """Floored usages of cells with as many floored programs are one value, whoever rounds."""
+    rng = np.random.default_rng(1)
+    usage = rng.gamma(1.0, size=(900, 12)) * rng.integers(0, 2, size=(900, 12))
+    usage[usage < 1e-3] = 0.0
+    usage = usage[usage.sum(axis=1) > 0]
+    floored = np.maximum(usage / usage.sum(axis=1, keepdims=True), 1e-6)
+    values = floored / floored.sum(axis=1, keepdims=True)
+    assert len(np.unique(values[floored[:, 0] == 1e-6, 0])) > 12  # rounding orders them
+    found = kernel(values)
+    at_floor = found[floored[:, 0] == 1e-6, 0]
+    assert len(np.unique(at_floor)) <= 12  # as many as numbers of floored programs
+    for _ in range(3):
+        np.testing.assert_array_equal(kernel(nudged(values, rng)), found)
+    logs = np.log(values)
+    clr = logs - logs.mean(axis=1, keepdims=True)
+    np.testing.assert_array_equal(kernel(nudged(clr, rng)), kernel(clr))
+
+
+def test_a_step_that_is_no_rounding_is_one():
+    values = np.array([[1.0], [1.0 + 1e-11], [1.0 + 1e-15], [-1.0], [-1.0 - 1e-15], [0.0]])
+    np.testing.assert_array_equal(kernel(values)[:, 0], [1.0, 2.5, 1.0, -2.0, -2.0, -0.5])

@@ -43,6 +43,7 @@ RENEWED: dict[str, str] = {
     r"^one\..*(null|skew_normal|[pq]_value|[pq]_acat)": (
         "rows of control cells are made once for all targets: sums round elsewhere (1e-6 at most)"
     ),
+    r"^one\.usages/": "values that differ by rounding alone are tied: usages at the floor are",
     r"^many\.guides/": "cells with another guide of the same target are no controls of a guide",
 }
 SIDES = ("both", "left", "right")
@@ -335,7 +336,6 @@ def _cases() -> dict[str, Callable[[], Arrays]]:
             "ntc_empirical": partial(calibrated_by_controls, screen),
         }
         cases |= {f"{screen}.{name}": case for name, case in more.items()}
-    # not of the other screen: its usages at the floor are tied but for the processor's rounding
     cases["one.usages"] = partial(results, "one", pde.UTest(use="usage"), pde.Bernoulli())
     cases["one.complement"] = partial(results, "one", pde.OLS(), strata_of(), control="complement")
     for s in ("ols", "utest"):

@@ -4,6 +4,11 @@ The bits of a double, with the sign bit flipped where it is positive and all bit
 negative, order as unsigned integers do. A least-significant-digit radix sort takes them eleven
 bits at a time and leaves out the digits that all cells share; comparison sorts take ten times as
 long on the columns of a screen.
+
+Neighbours that differ by rounding alone are tied. Floored usages are the floor over their cell's
+sum, and clr values a difference of logarithms: cells that are equal by their data differ by a few
+units in the last place, other ones on every processor. So values are tied where no step between
+neighbours is above `TIED` such units, which is 9e-13 of their size at most.
 """
 
 from __future__ import annotations
@@ -19,6 +24,9 @@ PASSES = 6
 LOW = np.uint64(SIZE - 1)
 SIGN = np.uint64(1 << 63)
 S63 = np.uint64(63)
+#: Units in the last place. Sums over a cell's programs are wrong by as many units as programs, at
+#: most; a floor of 1e-6 sets cells with different numbers of floored programs 1e-6 apart.
+TIED = np.uint64(4096)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -59,12 +67,12 @@ def sort_keys(keys, places, other_keys, other_places, counts):  # pragma: no cov
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def rank_sorted(keys, places, shift, out):  # pragma: no cover - compiled
-    """out[place] = average rank (from 1) - shift, over runs of equal keys."""
+    """out[place] = average rank (from 1) - shift, over runs of keys without a step above TIED."""
     n = keys.size
     first = 0
     while first < n:
         last = first
-        while last + 1 < n and keys[last + 1] == keys[first]:
+        while last + 1 < n and keys[last + 1] - keys[last] <= TIED:
             last += 1
         rank = 0.5 * (first + last) + 1.0 - shift
         for i in range(first, last + 1):

@@ -1,6 +1,7 @@
 """Statistic `utest`: the Mann-Whitney U of treated against control cells, as an effect size.
 
-With r the ranks of a program over the population's cells (ties averaged),
+With r the ranks of a program over the population's cells (ties averaged; values that differ by
+rounding alone are tied, see `crt.kernels.ranks`),
 
     U = sum_{treated} r - n1 (n1 + 1) / 2,    effect = 2 U / (n1 (n - n1)) - 1,
 

@@ -1,6 +1,9 @@
 """The public names and the modules that hold them."""
 
+from . import get as get
+from . import io as io
 from . import pl as pl
+from . import tl as tl
 from .analysis.calibrate import calibrate as calibrate
 from .analysis.cost import plan_run as plan_run
 from .analysis.ntc_groups import run_ntc_groups as run_ntc_groups
@@ -112,13 +115,13 @@ from .io.anndata import read_h5ad as read_h5ad
 from .io.anndata import screen_from_anndata as screen_from_anndata
 from .io.write_back import write_back as write_back
 from .report.crossfit_plots import make_ntc_empirical_qq_plots as make_ntc_empirical_qq_plots
-from .report.metrics import calibration_metrics as calibration_metrics
 from .screen.composition import clr_from_usage as clr_from_usage
 from .screen.guides import build_gene_to_cols as build_gene_to_cols
 from .screen.guides import to_csc_matrix as to_csc_matrix
 from .screen.guides import union_obs_idx_from_cols as union_obs_idx_from_cols
 from .screen.screen import Screen as Screen
 from .threads import limit_threading as limit_threading
+from .tl import calibration_metrics as calibration_metrics
 
 __version__: str
 __all__: list[str]

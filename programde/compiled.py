@@ -13,12 +13,17 @@ import functools
 import hashlib
 import inspect
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numba
 
+from programde.progress import somebody_looks
+
+#: Whether this process has said that it compiles.
+_told: list[bool] = []
 #: What marks a file that holds kernels.
 MARK = "import njit"
 _IMPORT = re.compile(r"^\s*(?:from|import) programde\.([\w.]+)", re.MULTILINE)
@@ -58,9 +63,25 @@ def njit(*args: Any, **options: Any) -> Any:
     return lambda function: _stamped(decorate(function))
 
 
+def _telling(load: Callable[..., Any]) -> Callable[..., Any]:
+    """Look for a kernel on disk; say once, to whoever looks, where it must be compiled."""
+
+    def told(*args: Any) -> Any:
+        found = load(*args)
+        if found is None and not _told and somebody_looks():
+            _told.append(True)
+            print("compiling kernels: once, a minute or less", file=sys.stderr, flush=True)
+        return found
+
+    return told
+
+
 def _stamped(kernel: Any) -> Any:
     """Add our stamp to the one by which numba judges whether a cached kernel is fresh."""
-    store = getattr(getattr(kernel, "_cache", None), "_cache_file", None)
+    cache = getattr(kernel, "_cache", None)
+    store = getattr(cache, "_cache_file", None)
+    if hasattr(cache, "load_overload"):
+        cache.load_overload = _telling(cache.load_overload)
     if store is not None and hasattr(store, "_source_stamp"):
         stamp = kernels_stamp(Path(inspect.getfile(kernel.py_func)).resolve())
         store._source_stamp = (store._source_stamp, stamp)

@@ -1,19 +1,27 @@
-"""The pictures of the report, one by one: ``from programde import pl``.
+"""Pictures one by one: ``pde.pl.volcano(adata)``, of an AnnData that ``pde.tl.test`` has analysed.
 
-Each takes plain tables and returns matplotlib's Axes, or a Figure where it has several panels.
-Nothing is shown or saved: ``pl.volcano(results).figure.savefig("volcano.pdf")``. Names are written
-letter by letter, whatever they hold; long ones lose their middle.
+Each of `qq`, `volcano`, `heatmap`, `hit` and `power` takes such an AnnData and returns matplotlib's
+Axes. All but `hit` take plain tables as well, as the others do, and then return Axes, or a Figure
+where they have several panels. Nothing is shown or saved:
+``pl.volcano(adata).figure.savefig("volcano.pdf")``. Names are written letter by letter, whatever
+they hold; long ones lose their middle.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from programde import get
+from programde.errors import InputError, nearest
+from programde.report import control_groups, effect_plots, power_plots, qq_plots
 from programde.report.contrasts import contrast_scatter as condition_scatter
-from programde.report.effect_plots import effect_heatmap as heatmap
-from programde.report.effect_plots import volcano
 from programde.report.hit_plots import forest, violin
 from programde.report.hit_plots import positive_controls_plot as positive_controls
-from programde.report.power_plots import power_figure as power
-from programde.report.qq_plots import qq_panel as qq
+from programde.report.power import Missed, Power
 from programde.report.qq_plots import qq_small_multiples as qq_grid
 from programde.report.similarity import program_tree
 from programde.report.similarity import similarity_figure as target_similarity
@@ -25,6 +33,7 @@ __all__ = [
     "condition_scatter",
     "forest",
     "heatmap",
+    "hit",
     "inputs",
     "positive_controls",
     "power",
@@ -37,3 +46,140 @@ __all__ = [
     "violin",
     "volcano",
 ]
+
+
+def qq(data: Any, *, key: str = get.KEY, **options: Any) -> Axes:
+    """P-values of groups of control guides against chance, all tests of targets in grey.
+
+    Parameters
+    ----------
+    data
+        An AnnData with results; or label -> p-values, see `report.qq_plots.qq_panel`.
+    key
+        Where in `uns` the results are.
+    **options
+        Of `qq_panel`: `ax`, `title`, ...
+    """
+    if not hasattr(data, "uns"):
+        return qq_plots.qq_panel(data, **options)
+    asked = get.settings(data, key)["calibration"]
+    used = "raw" if asked == "none" else str(asked)
+    tables = control_groups.tables_by_kind(get.controls(data, key))
+    table = tables[used]
+    one = control_groups.tests_of_one_partition(table)
+    told = {"scatter": {"targets": get.results(data, key)["p_value"]}, "band_m": one}
+    return qq_plots.qq_panel({used: table}, **{**told, **options})
+
+
+def volcano(data: Any, *, key: str = get.KEY, **options: Any) -> Axes:
+    """Effect against evidence, a point per target x program.
+
+    Parameters
+    ----------
+    data
+        An AnnData with results, or their table.
+    key
+        Where in `uns` the results are.
+    **options
+        Of `report.effect_plots.volcano`: `level`, `n_labels`, `ax`, `title`, ...
+    """
+    return effect_plots.volcano(_table(data, key), **options)
+
+
+def heatmap(data: Any, *, key: str = get.KEY, **options: Any) -> Axes | Figure:
+    """Evidence of targets x programs, signed; hits are marked.
+
+    Parameters
+    ----------
+    data
+        An AnnData with results: its Axes come back; or their table: the Figure.
+    key
+        Where in `uns` the results are.
+    **options
+        Of `report.effect_plots.effect_heatmap`: `level`, `max_targets`, `max_programs`, `title`.
+    """
+    figure = effect_plots.effect_heatmap(_table(data, key), **options)
+    return figure.axes[0] if hasattr(data, "uns") else figure
+
+
+def hit(adata: Any, target: str, program: str, *, key: str = get.KEY, **options: Any) -> Axes:
+    """Usages of one program in the cells of one target and in its control cells.
+
+    Parameters
+    ----------
+    adata
+        An AnnData with results; its cells are read again as `tl.test` read them.
+    target, program
+        Which test.
+    key
+        Where in `uns` the results are.
+    **options
+        Of `report.hit_plots.violin`: `ax`, `title`, `labels`.
+
+    Raises
+    ------
+    InputError
+        There is no such test.
+    """
+    from programde.analysis.hit_cells import hit_cells
+    from programde.crt.control_group import choose_control
+
+    table = get.results(adata, key)
+    chosen = table[(table["target"] == target) & (table["program"] == program)]
+    for name, value in (("target", target), ("program", program)):
+        if value not in set(table[name]):
+            raise InputError(f"{name}={value!r} was not tested{nearest(value, set(table[name]))}")
+    settings = get.settings(adata, key)
+    screen = _screen(adata, settings)
+    control = choose_control(screen, settings["control"], list(settings["ntc_labels"]))
+    rows = chosen.iloc[:1].assign(condition="")
+    cells = hit_cells(screen, rows, control)[0]
+    said = {"title": f"{target} on {program}"} | options
+    return violin(cells.treated, cells.control, **said)
+
+
+def power(data: Any, *more: Any, key: str = get.KEY, **options: Any) -> Axes | Figure:
+    """Which share of known effects is found, by their size.
+
+    Parameters
+    ----------
+    data
+        An AnnData that ``tl.test(..., power=True)`` has analysed: the Axes come back; or what
+        `report.power_plots.power_figure` takes: the Figure.
+    key
+        Where in `uns` the results are.
+    """
+    if not hasattr(data, "uns"):
+        return power_plots.power_figure(data, *more, **options)
+    about = get.kept(data, key).get("power")
+    if about is None:
+        raise InputError(f"uns[{key!r}] has no 'power': pde.tl.test(..., power=True) makes it")
+    known = Missed(
+        about["table"],
+        n_treated=int(about["n_treated"]),
+        effective_size=float(about["effective_size"]),
+        smallest_p=float(about["smallest_p"]),
+    )
+    measured = Power(about["table"], known.smallest_p)
+    if measured.why_not:
+        raise InputError(measured.why_not)
+    figure = power_plots.power_figure(measured, known.share, known.n_treated, known.planned())
+    return figure.axes[0]
+
+
+def _table(data: Any, key: str) -> pd.DataFrame:
+    """The results of an AnnData; a table as it is."""
+    return get.results(data, key) if hasattr(data, "uns") else data
+
+
+def _screen(adata: Any, settings: dict[str, Any]) -> Any:
+    """The screen as `tl.test` read it."""
+    import inspect
+
+    from programde.io.anndata import screen_from_anndata
+
+    known = inspect.signature(screen_from_anndata).parameters
+    given = {name: value for name, value in settings.items() if name in known}
+    plain = {name: list(value) if hasattr(value, "shape") and value.shape else value
+             for name, value in given.items()}  # fmt: skip
+    return screen_from_anndata(adata, **plain)

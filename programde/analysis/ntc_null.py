@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,12 +12,13 @@ import pandas as pd
 
 from programde.crt.results import UNREADABLE, CRTResult
 from programde.errors import InputError
+from programde.short_form import ShortForm, listed
 
 CORRELATION = "correlation.parquet"
 
 
-@dataclass(frozen=True)
-class NTCNull:
+@dataclass(frozen=True, repr=False)
+class NTCNull(ShortForm):
     """Tests of groups of non-targeting guides.
 
     Attributes
@@ -39,6 +41,15 @@ class NTCNull:
     guides: dict[str, list[str]]
     group_size: int
     correlation: pd.DataFrame | None = None
+
+    def _facts(self) -> tuple[str, Mapping[str, object]]:
+        facts: dict[str, object] = {
+            "groups": listed(self.result.units, 3),
+            "guides per group": self.group_size,
+            "partitions": len(self.partitions),
+            "programs": listed(self.result.programs),
+        }
+        return f"NTCNull: {len(self.result.units):,} groups of control guides, tested", facts
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the result and the groups into `folder`."""

@@ -8,7 +8,7 @@ are made once, stored, and read by whoever compares.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,6 +22,7 @@ from programde.errors import InputError, nearest, some, tell
 from programde.screen.control_labels import resolved
 from programde.screen.covariates import batch_labels
 from programde.screen.screen import Screen
+from programde.short_form import ShortForm, listed
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,8 @@ class HeldOut:
     options: CrossfitOptions
 
 
-@dataclass(frozen=True)
-class ControlUnits:
+@dataclass(frozen=True, repr=False)
+class ControlUnits(ShortForm):
     """Summaries of the guides and units of a screen.
 
     Attributes
@@ -90,6 +91,18 @@ class ControlUnits:
     held_out: HeldOut | None
     why_none_held_out: str
     notes: list[str]
+
+    def _facts(self) -> tuple[str, Mapping[str, object]]:
+        facts: dict[str, object] = {
+            "programs": listed(self.programs),
+            "targets": listed(self.targets),
+            "control labels": listed(self.ntc_labels),
+            "control guides": f"{len(self.ntc):,} of {len(self.guides):,} guides",
+            "units": f"{len(self.members):,}",
+            "batches": len(self.batches),
+            "held out": self.why_none_held_out or "some control guides",
+        }
+        return "ControlUnits: what targets are compared with by ntc_empirical", facts
 
     @property
     def real(self) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import numpy as np
 from programde.crt.null_summary import NullSummary
 from programde.crt.shifts import Shifts
 from programde.errors import InputError
+from programde.short_form import ShortForm, listed
 from programde.tails.log_tails import LogTails
 
 #: What reading a file that is absent, cut off or of another kind may raise.
@@ -59,8 +60,8 @@ class TreatmentProbability:
         self.n_certain[row] = np.count_nonzero(mean > CERTAIN)
 
 
-@dataclass(frozen=True)
-class CRTResult:
+@dataclass(frozen=True, repr=False)
+class CRTResult(ShortForm):
     """Results of G units on K programs.
 
     Attributes
@@ -107,6 +108,23 @@ class CRTResult:
     tails: LogTails | None = None
     no_tails: str = "not computed"
     shifts: Shifts | None = None
+
+    def _facts(self) -> tuple[str, Mapping[str, object]]:
+        untested = [reason for reason in self.status if reason]
+        sizes = f"{self.n_treated.min():,} to {self.n_treated.max():,}" if self.units else "none"
+        facts: dict[str, object] = {
+            "units": listed(self.units),
+            "programs": listed(self.programs),
+            "treated cells": sizes,
+            "draws": f"{self.null.n_draws:,}",
+            "exact tails": self.no_tails or "both",
+        }
+        if any(self.condition):
+            facts["conditions"] = listed(sorted(set(self.condition)))
+        if untested:
+            facts["not tested"] = listed(untested, 1)
+        n = len(self.units) * len(self.programs)
+        return f"CRTResult of {n:,} tests, before calibration", facts
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write ``tests.npz`` (uncompressed) and ``tests.json`` into `folder`."""

@@ -10,6 +10,7 @@ import pandas as pd
 from scipy import sparse
 
 from programde.screen.options import TRANSFORMS
+from programde.short_form import ShortForm, listed
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,8 @@ class Unit:
     columns: tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class Screen:
+@dataclass(frozen=True, repr=False)
+class Screen(ShortForm):
     """A Perturb-seq screen summarised by gene-program usages (N cells, K programs).
 
     Attributes
@@ -105,6 +106,24 @@ class Screen:
     transform: str = "clr"
     unfloored: np.ndarray | None = None
     covariate_tiers: np.ndarray | None = None
+
+    def _facts(self) -> tuple[str, Mapping[str, object]]:
+        columns = f"{self.covariates.shape[1]} columns"
+        table = self.covariate_table
+        facts: dict[str, object] = {
+            "targets": listed(list(self.target_columns())),
+            "guides": listed(self.guide_names),
+            "programs": listed(self.program_names),
+            "covariates": columns if table is None else f"{columns} of {listed(table.columns)}",
+        }
+        if self.batch is not None:
+            facts["batches"] = listed(np.unique(self.batch))
+        if self.condition is not None:
+            facts["conditions"] = listed(np.unique(self.condition))
+        facts["tested"] = f"{self.effect_unit}, floor {self.floor:.2g}"
+        if self.notes:
+            facts["notes"] = listed(self.notes, 1)
+        return f"Screen of {self.n_cells:,} cells x {self.n_programs:,} programs", facts
 
     @property
     def n_cells(self) -> int:

@@ -58,6 +58,40 @@ def exponential(x):
     return y * np.int64(bits).view(np.float64)
 
 
+# the same in float32: 1.5 * 2^23, log 2 in two parts, and a minimax polynomial of e^r - 1 - r
+_SINGLE = tuple(
+    np.float32(value)
+    for value in (
+        12582912.0, 1.44269504, 0.693359375, -2.12194440e-4, 1.98756915e-4, 1.39819995e-3,
+        8.33345191e-3, 4.16657959e-2, 1.66666655e-1, 0.5, 1.0, 80.0, -60.0,
+    )
+)  # fmt: skip
+
+
+@njit(fastmath={"contract"}, forceinline=True, error_model="numpy")
+def growth_single(x):
+    """exp(x) - 1 in float32 for -60 <= x <= 80, clipped there; near 0 without cancellation.
+
+    e^-60 times a probability is no denormal number, nor is e^80 times one infinite.
+    """
+    rounder, log2e, high, low, c6, c5, c4, c3, c2, half, one, most, least = _SINGLE
+    x = x if x < most else most
+    x = x if x > least else least
+    t = x * log2e + rounder
+    k = t - rounder
+    r = x - k * high
+    r = r - k * low
+    y = c6 * r + c5
+    y = y * r + c4
+    y = y * r + c3
+    y = y * r + c2
+    y = y * r + half
+    y = y * (r * r) + r
+    bits = (np.int64(np.float32(t).view(np.int32)) + np.int64(127)) << np.int64(23)
+    scale = np.int32(bits).view(np.float32)
+    return scale * y + (scale - one)
+
+
 @njit(fastmath={"contract"}, forceinline=True, error_model="numpy")
 def logarithm(x):
     """log(x) for normal x > 0: 2 artanh((m - 1) / (m + 1)) of the mantissa m in [0.7, 1.41)."""

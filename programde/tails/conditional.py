@@ -230,7 +230,7 @@ class ConditionalLaw:
         bend, cumulants = np.empty((U, K)), np.empty((U, K, 4))
         lost_l, lost_g = np.empty((U, B, k)), np.empty((U, g))
         first_order_sums(
-            self._sorted, strata.columns, strata.n_local, strata.first,
+            self._sorted, strata.single, strata.n_local, strata.first,
             np.stack([fit.live for fit in fits]), np.stack([fit.p for fit in fits]),
             *(np.stack(parts) for parts in zip(*(fit.factors for fit in fits), strict=True)),
             local, shared, bend, lost_l, lost_g, cumulants,
@@ -260,12 +260,16 @@ class ConditionalLaw:
         if far.size:
             exact = np.empty((far.size, 2))
             residual_cumulants(
-                self.S_t, far, strata.order, self._centre, self._factor, strata.columns,
-                strata.n_local, strata.first, fit.live, fit.p, *gamma, exact,
+                self._sorted, far, fit.columns, strata.n_local, strata.first, fit.live, fit.base,
+                *gamma, exact,
             )  # fmt: skip
             cumulants[far, 2:] = exact
         sd = np.sqrt(variance)
-        return _Moments(gap / sd, cumulants[:, 2] / sd**3, cumulants[:, 3] / sd**4, gamma, treated)
+        # to first order the determinant is moved to the root, as is f
+        log_det = fit.log_det + float(np.vdot(lost[0], fit.step[0]) + lost[1] @ fit.step[1])
+        return _Moments(
+            gap / sd, cumulants[:, 2] / sd**3, cumulants[:, 3] / sd**4, gamma, treated, log_det
+        )
 
     def _tails(self, fit: UnitFit, moments: _Moments) -> LogTails:
         z, skewness, kurtosis = moments.z, moments.skewness, moments.kurtosis
@@ -307,24 +311,32 @@ class ConditionalLaw:
         """(J, 6) of `conditional_tests.tests` for programs `which` (J,)."""
         strata = self.strata
         out = np.full((which.size, N_RESULTS), np.nan)
-        tests(
-            self.S_t, which, strata.order, self._centre, self._factor, self._half_span,
-            moments.treated, strata.columns, strata.row_of, strata.n_local, strata.first, fit.live,
-            fit.p, fit.f, fit.log_det, *fit.factors, *fit.target, *strata.reach, self._reach,
-            *moments.gamma, _TOLERANCE, _MAX_PASSES, out,
-        )  # fmt: skip
+        single = fit.columns is strata.single
+        # what takes float64 is rare: a few programs at a time
+        few = which.size if single else _TOGETHER
+        for begin in range(0, which.size, few):
+            some = which[begin : begin + few]
+            S = self._sorted if single else self._sorted[some].astype(np.float64)
+            tests(
+                S, some if single else np.arange(some.size), some, self._half_span,
+                moments.treated, fit.columns, strata.row_of, strata.n_local, strata.first,
+                fit.live, fit.base, fit.f, moments.log_det, *fit.factors, *fit.target, *fit.step,
+                *strata.reach, self._reach, *moments.gamma, _TOLERANCE, _MAX_PASSES,
+                out[begin : begin + few],
+            )  # fmt: skip
         return out
 
 
 class _Moments(NamedTuple):
-    """First-order law of one unit's tests, standardised: sums of A (K,), Gamma, and the sums of the
-    standardised summands over treated cells (K,)."""
+    """First-order law of one unit's tests, standardised: sums of A (K,), Gamma, the sums of the
+    standardised summands over treated cells (K,), and log det C'WC at the root."""
 
     z: np.ndarray
     skewness: np.ndarray
     kurtosis: np.ndarray
     gamma: tuple[np.ndarray, np.ndarray]
     treated: np.ndarray
+    log_det: float
 
 
 def _along(gamma, sums):

@@ -6,12 +6,15 @@ from itertools import pairwise
 
 import numpy as np
 
-from .arrow_kernels import factor, solve_arrow
-from .conditional_kernels import N_FOUND, PASSES, fit, one_pass
+from .arrow_kernels import solve_arrow
+from .conditional_kernels import DECREMENT, LEAST, LOG_DET, N_FOUND, PASSES, fit
 from .covariate_strata import CovariateStrata
 
-#: Newton's method ends at this decrement: what is left is taken along exactly to second order.
-_TOLERANCE = 1e-3
+#: Newton's method ends at this decrement for each treated (or control) cell, and at `_LOOSEST` at
+#: the latest: what is left is taken along to second order, at an error of its root.
+_TOLERANCE, _LOOSEST = 1e-6, 1e-3
+#: Where less of a column is independent of the others, float32 does not tell how much.
+_DELICATE = 1e-3
 _MAX_PASSES = 30
 #: Where nothing is known, the first step moves no linear predictor by more than this.
 _FIRST_STEP = 8.0
@@ -40,12 +43,16 @@ class UnitFit:
         The fit was found; what follows belongs to it alone.
     p : (n,) float64
         Fitted probabilities in the strata's order; 0 where a cell takes no part.
+    columns, base
+        The strata's columns and p, in float32 where that will do.
     live : (B,) bool
         Strata that take part.
     target, rest : (B, k) and (g,)
         C'x, and C'(x - p).
+    step
+        What is left to go to the root, (B, k) and (g,).
     factors
-        Of C'WC, as `conditional_kernels.one_pass` leaves them, and the columns skipped.
+        Of C'WC, as `conditional_kernels.fit` leaves them, and the columns skipped.
     hardly_free : bool
         There are about as many columns as treated cells, or as control cells.
     log_det, f : float
@@ -82,41 +89,46 @@ class UnitFit:
             local, shared = strata.coefficients(np.asarray(theta, dtype=np.float64))
             a = local - intercept * strata.ones[0]
             b[:g] = shared - intercept * strata.ones[1]
-        self.factors = Ll, V, skip_l, Lg, skip_g = (
-            np.zeros((B, k, k)), np.zeros((B, k, g + 1)), np.zeros((B, k), dtype=bool),
-            np.zeros((g + 1, g + 1)), np.zeros(g, dtype=bool),
-        )  # fmt: skip
-        # s takes no part in this fit: any n numbers serve in its place
-        shape = (strata.row_of, strata.n_local, strata.first, self.live, strata.columns[0], False)
-        out = np.zeros(N_FOUND)
-        fit(
-            strata.columns, *shape, p0, self.target[0], np.append(self.target[1], 0.0),
-            strata.reach[0], np.append(strata.reach[1], 0.0), _TOLERANCE, _MAX_PASSES,
-            a, b, *self.factors, out,
-        )  # fmt: skip
-        self.passes = int(out[PASSES])
+        for self.columns in (strata.single, strata.columns):
+            found, exact = self._fit(strata, p0, a.copy(), b.copy())
+            if exact or (found[PASSES] > 0 and found[LEAST] > _DELICATE):
+                break
+        self.passes = int(found[PASSES])
         if not self.passes > 0:
             return
-        self.p = np.zeros(p0.size)
-        sums_l, sums_g, left = np.zeros((B, k)), np.zeros(g + 1), np.zeros((g + 1, g + 1))
-        _, log_det = one_pass(
-            strata.columns, *shape, p0, a, b, self.p, sums_l, sums_g, Ll, V, skip_l, left, False
-        )
-        self.log_det = log_det + factor(left, Lg, g, skip_g, False)
+        _, _, skip_l, _, skip_g = self.factors
+        self.step = self.rest[0].copy(), self.rest[1].copy()
+        solve_arrow(strata.n_local, self.live, *self.factors, self.rest[1].size, *self.step)
+        self.base = self.p.astype(self.columns.dtype, copy=False)
+        self.log_det, self.f = float(found[LOG_DET]), -0.5 * float(found[DECREMENT])
         self.count_variance = float(np.einsum("i,i->", self.p, 1.0 - self.p))
-        self.rest = (self.target[0] - sums_l, self.target[1] - sums_g[:g])
-        self.f = -0.5 * self._decrement(strata)
         self.exists = bool(np.isfinite(self.log_det) and np.isfinite(self.f))
         n_columns = int(
             strata.n_local[self.live].sum() + g - skip_l[self.live].sum() - skip_g.sum()
         )
         self.hardly_free = min(places.size, n_open - places.size) < n_columns + _SPARE
 
-    def _decrement(self, strata: CovariateStrata) -> float:
-        local, shared = self.rest[0].copy(), self.rest[1].copy()
-        return float(
-            solve_arrow(strata.n_local, self.live, *self.factors, shared.size, local, shared)
-        )
+    def _fit(self, strata, p0, a, b) -> tuple[np.ndarray, bool]:
+        """Results of `conditional_kernels.fit`, and whether it was in float64."""
+        B, k, g = strata.shape
+        self.factors = (
+            np.zeros((B, k, k)), np.zeros((B, k, g + 1)), np.zeros((B, k), dtype=bool),
+            np.zeros((g + 1, g + 1)), np.zeros(g, dtype=bool),
+        )  # fmt: skip
+        self.p = np.zeros(p0.size)
+        self.rest = np.zeros((B, k)), np.zeros(g + 1)
+        out = np.zeros(N_FOUND)
+        fewer = min(self.treated.size, np.count_nonzero(p0) - self.treated.size)
+        tolerance = min(_TOLERANCE * max(fewer, 1), _LOOSEST)
+        # s takes no part in this fit: any n numbers serve in its place
+        fit(
+            self.columns, strata.row_of, strata.n_local, strata.first, self.live, self.columns[0],
+            False, p0.astype(self.columns.dtype), self.target[0], np.append(self.target[1], 0.0),
+            strata.reach[0], np.append(strata.reach[1], 0.0), tolerance, _MAX_PASSES,
+            a, b, self.p, *self.rest, *self.factors, out,
+        )  # fmt: skip
+        self.rest = self.rest[0], self.rest[1][:g]
+        return out, self.columns is strata.columns
 
 
 def _taking_part(strata: CovariateStrata, places: np.ndarray):

@@ -12,6 +12,11 @@ so the local blocks are eliminated stratum by stratum (`arrow_kernels`), and wha
 has the size of the global columns.
 
 A cell with p0 = 0 takes no part: so cells are left out whose treatment is fixed by C'x.
+
+Columns in float32 are summed in float32 within a tile of cells and in float64 across tiles, at half
+the cost of float64. That leaves log determinants good to about 1e-7 over the least part of a
+column that is independent of those before it, which is told (`LEAST`): where it is small, take
+columns in float64.
 """
 
 from __future__ import annotations
@@ -21,15 +26,17 @@ import numpy as np
 from programde.compiled import njit
 
 from .arrow_kernels import factor, solve_arrow
-from .bernoulli_kernels import FAST, exponential, logarithm
+from .bernoulli_kernels import FAST, exponential, growth_single, logarithm
 
 _TILE = 512
+_ONE = np.float32(1.0)
 #: No step moves a linear predictor by more than this.
 _FARTHEST = 12.0
-#: Results of a fit: f at the root, log det of the Hessian at the last pass, Newton decrement,
-#: passes (negative: no root was reached), and the last coefficient's move since that pass.
-F, LOG_DET, DECREMENT, PASSES, MOVED = range(5)
-N_FOUND = 5
+#: Results of a fit: f at the root, log det of the Hessian at the last pass, Newton decrement there,
+#: passes (negative: no root was reached), the last coefficient's move since that pass, and the
+#: least share of a column's length that is independent of the columns before it.
+F, LOG_DET, DECREMENT, PASSES, MOVED, LEAST = range(6)
+N_FOUND = 6
 
 
 @njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
@@ -41,11 +48,12 @@ def _products(X, rows, s, lo, t, q, G, H, u, w):
     n = q.size
     hi = lo + n
     ss = s[lo:hi]
+    zero = X.dtype.type(0.0)
     for j in range(0, m + 1, 2):
         pair = j + 1 <= m
         c0 = X[rows[j], lo:hi] if j < m else ss
         if not pair:
-            h = g0 = 0.0
+            h = g0 = zero
             for k in range(n):
                 u[k] = q[k] * c0[k]
                 h += u[k] * c0[k]
@@ -55,7 +63,7 @@ def _products(X, rows, s, lo, t, q, G, H, u, w):
             for i in range(0, j, 2):
                 d0 = X[rows[i], lo:hi]
                 d1 = X[rows[i + 1], lo:hi]
-                h0 = h1 = 0.0
+                h0 = h1 = zero
                 for k in range(n):
                     h0 += u[k] * d0[k]
                     h1 += u[k] * d1[k]
@@ -63,7 +71,7 @@ def _products(X, rows, s, lo, t, q, G, H, u, w):
                 H[j, i + 1] += h1
             continue
         c1 = X[rows[j + 1], lo:hi] if j + 1 < m else ss
-        h00 = h10 = h11 = g0 = g1 = 0.0
+        h00 = h10 = h11 = g0 = g1 = zero
         for k in range(n):
             x0 = q[k] * c0[k]
             x1 = q[k] * c1[k]
@@ -82,7 +90,7 @@ def _products(X, rows, s, lo, t, q, G, H, u, w):
         for i in range(0, j, 2):
             d0 = X[rows[i], lo:hi]
             d1 = X[rows[i + 1], lo:hi]
-            h00 = h01 = h10 = h11 = 0.0
+            h00 = h01 = h10 = h11 = zero
             for k in range(n):
                 y0 = d0[k]
                 y1 = d1[k]
@@ -97,11 +105,8 @@ def _products(X, rows, s, lo, t, q, G, H, u, w):
 
 
 @njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
-def _tilted(X, rows, s, lo, p0, coefficients, t, q, u):
-    """Fill t and q = t (1 - t) of cells lo .. lo + t.size; returns the sum of log(1 - p0 + p0 e^d).
-
-    coefficients (m + 1,): of the rows, and of s; u scratch.
-    """
+def _predictor(X, rows, s, lo, coefficients, t):
+    """Fill t with the tilts d of cells lo .. lo + t.size; coefficients (m + 1,): rows', and s's."""
     m = rows.size
     n = t.size
     hi = lo + n
@@ -111,8 +116,7 @@ def _tilted(X, rows, s, lo, p0, coefficients, t, q, u):
         for k in range(n):
             t[k] = last * ss[k]
     else:
-        for k in range(n):
-            t[k] = 0.0
+        t[:] = 0.0
     for j in range(0, m - 1, 2):
         b0 = coefficients[j]
         b1 = coefficients[j + 1]
@@ -125,6 +129,13 @@ def _tilted(X, rows, s, lo, p0, coefficients, t, q, u):
         c0 = X[rows[m - 1], lo:hi]
         for k in range(n):
             t[k] += b0 * c0[k]
+
+
+@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
+def _tilted(p0, lo, t, q, u):
+    """Replace the tilts t of cells lo .. lo + t.size by probabilities, and fill q = t (1 - t);
+    returns the sum of log(1 - p0 + p0 e^d). u: scratch."""
+    n = t.size
     total = 0.0
     for k in range(n):
         p = p0[lo + k]
@@ -143,35 +154,61 @@ def _tilted(X, rows, s, lo, p0, coefficients, t, q, u):
     return total
 
 
+@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
+def _tilted_single(p0, lo, t, q, u):
+    """`_tilted` in float32 but for the logarithms."""
+    n = t.size
+    total = 0.0
+    for k in range(n):
+        p = p0[lo + k]
+        grown = growth_single(t[k])
+        u[k] = p * grown
+        inverse = _ONE / (_ONE + u[k])
+        t[k] = (p + u[k]) * inverse
+        q[k] = t[k] * ((_ONE - p) * inverse)
+    part = n // 4
+    for k in range(part):
+        a = (1.0 + u[k]) * (1.0 + u[k + part])
+        total += logarithm(a * ((1.0 + u[k + 2 * part]) * (1.0 + u[k + 3 * part])))
+    for k in range(4 * part, n):
+        total += logarithm(1.0 + u[k])
+    return total
+
+
 @njit(nogil=True, cache=True, error_model="numpy")
 def one_pass(
-    X, rows, n_local, first, live, s, use_s, p0, a, b, store, Gl, Gg, Ll, V, skip_l, Hg, decide
-):
+    X, rows, n_local, first, live, s, use_s, p0, a, b, store, Gl, Gg, Ll, V, skip_l, Hg, whole,
+    decide,
+):  # fmt: skip
     """f without its linear part, its gradient (Gl (B, k), Gg (g + 1,)) and the parts of its
-    Hessian: Ll, V, and what the elimination of the local columns leaves, Hg (g + 1, g + 1).
+    Hessian: Ll, V, and what the elimination of the local columns leaves, Hg (g + 1, g + 1), of a
+    diagonal that was `whole` (g + 1,) before.
 
-    X (k + g, n); rows (k + g,) its places; store (n,) receives t where it has that size.
-    Returns (sum of logarithms, log det of the local blocks; NaN where one is singular).
+    X (k + g, n) and p0 (n,) both float64 or both float32; rows (k + g,) places in X; store (n,)
+    receives t where it has that size. Returns (sum of logarithms, log det of the local blocks; NaN
+    where one is singular, `LEAST` of the local columns).
     """
     n_global = b.size - 1
     k_max = a.shape[1]
     extra = 1 if use_s else 0
     total = 0.0
     log_det = 0.0
+    least = 1.0
     Gg[:] = 0.0
     Hg[:] = 0.0
+    whole[:] = 0.0
     keep = store.size > 0
-    t = np.empty(_TILE)
-    q = np.empty(_TILE)
-    u = np.empty(_TILE)
-    w = np.empty(_TILE)
+    t = np.empty(_TILE, dtype=X.dtype)
+    q = np.empty(_TILE, dtype=X.dtype)
+    u = np.empty(_TILE, dtype=X.dtype)
+    w = np.empty(_TILE, dtype=X.dtype)
     for g in range(n_local.size):
         if not live[g]:
             continue
         k = n_local[g]
         m = k + n_global
         own = np.empty(m, dtype=np.int64)
-        coefficients = np.empty(m + 1)
+        coefficients = np.empty(m + 1, dtype=X.dtype)
         for j in range(k):
             own[j] = j
             coefficients[j] = a[g, j]
@@ -183,18 +220,25 @@ def one_pass(
         H = np.zeros((m + 1, m + 1))
         for lo in range(first[g], first[g + 1], _TILE):
             n = min(_TILE, first[g + 1] - lo)
-            total += _tilted(X, own, s, lo, p0, coefficients, t[:n], q[:n], u)
+            _predictor(X, own, s, lo, coefficients, t[:n])
+            if X.itemsize == 4:
+                total += _tilted_single(p0, lo, t[:n], q[:n], u)
+            else:
+                total += _tilted(p0, lo, t[:n], q[:n], u)
             _products(X, own, s, lo, t[:n], q[:n], G, H, u, w)
             if keep:
                 store[lo : lo + n] = t[:n]
         d = factor(H, Ll[g], k, skip_l[g], decide)
         if not np.isfinite(d):
-            return total, np.nan
+            return total, np.nan, 0.0
         log_det += d
         for j in range(k):
             Gl[g, j] = G[j]
+            if not skip_l[g, j]:
+                least = min(least, Ll[g, j, j] * Ll[g, j, j] / H[j, j])
         for i in range(n_global + extra):
             Gg[i] += G[k + i]
+            whole[i] += H[k + i, k + i]
             for j in range(k):
                 h = 0.0
                 if not skip_l[g, j]:
@@ -208,31 +252,32 @@ def one_pass(
                 for l in range(k):
                     h -= V[g, l, i] * V[g, l, j]
                 Hg[i, j] += h
-    return total, log_det
+    return total, log_det, least
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def fit(
     X, rows, n_local, first, live, s, use_s, p0, target_l, target_g, reach_l, reach_g,
-    tolerance, max_passes, a, b, Ll, V, skip_l, Lg, skip_g, out,
+    tolerance, max_passes, a, b, store, rest_l, rest_g, Ll, V, skip_l, Lg, skip_g, out,
 ):  # fmt: skip
     """Minimise f from (a, b) by Newton's method with a bounded step and backtracking.
 
     target_l (B, k), target_g (g + 1,): C'x and, last, S'x. reach: the largest |c| of each column.
     Ends where the decrement g'H^-1 g is below the tolerance, f being moved to the root to second
-    order and (a, b) by the last step. out (N_FOUND,) as F, LOG_DET,
-    DECREMENT, PASSES, MOVED.
+    order and (a, b) by the last step; the factors are those before that step, and so are t in
+    store (n,), where it has that size, and what is left of the targets, rest_l and rest_g.
+    out (N_FOUND,) as F, LOG_DET, DECREMENT, PASSES, MOVED, LEAST.
     """
     n_global = b.size - 1
     m = n_global + (1 if use_s else 0)
     Gl = np.zeros(a.shape)
     Gg = np.zeros(n_global + 1)
     Hg = np.zeros((n_global + 1, n_global + 1))
+    whole = np.zeros(n_global + 1)
     step_l = np.zeros(a.shape)
     step_g = np.zeros(n_global + 1)
     trial_a = a.copy()
     trial_b = b.copy()
-    nothing = np.empty(0)
     passes = 0
     f = np.inf
     size = 1.0
@@ -240,9 +285,9 @@ def fit(
     skip = np.zeros(n_global + 1, dtype=np.bool_)
     while True:
         decide = not use_s
-        value, log_det = one_pass(
-            X, rows, n_local, first, live, s, use_s, p0, trial_a, trial_b, nothing,
-            Gl, Gg, Ll, V, skip_l, Hg, decide,
+        value, log_det, least = one_pass(
+            X, rows, n_local, first, live, s, use_s, p0, trial_a, trial_b, store,
+            Gl, Gg, Ll, V, skip_l, Hg, whole, decide,
         )  # fmt: skip
         passes += 1
         for g in range(n_local.size):
@@ -275,8 +320,13 @@ def fit(
                 if live[g]:
                     for j in range(n_local[g]):
                         step_l[g, j] = Gl[g, j] - target_l[g, j]
+                        rest_l[g, j] = -step_l[g, j]
             for j in range(m):
                 step_g[j] = Gg[j] - target_g[j]
+                rest_g[j] = -step_g[j]
+                if not skip[j]:
+                    least = min(least, Lg[j, j] * Lg[j, j] / whole[j])
+            out[LEAST] = least
             decrement = solve_arrow(
                 n_local, live, Ll, V, skip_l, Lg, skip, m, step_l, step_g
             )  # fmt: skip

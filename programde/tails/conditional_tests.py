@@ -41,19 +41,21 @@ _DOMINATED = 0.04
 
 
 @njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
-def gather(row, order, centre, factor, s):
-    """s = (row[order] - centre) factor."""
-    for i in range(order.size):
-        s[i] = (row[order[i]] - centre) * factor
-
-
-@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
 def residual_sums(X, n_local, first, live, s, p, Gl, Gg, vl, vg, sums):
     """With A = s - C Gamma: vl, vg = C'(w (1 - 2p) A^2); sums (6,) = sum p A, the second, third and
-    fourth cumulant of sum x A, sum w A^4 and the largest A^2 among cells that may be treated."""
+    fourth cumulant of sum x A, sum w A^4 and the largest A^2 among cells that may be treated.
+
+    X, p and s float64 or float32, in which the cells of a tile are summed."""
     n_global = Gg.size
     k_max = X.shape[0] - n_global
-    A = np.empty(_TILE)
+    zero = X.dtype.type(0.0)
+    one = X.dtype.type(1.0)
+    two = X.dtype.type(2.0)
+    six = X.dtype.type(6.0)
+    A = np.empty(_TILE, dtype=X.dtype)
+    own = np.empty(k_max + n_global, dtype=X.dtype)
+    for j in range(n_global):
+        own[k_max + j] = Gg[j]
     vl[:] = 0.0
     vg[:] = 0.0
     sums[:] = 0.0
@@ -61,34 +63,32 @@ def residual_sums(X, n_local, first, live, s, p, Gl, Gg, vl, vg, sums):
         if not live[g]:
             continue
         k = n_local[g]
+        for j in range(k):
+            own[j] = Gl[g, j]
         for lo in range(first[g], first[g + 1], _TILE):
             n = min(_TILE, first[g + 1] - lo)
             ss = s[lo : lo + n]
             q = p[lo : lo + n]
             for i in range(n):
                 A[i] = ss[i]
-            for j in range(k):
-                c = X[j, lo : lo + n]
-                h = Gl[g, j]
+            for j in range(k + n_global):
+                row = j if j < k else k_max + j - k
+                c = X[row, lo : lo + n]
+                h = own[row]
                 for i in range(n):
                     A[i] -= h * c[i]
-            for j in range(n_global):
-                c = X[k_max + j, lo : lo + n]
-                h = Gg[j]
-                for i in range(n):
-                    A[i] -= h * c[i]
-            s1 = s2 = s3 = s4 = raw = big = 0.0
+            s1 = s2 = s3 = s4 = raw = big = zero
             for i in range(n):
                 a = A[i]
-                w = q[i] * (1.0 - q[i])
+                w = q[i] * (one - q[i])
                 b = w * a * a
-                y = b * (1.0 - 2.0 * q[i])
+                y = b * (one - two * q[i])
                 s1 += q[i] * a
                 s2 += b
                 s3 += y * a
-                s4 += b * (1.0 - 6.0 * w) * a * a
+                s4 += b * (one - six * w) * a * a
                 raw += b * a * a
-                big = max(big, a * a if q[i] > 0.0 else 0.0)
+                big = max(big, a * a if q[i] > zero else zero)
                 A[i] = y
             sums[0] += s1
             sums[1] += s2
@@ -96,18 +96,15 @@ def residual_sums(X, n_local, first, live, s, p, Gl, Gg, vl, vg, sums):
             sums[3] += s4
             sums[4] += raw
             sums[5] = max(sums[5], big)
-            for j in range(k):
-                c = X[j, lo : lo + n]
-                h = 0.0
+            for j in range(k + n_global):
+                c = X[j if j < k else k_max + j - k, lo : lo + n]
+                h = zero
                 for i in range(n):
                     h += A[i] * c[i]
-                vl[g, j] += h
-            for j in range(n_global):
-                c = X[k_max + j, lo : lo + n]
-                h = 0.0
-                for i in range(n):
-                    h += A[i] * c[i]
-                vg[j] += h
+                if j < k:
+                    vl[g, j] += h
+                else:
+                    vg[j - k] += h
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -188,21 +185,19 @@ def smoothness(X, n_local, first, live, s, p, a, b, Ll, V, skip_l, Lg, skip_g):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def tests(
-    St, which, order, centre, factor, half_span, sums_of_treated, X, rows, n_local, first, live, p,
-    f0, log_det0, Ll, V, skip_l, Lg, skip_g, target_l, target_g, reach_l, reach_g, reach_s,
+    S, at, which, half_span, sums_of_treated, X, rows, n_local, first, live, p, f0, log_det0,
+    Ll, V, skip_l, Lg, skip_g, target_l, target_g, step_l, step_g, reach_l, reach_g, reach_s,
     Gamma_l, Gamma_g, tolerance, max_passes, out,
 ):  # fmt: skip
     """Conditional tails of the programs `which` (J,) of one unit.
 
-    St (K, n) float64 by program in the population's order of cells; centre, factor (K,) make it
-    (row - centre) factor; half_span, sums_of_treated (K,) on that scale. p, the factors, log_det0
-    and f0, the least f, are those of the fit on C; reach_s (K,) the largest |s|. out (J, 6): r* of
-    the upper tail and of the lower one, z, log(u / z), passes (negative: no fit), and `smoothness`
-    (inf where it is beyond doubt).
+    S[at] (J, n) are their summands, cells in the strata's order, standardised; half_span and
+    sums_of_treated (K,) on that scale. S, X and p are float64 or float32. p, the factors, log_det0,
+    f0, the least f, and step_l, step_g, the step that leads there, are those of the fit on C;
+    reach_s (K,) the largest |s|. out (J, 6): r* of the upper tail and of the lower one, z,
+    log(u / z), passes (negative: no fit), and `smoothness` (inf where it is beyond doubt).
     """
-    n = order.size
     n_global = Gamma_g.shape[1]
-    s = np.empty(n)
     a = np.empty(target_l.shape)
     b = np.empty(n_global + 1)
     own_l = np.empty(Ll.shape)
@@ -218,9 +213,12 @@ def tests(
     target[:n_global] = target_g
     reach[:n_global] = reach_g
     found = np.empty(N_FOUND)
+    nothing = np.empty(0)
+    rest_l = np.empty(target_l.shape)
+    rest_g = np.empty(n_global + 1)
     for j in range(which.size):
         k = which[j]
-        gather(St[k], order, centre[k], factor[k], s)
+        s = S[at[j]]
         residual_sums(
             X, n_local, first, live, s, p, Gamma_l[k], Gamma_g[k], vl, vg, sums
         )  # fmt: skip
@@ -253,14 +251,15 @@ def tests(
             l = start_of(gap, sums[1], sums[2], sums[3] - 3.0 * square)
             for g in range(n_local.size):
                 for i in range(n_local[g]):
-                    a[g, i] = -l * Gamma_l[k, g, i] - 0.5 * l * l * dl[g, i]
+                    a[g, i] = step_l[g, i] - l * Gamma_l[k, g, i] - 0.5 * l * l * dl[g, i]
             for i in range(n_global):
-                b[i] = -l * Gamma_g[k, i] - 0.5 * l * l * dg[i]
+                b[i] = step_g[i] - l * Gamma_g[k, i] - 0.5 * l * l * dg[i]
             b[n_global] = l
             target[n_global] = mean + gap
             fit(
                 X, rows, n_local, first, live, s, True, p, target_l, target, reach_l, reach,
-                tolerance, max_passes, a, b, own_l, own_v, skip_l, own_g, skip_g, found,
+                tolerance, max_passes, a, b, nothing, rest_l, rest_g,
+                own_l, own_v, skip_l, own_g, skip_g, found,
             )  # fmt: skip
             total += int(abs(found[PASSES]))
             if not found[PASSES] > 0 or not found[F] < f0:
@@ -295,17 +294,13 @@ def tests(
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def residual_cumulants(
-    St, which, order, centre, factor, X, n_local, first, live, p, Gamma_l, Gamma_g, out
-):  # fmt: skip
+def residual_cumulants(S, which, X, n_local, first, live, p, Gamma_l, Gamma_g, out):
     """Third and fourth cumulant (J, 2) of sum x A for the programs `which` (J,)."""
-    s = np.empty(order.size)
     vl = np.empty((n_local.size, Gamma_l.shape[2]))
     vg = np.empty(Gamma_g.shape[1])
     sums = np.empty(6)
     for j in range(which.size):
         k = which[j]
-        gather(St[k], order, centre[k], factor[k], s)
-        residual_sums(X, n_local, first, live, s, p, Gamma_l[k], Gamma_g[k], vl, vg, sums)
+        residual_sums(X, n_local, first, live, S[k], p, Gamma_l[k], Gamma_g[k], vl, vg, sums)
         out[j, 0] = sums[2]
         out[j, 1] = sums[3]

@@ -90,6 +90,11 @@ class CovariateStrata:
         return place
 
     @cached_property
+    def single(self) -> np.ndarray:
+        """`columns` in float32."""
+        return self.columns.astype(np.float32)
+
+    @cached_property
     def row_of(self) -> np.ndarray:
         """(k + g,) rows of `columns`, for kernels."""
         return np.arange(self.columns.shape[0], dtype=np.int64)

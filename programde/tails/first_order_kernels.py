@@ -57,14 +57,15 @@ def _inverse_factor(L, V, Lg, skip_l, skip_g, k, n_global, T):
 @njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
 def _weights(X, rows, lo, p, T, c, h, y):
     """Fill c (m + 5, tile) float32 for cells lo .. lo + p.size: w times each column, w (1 - 2p) h
-    of leverages h = ||T c||^2, then p, w, w (1 - 2p), w (1 - 6w)."""
+    of leverages h = ||T c||^2, then p, w, w (1 - 2p), w (1 - 6w). X, T, h and y are float32."""
     m = rows.size
     n = p.size
+    zero = np.float32(0.0)
     for i in range(n):
-        h[i] = 0.0
+        h[i] = zero
     for r in range(m):
         for i in range(n):
-            y[i] = 0.0
+            y[i] = zero
         for j in range(0, r - r % 2 + 1, 2):
             # the row's own entry is the last; T is zero beyond it
             t0 = T[r, j]
@@ -77,7 +78,7 @@ def _weights(X, rows, lo, p, T, c, h, y):
             h[i] += y[i] * y[i]
     for i in range(n):
         q = p[i] * (1.0 - p[i])
-        y[i] = q
+        y[i] = np.float32(q)
         c[m, i] = np.float32(q * (1.0 - 2.0 * p[i]) * h[i])
         c[m + 1, i] = np.float32(p[i])
         c[m + 2, i] = np.float32(q)
@@ -87,7 +88,7 @@ def _weights(X, rows, lo, p, T, c, h, y):
         c0 = X[rows[j], lo : lo + n]
         o = c[j]
         for i in range(n):
-            o[i] = np.float32(y[i] * c0[i])
+            o[i] = y[i] * c0[i]
 
 
 @njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
@@ -170,18 +171,18 @@ def first_order_sums(
 ):  # fmt: skip
     """What the first-order tests of U units need, in one reading of the summands.
 
-    S (K, n) float32 of about unit scale, K a multiple of 4, cells in the strata's order; of each
-    unit u: live (U, B), p (U, n), and the factors. Fills local (U, K, B, k) and shared (U, K, g)
-    with C'W S, bend (U, K) with sum w (1 - 2p) h s, lost_l (U, B, k) and lost_g (U, g) with the
-    same sums for the columns of C, and cumulants (U, K, 4) of sum x s. Good to 1e-6 of a standard
-    deviation; no unit's numbers depend on which others are there.
+    S (K, n) and X float32, S of about unit scale, K a multiple of 4, cells in the strata's order;
+    of each unit u: live (U, B), p (U, n), and the factors. Fills local (U, K, B, k) and shared
+    (U, K, g) with C'W S, bend (U, K) with sum w (1 - 2p) h s, lost_l (U, B, k) and lost_g (U, g)
+    with the same sums for the columns of C, and cumulants (U, K, 4) of sum x s. Good to 1e-6 of a
+    standard deviation; no unit's numbers depend on which others are there.
     """
     U = p.shape[0]
     K = S.shape[0]
     n_global = shared.shape[2]
     k_max = local.shape[3]
-    h = np.empty(_TILE)
-    y = np.empty(_TILE)
+    h = np.empty(_TILE, dtype=np.float32)
+    y = np.empty(_TILE, dtype=np.float32)
     c = np.empty((k_max + n_global + 5, _TILE), dtype=np.float32)
     cumulants[:] = 0.0
     shared[:] = 0.0
@@ -191,12 +192,14 @@ def first_order_sums(
         k = n_local[g]
         m = k + n_global
         rows = own_rows(k, k_max, n_global)
-        T = np.zeros((U, m, m + 1))
+        T = np.zeros((U, m, m + 1), dtype=np.float32)
+        inverse = np.zeros((m, m + 1))
         for u in range(U):
             if live[u, g]:
                 _inverse_factor(
-                    Ll[u, g], V[u, g], Lg[u], skip_l[u, g], skip_g[u], k, n_global, T[u]
+                    Ll[u, g], V[u, g], Lg[u], skip_l[u, g], skip_g[u], k, n_global, inverse
                 )  # fmt: skip
+                T[u] = inverse
         out = np.zeros((U, K, m + 5))
         lost = np.zeros((U, m))
         for lo in range(first[g], first[g + 1], _TILE):
@@ -208,7 +211,7 @@ def first_order_sums(
                 _dot_products(S, lo, n, c, m, out[u])
                 for j in range(m):
                     c0 = X[rows[j], lo : lo + n]
-                    total = 0.0
+                    total = np.float32(0.0)
                     for i in range(n):
                         total += c[m, i] * c0[i]
                     lost[u, j] += total

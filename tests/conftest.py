@@ -1,9 +1,14 @@
-"""Before tests in several processes the kernels are compiled once, for all of them."""
+"""Before tests in several processes the kernels are compiled once, for all of them.
+
+What Python compiles is kept as well, whatever the machine says: rewriting the asserts of all test
+files takes longer than collecting them, in every process and in every run.
+"""
 
 from __future__ import annotations
 
 import fcntl
 import hashlib
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +18,9 @@ import pytest
 ROOT = Path(__file__).parents[1]
 #: What the kernels on disk were made of.
 MADE = ROOT / "programde" / "__pycache__" / "kernels.made"
+
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 
 def made_of() -> str:

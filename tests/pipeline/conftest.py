@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import copy
+import importlib
 import io
 import json
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +24,7 @@ import yaml
 from pipeline.stages.entry import STAGE_LOG
 from pipeline.sweep.repository import dvc_repository
 from programde.report.metrics import calibration_metrics
+from tests.sharing import made_once, shared_folder
 
 from .readings import prepared  # noqa: F401  fixtures of several files, made once
 from .wires import bases  # noqa: F401
@@ -116,9 +120,46 @@ def _private_dvc(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
     monkeypatch.setenv("CI", "true")
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _dvc_reads_a_text_once() -> Iterator[None]:
+    """DVC reads params.yaml and dvc.yaml anew for every stage; that is most of its time here."""
+    from dvc.utils.serialize import _yaml
+
+    parse, known = _yaml.parse_yaml, {}
+
+    def parsed(text: str, path: str, typ: str = "safe") -> Any:
+        if typ != "safe":
+            return parse(text, path, typ)
+        if text not in known:
+            known[text] = parse(text, path)
+        return copy.deepcopy(known[text])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_yaml, "parse_yaml", parsed)
+        yield
+
+
+@pytest.fixture
+def unrendered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures are made but not rendered, which takes longest of a report: files of one pixel."""
+    from programde.report import pictures
+    from programde.report.style import figure_of, write_atomically
+
+    pixel = bytes.fromhex(
+        "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de0000000c49444154"
+        "789c63f8ffff3f0005fe02fe0def46b80000000049454e44ae426082"
+    )
+
+    def save(picture: Any, path: Path) -> Path:
+        assert figure_of(picture).axes
+        return write_atomically(path.with_name(f"{path.name}.png"), pixel)
+
+    monkeypatch.setattr(pictures, "save_picture", save)
+
+
 @dataclass
 class Sweep:
-    """How the driver left."""
+    """How the driver left, or a stage."""
 
     status: int
     out: str
@@ -152,6 +193,22 @@ class Project:
             assert done.returncode == 0, done.stdout + done.stderr
         return done
 
+    def stage(self, name: str, *words: str) -> Sweep:
+        """`python -m fake.NAME WORDS` in this process, which saves importing Hydra every time."""
+        with self._as_a_process(f"fake/{name}.py", *words) as (out, err):
+            for module in [m for m in sys.modules if m.split(".")[0] == "fake"]:
+                del sys.modules[module]
+            with pytest.MonkeyPatch.context() as patch:
+                patch.syspath_prepend(self.folder)
+                patch.setattr("warnings.showwarning", None)  # the stage sets its own
+                patch.delenv(STAGE_LOG)
+                status = 0
+                try:
+                    importlib.import_module(f"fake.{name}").main()
+                except SystemExit as left:
+                    status = int(left.code or 0)
+        return Sweep(status, out.getvalue(), err.getvalue())
+
     def repro(self, **options: bool) -> list[str]:
         """What `dvc repro` does, without starting a process for DVC; the stages it executed."""
         self.log.unlink(missing_ok=True)
@@ -172,16 +229,24 @@ class Project:
         """Run the driver in this process, which saves importing MLflow again and again."""
         from pipeline.sweep import driver as sweep
 
+        with (
+            self._as_a_process("sweep", *arguments) as (out, err),
+            pytest.raises(SystemExit) as left,
+        ):
+            sweep.main()
+        return Sweep(int(left.value.code or 0), out.getvalue(), err.getvalue())
+
+    @contextlib.contextmanager
+    def _as_a_process(self, *argv: str) -> Iterator[tuple[io.StringIO, io.StringIO]]:
+        """The command line, folder and environment of a process; what is printed."""
         out, err = io.StringIO(), io.StringIO()
         with pytest.MonkeyPatch.context() as patch:
             for key, value in self.environment.items():
                 patch.setenv(key, value)
             patch.chdir(self.folder)
-            patch.setattr(sys, "argv", ["sweep", *arguments])
-            printed = contextlib.redirect_stdout(out), contextlib.redirect_stderr(err)
-            with printed[0], printed[1], pytest.raises(SystemExit) as left:
-                sweep.main()
-        return Sweep(int(left.value.code or 0), out.getvalue(), err.getvalue())
+            patch.setattr(sys, "argv", list(argv))
+            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+                yield out, err
 
     def outcomes(self) -> list[Outcome]:
         """How the points of the newest sweep ended."""
@@ -251,10 +316,13 @@ def empty_record(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty MLflow database; making one takes seconds."""
     from pipeline.sweep.tracking import Tracking
 
-    folder = tmp_path_factory.mktemp("record")
-    tracking = Tracking(folder, "sqlite:///mlflow.db", "other")
-    tracking.client.delete_experiment(tracking.experiment)
-    return folder / "mlflow.db"
+    folder = shared_folder(tmp_path_factory, "record")
+
+    def make() -> None:
+        tracking = Tracking(folder, "sqlite:///mlflow.db", "other")
+        tracking.client.delete_experiment(tracking.experiment)
+
+    return made_once(folder / "mlflow.db", make)
 
 
 @pytest.fixture

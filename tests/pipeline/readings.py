@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from programde.errors import InputError
+from tests.sharing import made_once, shared_folder
 
 from .source_files import write_sources
 from .wiring import Run, first_run, run_again
@@ -59,17 +61,25 @@ def floored(usage: np.ndarray) -> np.ndarray:
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
     """Of a source the screen as its words say, those words, and the folder of its files."""
-    folder = tmp_path_factory.mktemp("wiring_data")
-    sources = write_sources(folder)
+    folder = shared_folder(tmp_path_factory, "wiring_data")
+    words_of = made_once(folder / "words.yaml", lambda: write_words(folder))
+    sources = yaml.safe_load(words_of.read_text())
     made: dict[str, Run] = {}
 
     def run(source: str) -> tuple[Run, tuple[str, ...], Path]:
+        words, place = (*sources[source], *ALSO), folder / source
         if source not in made:
-            words = (*sources[source], *ALSO)
-            made[source] = first_run(folder / source, words, ["prepare"])
-        return made[source], (*sources[source], *ALSO), folder
+            made_once(place, lambda: first_run(place, words, ["prepare"]))
+            made[source] = Run(place)
+        return made[source], words, folder
 
     return run
+
+
+def write_words(folder: Path) -> None:
+    """Every source, and the words that name it."""
+    sources = {name: list(words) for name, words in write_sources(folder).items()}
+    (folder / "words.yaml").write_text(yaml.safe_dump(sources))
 
 
 def judge(reading: Reading, prepared: Prepared, place: Path) -> None:

@@ -95,41 +95,41 @@ def test_stage_by_hand(project: Project) -> None:
 
 
 def test_stage_error_is_one_line(project: Project) -> None:
-    project.run("fake.prepare")
-    done = project.run("fake.crt", "seed=666", check=False)
-    assert done.returncode == 1
-    assert done.stderr == "crt: the number of the beast is no seed\n"
+    project.stage("prepare")
+    done = project.stage("crt", "seed=666")
+    assert done.status == 1
+    assert done.err == "crt: the number of the beast is no seed\n"
     assert not (project.folder / "data/crt").exists()
-    done = project.run("fake.crt", "seed=28", check=False)
-    assert done.returncode == 1
-    assert done.stderr == "crt: data/crt: No space left on device\n"
-    done = project.run("fake.crt", "sampler=bernuli", check=False)
-    assert done.returncode == 1
-    assert done.stderr.count("\n") == 1
-    assert "did you mean 'bernoulli'" in done.stderr
-    assert done.stdout == ""
+    done = project.stage("crt", "seed=28")
+    assert done.status == 1
+    assert done.err == "crt: data/crt: No space left on device\n"
+    done = project.stage("crt", "sampler=bernuli")
+    assert done.status == 1
+    assert done.err.count("\n") == 1
+    assert "did you mean 'bernoulli'" in done.err
+    assert done.out == ""
 
 
 def test_undeclared_key_fails(project: Project) -> None:
     project.edit("fake/prepare.py", "    parts = [", "    o.seed\n    parts = [")
-    done = project.run("fake.prepare", check=False)
-    assert done.returncode == 1
-    assert "stage prepare reads seed, which its params in dvc.yaml do not declare" in done.stderr
+    said = "stage prepare reads seed, which its params in dvc.yaml do not declare"
+    with pytest.raises(LookupError, match=said):
+        project.stage("prepare")
 
 
 def test_outside_the_project(project: Project) -> None:
     (project.folder / "dvc.yaml").unlink()
-    done = project.run("fake.prepare", check=False)
-    assert done.returncode == 1
-    assert "run this from the project's folder" in done.stderr
-    assert done.stderr.count("\n") == 1
+    done = project.stage("prepare")
+    assert done.status == 1
+    assert "run this from the project's folder" in done.err
+    assert done.err.count("\n") == 1
 
 
 def test_a_stage_does_not_sweep(project: Project) -> None:
-    done = project.run("fake.prepare", "-m", "seed=1,2", check=False)
-    assert done.returncode == 1
-    assert "python -m pipeline.sweep -m" in done.stderr
-    project.run("fake.prepare", "experiment=calibration_grid")
+    done = project.stage("prepare", "-m", "seed=1,2")
+    assert done.status == 1
+    assert "python -m pipeline.sweep -m" in done.err
+    project.stage("prepare", "experiment=calibration_grid")
     assert (project.folder / "data/screen").is_file()
 
 

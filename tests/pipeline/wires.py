@@ -15,6 +15,7 @@ from scipy.stats import false_discovery_control
 
 from pipeline.config.schema import KINDS
 from programde.analysis.ntc_groups import ntc_units
+from tests.sharing import made_once, shared_folder
 
 from .wiring import Run, first_run, run_again
 
@@ -143,35 +144,37 @@ def judge(wire: Wire, runs: Runs, folder: Path) -> None:
 @pytest.fixture(scope="session")
 def bases(tmp_path_factory: pytest.TempPathFactory) -> Runs:
     """A base by name, made when it is first asked for: its run, and the words of it."""
-    folder = tmp_path_factory.mktemp("wiring")
+    folder = shared_folder(tmp_path_factory, "wiring")
     made: dict[str, tuple[Run, tuple[str, ...]]] = {}
+
+    def files() -> None:
+        wired_screen().write_h5ad(folder / "screen.h5ad")
+        wired_screen(9).write_h5ad(folder / "nine.h5ad")
+        table = {"target": ["T1", "T0"], "program": ["program_2", "program_0"]}
+        pd.DataFrame(table).to_csv(folder / "pairs.csv", index=False)
+        sets = (
+            ["first", "", "T0", "T1", "T2", "T3", "T4"],
+            ["others", "", *(f"G{g}" for g in range(7))],
+        )
+        text = "".join("\t".join(line) + "\n" for line in sets)
+        (folder / "sets.gmt").write_text(text)
 
     def base(name: str) -> tuple[Run, tuple[str, ...]]:
         if name in made:
             return made[name]
         place = folder / name
         if name in ("whole", "reported"):
-            path = folder / "screen.h5ad"
-            if not path.exists():
-                wired_screen().write_h5ad(path)
-                wired_screen(9).write_h5ad(folder / "nine.h5ad")
-                table = {"target": ["T1", "T0"], "program": ["program_2", "program_0"]}
-                pd.DataFrame(table).to_csv(folder / "pairs.csv", index=False)
-                sets = (
-                    ["first", "", "T0", "T1", "T2", "T3", "T4"],
-                    ["others", "", *(f"G{g}" for g in range(7))],
-                )
-                text = "".join("\t".join(line) + "\n" for line in sets)
-                (folder / "sets.gmt").write_text(text)
-            words: tuple[str, ...] = (*WORDS, f"data.path={path}")
+            made_once(folder / "files", files)
+            words: tuple[str, ...] = (*WORDS, f"data.path={folder / 'screen.h5ad'}")
             stages = TESTED if name == "whole" else (*TESTED, "diagnostics")
-            made[name] = first_run(place, words, stages), words
+            made_once(place, lambda: first_run(place, words, stages))
         else:
             parent, more = BASES[name]
             (run, words) = base(parent)
             more = tuple(word.replace("{f}", str(folder)) for word in more)
-            again, _ = run_again(run.folder, place, more, compose_all=words)
-            made[name] = Run(again.folder), (*words, *more)
+            made_once(place, lambda: run_again(run.folder, place, more, compose_all=words))
+            words = (*words, *more)
+        made[name] = Run(place), words
         return made[name]
 
     return base

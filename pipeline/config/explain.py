@@ -39,6 +39,8 @@ def explain(error: Exception, arguments: Sequence[str], conf: Path) -> str:
         The configuration folder.
     """
     forget_hydra()
+    if "Could not find 'hydra/sweeper/optuna'" in str(error):
+        return "this sweep needs Hydra's sweeper by Optuna: pip install 'programde[optuna]'"
     overrides = _overrides(arguments)
     try:
         return _culprit(overrides, conf) or _flat(error)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import pandas as pd
@@ -18,7 +20,8 @@ from pipeline.config.schema import register
 from pipeline.sweep import driver as sweep
 from pipeline.sweep import telling
 from pipeline.sweep.points import Point, Settings, expand, read_request, share_cores
-from pipeline.sweep.record import run_name
+from pipeline.sweep.recommendation import objective
+from pipeline.sweep.record import flatten, run_name
 from pipeline.sweep.tracking import PARENT_TAG, kept
 from programde.errors import ProgramDEError
 
@@ -237,6 +240,32 @@ def test_points_that_a_sweeper_thinks_of(swept: Project, monkeypatch: pytest.Mon
     done = swept.sweep("-m", "report.n_boot=5,0")
     assert [outcome.state for outcome in swept.outcomes()] == ["computed", "refused"]
     assert "report.n_boot=0 is out of range" in done.err
+
+
+@pytest.mark.slow
+def test_optuna_seeks_the_setting_that_finds_most(swept: Project) -> None:
+    """An extra; without it one line says what to install."""
+    words = ["experiment=best_power", "hydra.sweeper.n_trials=2"]
+    if importlib.util.find_spec("optuna") is None:
+        done = swept.sweep(*words)
+        assert done.status == 1
+        assert done.err.endswith("pip install 'programde[optuna]'\n")
+        return
+    warnings.simplefilter("ignore")  # of what Optuna 2 uses
+    done = swept.sweep(*words)
+    assert done.status == 0, done.err
+    assert [outcome.state for outcome in swept.outcomes()] == ["computed"] * 2
+    params = [run.data.params for run in swept.tracking().points()]
+    assert all(0.001 <= float(one["usage.share_of_mean"]) <= 0.3 for one in params)
+    assert params[0]["usage.share_of_mean"] != params[1]["usage.share_of_mean"]
+
+
+def test_what_is_sought_is_power_of_a_sound_setting() -> None:
+    sound = dict(flatten({"ntc": fake_metrics()["ntc"], "power": {"mix": 0.6}}))
+    assert objective(sound) == 0.6
+    inflated = sound | {"ntc/lambda_mean": 3.0, "ntc/lambda_mean_error": 0.01}
+    assert objective(inflated) == pytest.approx(-0.4)
+    assert objective({}) == -1.0
 
 
 @pytest.mark.slow

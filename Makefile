@@ -13,7 +13,7 @@ export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
 
-.PHONY: help env requirements run data test test-oldest test-newest lint format deps bench global-null \
+.PHONY: help env requirements run data test quick test-oldest test-newest lint format deps bench global-null \
   lock dist ui push clean clean-sweeps
 
 help:  ## this list
@@ -34,7 +34,10 @@ data: env  ## the first stages only: read, check and transform the screen
 	@$(PYTHON) -m pipeline.run prepare
 
 test: env  ## the test suite
-	@$(PYTHON) -m pytest -q -n auto --maxprocesses 8
+	@$(PYTHON) -m pytest -q
+
+quick: env  ## of the suite what takes less than a minute
+	@$(PYTHON) -m pytest -q -m "not slow"
 
 test-oldest test-newest: test-%: requirements/%.lock  ## the library's tests on the versions at either end
 	@sh scripts/test_bounds.sh $*

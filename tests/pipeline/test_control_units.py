@@ -25,6 +25,8 @@ from programde.screen.store import load_screen
 
 from .stages import ROOT, project_folder, run_stage
 
+pytestmark = [pytest.mark.slow, pytest.mark.wiring]
+
 SEED = 11
 WORDS = (
     f"seed={SEED}",

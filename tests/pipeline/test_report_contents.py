@@ -15,6 +15,8 @@ from programde.calibration.fdr import benjamini_hochberg, storey
 
 from .stages import STAGES, project_folder, run_stage
 
+pytestmark = [pytest.mark.slow, pytest.mark.wiring]
+
 QUICK = ("n_resamples=49", "controls.n_partitions=2", "report.n_boot=50", "data=h5ad")
 N = 480
 
@@ -81,6 +83,7 @@ def run(screen: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     return all_stages
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_untestable_targets_batches_left_out_and_hits_of_one_guide(run: Run) -> None:
     results, page, reports = run()
     rows = results.set_index("target")
@@ -126,6 +129,7 @@ def test_by_condition_against_all_other_cells(run: Run) -> None:
         assert len(pd.read_csv(reports / "figures" / f"{name}.csv"))
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_one_adjustment_makes_every_q_value(run: Run) -> None:
     results, _, reports = run(
         "analysis.by_condition=true", "data.condition_key=day", "fdr.adjust=storey"
@@ -144,6 +148,7 @@ def test_one_adjustment_makes_every_q_value(run: Run) -> None:
         assert (storey(table["p_value"]) < 0.95 * benjamini_hochberg(table["p_value"])).any()
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_against_control_guides_without_batches_and_unjudged(run: Run) -> None:
     results, page, reports = run(
         "calibrate=ntc_empirical",
@@ -160,6 +165,7 @@ def test_against_control_guides_without_batches_and_unjudged(run: Run) -> None:
     assert "ntc" not in read_json(reports / "metrics.json")
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_single_guides_by_ranks_in_strata(run: Run) -> None:
     results, page, _ = run("analysis.unit=guide", "test=utest", "sampler=stratified")
     assert list(results.columns[:3]) == ["guide", "target", "program"]
@@ -171,6 +177,7 @@ def test_single_guides_by_ranks_in_strata(run: Run) -> None:
     assert "Guides as a whole" in page
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_without_resamples_exact_tails_do_all_the_work(run: Run) -> None:
     results, page, reports = run("n_resamples=0")
     assert results["p_raw"].isna().all()

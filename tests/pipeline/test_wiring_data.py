@@ -18,6 +18,8 @@ from .readings import FILES, Check, Prepared, Reading, floored, judge, name_of
 from .source_files import CELLS, GENES, GUIDES, LABELS, LOST, OTHER_TARGETS, PARTS, TARGETS, N
 from .wiring import Run
 
+pytestmark = [pytest.mark.slow, pytest.mark.wiring]
+
 READINGS: list[Reading] = []
 
 MUDATA = ("h5mu", "perturbnmf")

@@ -31,6 +31,8 @@ from .wires import (
 )
 from .wiring import Run
 
+pytestmark = [pytest.mark.slow, pytest.mark.wiring]
+
 WIRES: list[Wire] = []
 wire = wire_into(WIRES)
 

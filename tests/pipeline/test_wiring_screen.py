@@ -12,6 +12,8 @@ from .readings import Check, Prepared, Reading, judge, name_of
 from .source_files import PARTS
 from .wiring import Run
 
+pytestmark = [pytest.mark.slow, pytest.mark.wiring]
+
 READINGS: list[Reading] = []
 
 

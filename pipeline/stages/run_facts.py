@@ -8,7 +8,7 @@ import pandas as pd
 from pipeline.files import read_json, read_table
 from pipeline.stages import paths
 from pipeline.stages.crossfit_files import load_crossfit
-from pipeline.stages.entry import Options
+from pipeline.stages.entry import Options, already_said
 from pipeline.stages.spike_files import load_table
 from programde.analysis.detectable import smallest_seen
 from programde.analysis.gene_sets import gene_set_table, no_gene_sets
@@ -38,11 +38,11 @@ FILES = {
     paths.OMNIBUS: "every target: does it shift any program?",
     paths.GUIDES: "every target x program: do its guides agree?",
     paths.UNITS: "every target: its cells, its batches, separation",
-    paths.ACROSS: "every target x program over all conditions, where there are several",
-    paths.POWER: "power by known effects: share found by set, share of switching and fold",
-    paths.GENE_SETS: "gene sets of each program's leading genes, where report.gene_sets names any",
+    paths.ACROSS: "every target x program over all conditions",
+    paths.POWER: "power: share of known effects that were found",
+    paths.GENE_SETS: "gene sets of each program's genes (report.gene_sets)",
     paths.METRICS: "the numbers of this page",
-    paths.FIGURES / "volcano.csv": "what each picture shows, as a table: figures/NAME.csv",
+    paths.FIGURES / "volcano.csv": "what a picture shows; each has its own beside it",
 }
 
 
@@ -121,6 +121,7 @@ def behind_hits(o: Options, results: pd.DataFrame) -> list[HitCells]:
 def inputs() -> Inputs:
     """What came in."""
     screen = load_screen(paths.SCREEN)
+    already_said(screen.notes)
     summary = read_json(paths.INPUT_REPORT / "summary.json")
     targets = read_table(paths.INPUT_REPORT / "targets.parquet").set_index("target")
     programs = read_table(paths.INPUT_REPORT / paths.PROGRAMS).set_index("program")

@@ -84,7 +84,7 @@ def file_table(
         What stands in the column log2FC: ``"beta"``, as the lab's own client writes it, or
         ``"log2fc"``.
     adjust
-        ``"bh"`` or ``"storey"``, over all rows of the file.
+        ``"bh"`` or ``"storey"``, over the tests of the file.
     controls
         Control labels that are to have rows though they were not tested: they are what targets
         are compared with, so their effect is 0 and their p-value 1.
@@ -93,7 +93,8 @@ def file_table(
     -------
     DataFrame
         `COLUMNS`. A test without a p-value has effect 0 and p-value 1: a NaN would make NaN of
-        all that is adjusted with it.
+        all that is adjusted with it. Such rows and those of controls are no tests: their adj_pval
+        is 1, and they do not count in that of the others.
     """
     check_choice("effect", effect, EFFECTS)
     programs = list(dict.fromkeys(results["program"]))
@@ -101,25 +102,32 @@ def file_table(
     p = results["p_value"].to_numpy(dtype=np.float64)
     known = np.isfinite(beta) & np.isfinite(p)
     values = beta if effect == "beta" else log2_fold_change(beta, len(programs))
+    counted = known & ~results["target"].isin(list(controls)).to_numpy()
+    adjusted = adjust_p(np.where(counted, p, np.nan), adjust)
     tested = pd.DataFrame(
         {
             "target_name": results["target"].to_numpy(),
             "program_name": results["program"].to_numpy(),
             "log2FC": np.where(known, values, 0.0),
             "p-value": np.where(known, p, 1.0),
+            "adj_pval": np.where(counted, adjusted, 1.0),
         }
     )
     held = set(results["target"])
     more = [
-        {"target_name": label, "program_name": program, "log2FC": 0.0, "p-value": 1.0}
+        {
+            "target_name": label,
+            "program_name": program,
+            "log2FC": 0.0,
+            "p-value": 1.0,
+            "adj_pval": 1.0,
+        }
         for label in controls
         if label not in held
         for program in programs
     ]
     table = pd.concat([tested, pd.DataFrame(more, columns=tested.columns)]) if more else tested
-    table = table.reset_index(drop=True)
-    table["adj_pval"] = adjust_p(table["p-value"].to_numpy(), adjust)
-    return table[list(COLUMNS)]
+    return table.reset_index(drop=True)[list(COLUMNS)]
 
 
 def significant_counts(table: pd.DataFrame) -> pd.DataFrame:

@@ -53,7 +53,8 @@ class Table:
     """A table: the first `limit` rows are shown, up to `more` further ones on demand.
 
     `labels` renames columns for people, `formats` gives a column one of KINDS (default: by its
-    type and name). The index is not shown. With `folded` the table is behind these words.
+    type and name). The index is not shown. With `folded` the table is behind these words; `how`
+    tells, behind the word "How", how its numbers are made.
     """
 
     frame: pd.DataFrame
@@ -64,6 +65,7 @@ class Table:
     limit: int = 25
     more: int = 200
     folded: str = ""
+    how: str = ""
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,8 @@ def prepared(block: Block) -> dict[str, Any]:
             "unfolded": block.unfolded,
         }
     if isinstance(block, Paste):
-        return {"kind": "paste", "title": block.title, "text": block.text, "note": block.note}
+        return {"kind": "paste", "title": block.title, "text": block.text, "note": block.note,
+                "how": ""}  # fmt: skip
     if isinstance(block, Sequence):
         return {"kind": "list", "items": list(block)}
     return block.prepared()
@@ -194,6 +197,7 @@ def _table(table: Table) -> dict[str, Any]:
         "kind": "table",
         "title": table.title,
         "note": table.note,
+        "how": table.how,
         "columns": headers(frame, formats, table.labels),
         "shown": cells(shown, formats),
         "hidden": cells(hidden, formats),

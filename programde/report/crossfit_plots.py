@@ -122,9 +122,9 @@ def _crossfit_panel(
     held = as_p_vector(holdout, "holdout p-values")
     envelope = bootstrap_qq_envelope(held, n_boot, seed) if held.size and n_boot > 1 else None
     ax = qq_panel(
-        {"holdout (NTC B vs A)": held, "targets vs A": real},
-        looks={"holdout (NTC B vs A)": "holdout", "targets vs A": "real"},
-        band_for="holdout (NTC B vs A)",
+        {"held-out guides": held, "targets": real},
+        looks={"held-out guides": "holdout", "targets": "real"},
+        band_for="held-out guides",
         envelope=envelope,
         title=f"NTC empirical null: {title}",
     )

@@ -76,7 +76,7 @@ def volcano(
     effect = shown["effect"].to_numpy(dtype=np.float64)
     height = neg_log10(shown["p_value"].to_numpy())
     hit = (shown["q_value"] <= level).to_numpy()
-    ax = axes_or_new(ax, 10.2, 5.2, below=0.82)
+    ax = axes_or_new(ax, 10.8, 5.2, below=0.82)
     rest = np.flatnonzero(~hit)
     if rest.size > max_points:  # every n-th by p: the outline stays
         ordered = rest[np.argsort(height[rest], kind="stable")]

@@ -29,7 +29,7 @@ class Grid:
     ----------
     frame
         Its rows, in the order in which they are first shown.
-    title, note
+    title, note, how
         As of `blocks.Table`.
     name
         Of the table within the page, and of the file that is downloaded.
@@ -59,6 +59,7 @@ class Grid:
     total: int | None = None
     where_the_rest_is: str = ""
     opens: Sequence[int | None] | None = None
+    how: str = ""
 
     def prepared(self) -> dict[str, Any]:
         """The table as its template takes it."""
@@ -71,6 +72,7 @@ class Grid:
                 "kind": "table",
                 "title": self.title,
                 "note": self.note,
+                "how": self.how,
                 "shown": [],
                 "folded": "",
             }
@@ -100,6 +102,7 @@ class Grid:
             "id": self.name,
             "title": self.title,
             "note": f"{self.note} {self.where_the_rest_is}".strip(),
+            "how": self.how,
             "columns": headers(self.frame, formats, self.labels, self.helps),
             "shown": cells(shown, formats),
             "rest": f"{rest} {self.where_the_rest_is}".strip() if rest else "",

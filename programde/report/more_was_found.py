@@ -11,7 +11,7 @@ from programde.report.grids import Grid
 from programde.report.page import Section
 from programde.report.pictures import Pictures
 from programde.report.positive_controls import in_words
-from programde.report.similarity import alike
+from programde.report.similarity import alike, n_alike
 
 _MOST = 1000
 
@@ -79,20 +79,24 @@ def similar(facts: Facts, pictures: Pictures) -> list[Section]:
     pairs = alike(facts.results, level=facts.level, most=_MOST)
     if not len(pairs):
         return []
-    close = int((pairs["correlation"] >= 0.8).sum())
-    opposite = int((pairs["correlation"] <= -0.8).sum())
+    close, opposite = n_alike(facts.results, level=facts.level)
     of = facts.tested
     lead = (
         f"{close:,} pairs of {of}s with hits have profiles of effects that correlate at 0.8 or "
         f"more, {opposite:,} at -0.8 or less."
     ).replace("-0.8", "−0.8")
     note = (
-        f"Profiles are effects over all programs, shrunken by their errors; only {of}s with a hit. "
+        f"Profiles are effects over all programs; only {of}s with a hit. "
         "Usages sum to 1 in a cell, so what raises one program lowers others: read high "
         "correlations together with the programs that both move."
     )
+    how = (
+        "Effects are shrunken by their errors before they are correlated: an effect b with error s "
+        "becomes b t / (t + s²), t the variance of true effects on that program (empirical Bayes)."
+    )
     blocks: list[Block] = [*pictures.some("similarity", "tree")]
-    blocks.append(_grid(pairs, "Pairs, the most alike first", "pairs", note))
+    first = f"; the {_MOST:,} that are most alike or most opposite" if len(pairs) == _MOST else ""
+    blocks.append(_grid(pairs, f"Pairs, the most alike first{first}", "pairs", note, how=how))
     return [Section(f"Which {of}s act alike?", blocks, lead, "alike")]
 
 
@@ -108,13 +112,17 @@ def contrasts(facts: Facts, pictures: Pictures) -> list[Section]:
         f"{differ:,} of {len(found):,} effects differ between two conditions at "
         f"q ≤ {facts.level:g}."
     )
-    note = (
-        "Conditions share guides and batches, not cells: z is the difference of the two effects in "
-        "its own standard errors. q is over all differences."
+    note = "q is over all differences."
+    how = (
+        "Conditions share guides and batches, not cells, so the errors of two effects are "
+        "independent: z is their difference in its own standard errors, and normal where they are "
+        "equal."
     )
     rest = f"The first {_MOST:,} of {len(found):,}." if len(found) > _MOST else ""
     shown = found.head(_MOST)
-    grid = _grid(shown, "Differences, the clearest first", "differences", note, len(found), rest)
+    grid = _grid(
+        shown, "Differences, the clearest first", "differences", note, len(found), rest, how
+    )
     return [Section("Do conditions differ?", [*pictures.some(*_scatters(pictures)), grid], lead,
                     "differ")]  # fmt: skip
 
@@ -125,6 +133,7 @@ def _scatters(pictures: Pictures) -> list[str]:
 
 def _grid(
     frame: pd.DataFrame, title: str, name: str, note: str = "", total: int | None = None,
-    rest: str = "",
+    rest: str = "", how: str = "",
 ) -> Grid:  # fmt: skip
-    return Grid(frame, title, name, note, _LABELS, _FORMATS, _HELPS, _FILTERS, 12, total, rest)
+    return Grid(frame, title, name, note, _LABELS, _FORMATS, _HELPS, _FILTERS, 12, total, rest,
+                how=how)  # fmt: skip

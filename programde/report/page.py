@@ -89,7 +89,7 @@ def render_page(
     """
     shown = [_section(section, number) for number, section in enumerate(sections, 1)]
     works = any(
-        row["block"] and row["block"]["kind"] in ("grid", "paste")
+        row["block"] and row["block"]["kind"] in ("grid", "map", "paste")
         for section in shown
         for row in section["rows"]
     )

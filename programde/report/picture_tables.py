@@ -15,8 +15,8 @@ from programde.report.power import Missed
 from programde.report.qq import expected_quantiles, neg_log10
 from programde.report.similarity import correlations, effect_profiles, program_linkage
 
-#: Rows of a picture's table that are no hits; all tests are in results.parquet.
-MOST = 20_000
+#: Rows of a table of tests that are no hits (all are in results.parquet); points of a curve.
+MOST, MOST_POINTS = 20_000, 2_000
 
 
 def of_tests(results: pd.DataFrame, level: float) -> pd.DataFrame:
@@ -84,13 +84,13 @@ def of_mirrors(results: pd.DataFrame, level: float, n_targets: int = 4) -> pd.Da
 
 
 def of_curves(curves: Mapping[str, object]) -> pd.DataFrame:
-    """Points of QQ curves: expected and observed -log10 p, by curve; at most `MOST` of each."""
+    """Points of QQ curves: expected and observed -log10 p; at most `MOST_POINTS` of each curve."""
     parts = []
     for name, values in curves.items():
         p = np.sort(as_p_vector(values, str(name)))
-        half = MOST // 2  # the smallest, and evenly spread ones of the rest
+        half = MOST_POINTS // 2  # the smallest, and evenly spread ones of the rest
         at = np.arange(p.size)
-        if p.size > MOST:
+        if p.size > MOST_POINTS:
             at = np.union1d(at[:half], np.linspace(half, p.size - 1, half).astype(int))
         expected = expected_quantiles(p.size)[at] if p.size else at
         parts.append(pd.DataFrame({"curve": str(name), "expected": neg_log10(expected),

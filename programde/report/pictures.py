@@ -83,8 +83,8 @@ SHOWN: dict[str, tuple[str, str, bool]] = {
     ),
     "tree": (
         "Programs that move together",
-        "The further left two programs meet, the more alike are the targets that move them, and "
-        "how; left of the line they correlate at 0.5 or more.",
+        "The further right two programs meet, the more alike are the targets that move them; right "
+        "of the line they correlate at 0.5 or more.",
         False,
     ),
     "contrast": (

@@ -105,6 +105,13 @@ def alike(results: pd.DataFrame, *, level: float = 0.1, most: int = 1000) -> pd.
     return pairs.sort_values("correlation", ascending=False, kind="stable", ignore_index=True)
 
 
+def n_alike(results: pd.DataFrame, *, level: float = 0.1, at: float = 0.8) -> tuple[int, int]:
+    """How many pairs of targets with hits correlate at `at` or more, and at -`at` or less."""
+    table = correlations(effect_profiles(results, level=level)).to_numpy()
+    pairs = table[np.triu_indices(len(table), 1)]
+    return int((pairs >= at).sum()), int((pairs <= -at).sum())
+
+
 def _signs_of_hits(results: pd.DataFrame, profiles: pd.DataFrame, level: float) -> np.ndarray:
     """Sign of each hit, 0 for no hit, in the rows and columns of the profiles."""
     names = results[tested_column(results)].astype(str)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import quote
 
 import pandas as pd
 
-from programde.report.blocks import Block, Paste, Settings, Table
+from programde.report.blocks import Block, Link, Paste, Settings, Table
 from programde.report.checked_tables import counted, tested_column
 from programde.report.facts import Facts, installed_versions
 from programde.report.findings import untested_by_reason
@@ -136,8 +137,13 @@ def files(facts: Facts, folder: Path) -> list[Section]:
     """Where the tables are, as seen from the page's folder."""
     if not facts.files:
         return []
-    rows = [{"file": _seen_from(folder, path), "holds": what} for path, what in facts.files.items()]
-    return [Section("Files", [Table(pd.DataFrame(rows), limit=200)], anchor="files")]
+    rows = []
+    for path, what in facts.files.items():
+        seen = _seen_from(folder, path)
+        beside = seen != path or not Path(path).is_absolute()
+        rows.append({"file": Link(seen, quote(seen)) if beside else seen, "holds": what})
+    lead = "They lie beside this page; sent alone, it holds the numbers of its tables itself."
+    return [Section("Files", [Table(pd.DataFrame(rows), limit=200)], lead, "files")]
 
 
 def _seen_from(folder: Path, path: str) -> str:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from programde.report.blocks import Block, Table
 from programde.report.checked_tables import counted
+from programde.report.evidence_map import evidence_map
 from programde.report.facts import Facts
 from programde.report.findings import carried_by_one_guide, hits_with_their_guides
 from programde.report.grids import Grid
@@ -52,7 +53,9 @@ def found(
         best = results[results["p_value"].notna()].sort_values("p_value", kind="stable").head(10)
         title = "No hit; the ten tests with the smallest p"
         blocks = [grid_of_tests(best, title, "best", n_all=len(best))]
-    blocks += pictures.some("volcano", "heatmap")
+    blocks += pictures.some("volcano")
+    whole_map = evidence_map(facts, pictures.named.get("heatmap")) if len(hits) else None
+    blocks += pictures.some("heatmap") if whole_map is None else [whole_map]
     if (whole := targets(facts)) is not None:
         blocks.append(whole)
     blocks += [programs(facts), strongest(facts, opens)]
@@ -110,11 +113,12 @@ def _across(facts: Facts, across: pd.DataFrame) -> Section:
     table = Table(
         best,
         "Strongest over all conditions",
-        "Signed normal scores of the conditions, weighted by the square root of the treated "
-        "cells: shifts in the same direction add up, opposite ones cancel.",
+        "Shifts in the same direction add up, opposite ones cancel.",
         LABELS,
         {"z": "fixed"},
         limit=12,
+        how="Signed normal scores of the conditions, weighted by the square root of the treated "
+        "cells (Stouffer's method).",
     )
     lead = (
         f"{hits:,} of {len(best):,} {facts.tested}s x programs have q ≤ {facts.level:g} over all."

@@ -68,7 +68,11 @@ def _calibration(facts: Facts) -> Table:
         if alone is not None:
             rows.append({"p-values": "... of single guides", "verdict": "", **_row(alone)})
     note = (
-        "Control units are groups of non-targeting guides, tested like targets. Rates: share of "
+        "Control units are groups of non-targeting guides, tested like targets. Rates should be "
+        "about the level, and inflation about 1."
+    )
+    how = (
+        "Rates: share of "
         "control tests at or below the level, with a 95 % interval that respects that programs "
         "of one unit are dependent. Inflation: that of chi-square over all p-values, with its 95 % "
         "interval, and lambda at the median and at the 1 % tail; 1 is calibrated, above 1 "
@@ -76,7 +80,7 @@ def _calibration(facts: Facts) -> Table:
         "tests that would be declared at a false discovery rate of 10 %."
     )
     formats = {"lambda": "fixed", "at 1 %": "fixed"}
-    return Table(pd.DataFrame(rows), "Calibration in numbers", note, formats=formats)
+    return Table(pd.DataFrame(rows), "Calibration in numbers", note, formats=formats, how=how)
 
 
 def _row(numbers: Metrics) -> dict[str, object]:

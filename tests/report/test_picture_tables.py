@@ -49,7 +49,7 @@ def test_curves_are_hazens_and_long_ones_keep_their_tail():
     np.testing.assert_allclose(table["observed"], -np.log10([0.01, 0.3, 0.8]))
     np.testing.assert_allclose(table["expected"], -np.log10([0.5 / 3, 1.5 / 3, 2.5 / 3]))
     long = tables_of.of_curves({"raw": np.linspace(1e-6, 1, 50_000)})
-    assert len(long) <= tables_of.MOST + 1
+    assert len(long) <= tables_of.MOST_POINTS + 1
     assert long["observed"].iloc[:100].is_monotonic_decreasing
     assert long["observed"].iloc[-1] == pytest.approx(0, abs=1e-12)
 

@@ -41,7 +41,7 @@
   const cellOf = (cell, how) => {
     const value = cell.getValue();
     const holder = element("span");
-    if (how.kind === "text" && value !== null && value.length > 46) {
+    if (how.kind === "text" && value !== null && value.length > 46 && how.field !== "gene_sets") {
       holder.title = value;
       const tail = 20;
       holder.textContent = value.slice(0, 25) + "…" + value.slice(-tail);
@@ -102,8 +102,8 @@
     headerFilterEmptyCheck: (value) => value === "" || value === null || value === undefined
       || (["at_most", "at_least"].includes(how.filter) && Number.isNaN(number(value))),
     headerFilterPlaceholder: WORDS[how.filter] || "",
-    minWidth: how.kind === "text" ? (how.field.includes("program") || how.field.includes("genes") ? 190 : 110)
-      : how.kind === "p" ? 118 : how.kind === "signed" ? 96 : 92,
+    minWidth: how.kind === "text" ? (/program|gene/.test(how.field) ? 190 : 110)
+      : how.kind === "p" || how.field === "mde80" ? 118 : how.kind === "signed" ? 96 : 92,
     widthGrow: how.kind === "text" ? 2 : 1,
     resizable: true,
     // a spreadsheet must not take a name for a formula
@@ -201,14 +201,171 @@
     });
     grids[place.id] = { rows, table };
   };
+  /* --- all targets on all programs: what lies within the window is drawn, names stay at its edges */
+  const shortened = (text, most) => (text.length <= most ? text : text.slice(0, most - Math.floor(most / 2)) + "…" + text.slice(1 - Math.floor(most / 2)));
+  const rgb = (name) => {
+    const text = getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+    const hex = text.length === 4 ? text.replace(/[0-9a-f]/gi, "$&$&") : text;
+    return [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
+  };
+  const buildMap = (place) => {
+    const data = json(place.querySelector("script"));
+    const codes = Uint8Array.from(atob(data.codes), (letter) => letter.charCodeAt(0));
+    const [n, m, size] = [data.rows.length, data.columns.length, 16];
+    const names = data.rows.map(([level, name]) => (level ? `${name} in ${level}` : name));
+    const measure = document.createElement("canvas").getContext("2d");
+    const font = "11px system-ui, sans-serif";
+    measure.font = font;
+    const room = (words, most, least) => Math.min(most, Math.max(least, ...words.slice(0, 600).map((word) => measure.measureText(shortened(word, 28)).width + 14)));
+    const narrow = place.clientWidth < 600;
+    const left = room(names, narrow ? 110 : 190, 50);
+    const top = room(data.columns, narrow ? 120 : 190, 50);
+    const canvas = element("canvas");
+    const spread = element("div", {}, canvas);
+    spread.style.width = `${left + m * size + 2}px`;
+    spread.style.height = `${top + n * size + 2}px`;
+    const frame = element("div", { class: "window", tabindex: 0, role: "application", "aria-label": `${place.dataset.name}; arrow keys move from cell to cell, Enter opens a hit` }, spread);
+    const read = element("p", { class: "read", role: "status" }, "Arrow keys move from cell to cell.");
+    const search = element("input", { type: "search", placeholder: `Find a ${data.of} or program`, "aria-label": `Find a ${data.of} or program` });
+    const legend = element("span", { class: "legend", role: "img", "aria-label": "from blue, falls, to orange, rises" });
+    place.append(element("div", { class: "tools" }, search, element("span", { class: "count" }, `falls`, legend, `rises; ${n.toLocaleString("en")} ${data.of}s × ${m.toLocaleString("en")} programs`)), frame, read);
+    place.classList.add("alive");
+    let colors = [];
+    let ink = "";
+    const palette = () => {
+      const [up, down, none] = [rgb("--up"), rgb("--down"), rgb("--wash")];
+      const css = getComputedStyle(document.documentElement);
+      ink = css.getPropertyValue("--ink");
+      colors = Array.from({ length: 2 * data.steps + 1 }, (_, i) => {
+        const to = i > data.steps ? up : down;
+        const share = (Math.abs(i - data.steps) / data.steps) ** 0.7;
+        return `rgb(${none.map((c, k) => Math.round(c + share * (to[k] - c))).join(",")})`;
+      });
+      legend.style.background = `linear-gradient(90deg,${colors[0]},${colors[data.steps]},${colors[2 * data.steps]})`;
+    };
+    let chosen = null;
+    const draw = () => {
+      const [width, height] = [frame.clientWidth, Math.min(frame.clientHeight, top + n * size + 2)];
+      const scale = window.devicePixelRatio || 1;
+      canvas.width = width * scale;
+      canvas.height = height * scale;
+      canvas.style.width = `${width}px`;
+      canvas.style.height = `${height}px`;
+      const pen = canvas.getContext("2d");
+      pen.scale(scale, scale);
+      pen.clearRect(0, 0, width, height);
+      pen.font = font;
+      const [x0, y0] = [frame.scrollLeft, frame.scrollTop];
+      const [j0, i0] = [Math.floor(x0 / size), Math.floor(y0 / size)];
+      const j1 = Math.min(m, Math.ceil((x0 + width - left) / size));
+      const i1 = Math.min(n, Math.ceil((y0 + height - top) / size));
+      const inside = (x, y, w, h, what) => { pen.save(); pen.beginPath(); pen.rect(x, y, w, h); pen.clip(); what(); pen.restore(); };
+      inside(left, top, width - left, height - top, () => {
+        for (let i = i0; i < i1; i++) for (let j = j0; j < j1; j++) {
+          const code = codes[i * m + j];
+          const [x, y] = [left + j * size - x0, top + i * size - y0];
+          const hit = code > 2 * data.steps + 1;
+          const at = code - 1 - (hit ? 2 * data.steps + 1 : 0);
+          pen.fillStyle = code ? colors[at] : "rgba(128,128,128,.35)";
+          pen.fillRect(x, y, size - 1, size - 1);
+          if (hit) {
+            pen.fillStyle = Math.abs(at - data.steps) > 0.3 * data.steps ? "#fff" : ink;
+            pen.fillRect(x + 4, y + 7, 7, 1.4);
+            if (at > data.steps) pen.fillRect(x + 6.8, y + 4, 1.4, 7);
+          }
+        }
+        if (chosen) {
+          pen.strokeStyle = ink;
+          pen.lineWidth = 2;
+          pen.strokeRect(left + chosen[1] * size - x0, top + chosen[0] * size - y0, size - 1, size - 1);
+        }
+      });
+      pen.fillStyle = ink;
+      pen.textBaseline = "middle";
+      pen.textAlign = "right";
+      inside(0, top, left, height - top, () => {
+        for (let i = i0; i < i1; i++) pen.fillText(shortened(names[i], 28), left - 5, top + (i + 0.5) * size - y0, left - 8);
+      });
+      inside(left, 0, width - left, top, () => {
+        pen.textAlign = "left";
+        for (let j = j0; j < j1; j++) {
+          pen.save();
+          pen.translate(left + (j + 0.5) * size - x0, top - 5);
+          pen.rotate(-Math.PI / 2);
+          pen.fillText(shortened(data.columns[j], 28), 0, 0, top - 8);
+          pen.restore();
+        }
+      });
+    };
+    const placeOf = (i, j) => {
+      if (!details) return null;
+      const [level, name] = data.rows[i];
+      const found = details.all.find((one) => one.target === name && one.program === data.columns[j] && (one.condition || "") === level);
+      return found ? found.at : null;
+    };
+    const tell = () => {
+      const [i, j] = chosen;
+      const code = codes[i * m + j];
+      if (!code) { read.textContent = `${names[i]}, ${data.columns[j]}: not tested`; return; }
+      const hit = code > 2 * data.steps + 1;
+      const at = code - 1 - (hit ? 2 * data.steps + 1 : 0) - data.steps;
+      const strength = (Math.abs(at) * data.cap / data.steps).toFixed(1);
+      const more = Math.abs(at) === data.steps ? " or more" : "";
+      read.textContent = `${names[i]} ${at > 0 ? "▲ raises" : "▼ lowers"} ${data.columns[j]}: −log10 p ${strength}${more}, ${hit ? `a hit (q ≤ ${data.level})` : "no hit"}${hit && placeOf(i, j) !== null ? "; Enter or a click opens it" : ""}`;
+    };
+    const choose = (i, j, show) => {
+      chosen = [Math.max(0, Math.min(n - 1, i)), Math.max(0, Math.min(m - 1, j))];
+      if (show) {
+        const [x, y] = [chosen[1] * size, chosen[0] * size];
+        frame.scrollLeft = Math.min(x, Math.max(frame.scrollLeft, x + size - (frame.clientWidth - left)));
+        frame.scrollTop = Math.min(y, Math.max(frame.scrollTop, y + size - (frame.clientHeight - top)));
+      }
+      tell();
+      requestAnimationFrame(draw);
+    };
+    const cellAt = (event) => {
+      const box = frame.getBoundingClientRect();
+      const [x, y] = [event.clientX - box.left - frame.clientLeft - left, event.clientY - box.top - frame.clientTop - top];
+      if (x < 0 || y < 0) return null;
+      const [i, j] = [Math.floor((y + frame.scrollTop) / size), Math.floor((x + frame.scrollLeft) / size)];
+      return i < n && j < m ? [i, j] : null;
+    };
+    const openChosen = () => {
+      const at = chosen ? placeOf(...chosen) : null;
+      if (at !== null && at !== undefined) open(at);
+    };
+    frame.addEventListener("mousemove", (event) => { const at = cellAt(event); if (at) choose(...at, false); });
+    frame.addEventListener("click", (event) => { const at = cellAt(event); if (at) { choose(...at, false); openChosen(); } });
+    frame.addEventListener("scroll", () => requestAnimationFrame(draw));
+    frame.addEventListener("keydown", (event) => {
+      const step = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1], PageUp: [-20, 0], PageDown: [20, 0] }[event.key];
+      if (event.key === "Enter") { event.preventDefault(); openChosen(); }
+      if (!step) return;
+      event.preventDefault();
+      choose(...(chosen ? [chosen[0] + step[0], chosen[1] + step[1]] : [0, 0]), true);
+    });
+    search.addEventListener("input", () => {
+      const asked = search.value.trim().toLowerCase();
+      if (!asked) return;
+      const i = names.findIndex((name) => name.toLowerCase().includes(asked));
+      const j = data.columns.findIndex((name) => name.toLowerCase().includes(asked));
+      if (i >= 0) choose(i, chosen ? chosen[1] : 0, true);
+      else if (j >= 0) choose(chosen ? chosen[0] : 0, j, true);
+      else read.textContent = "Nothing of that name has a hit.";
+    });
+    matchMedia("(prefers-color-scheme:dark)").addEventListener("change", () => { palette(); draw(); });
+    new ResizeObserver(() => requestAnimationFrame(draw)).observe(frame);
+    palette();
+    draw();
+  };
   const late = new IntersectionObserver((entries) => {
     for (const entry of entries) {
       if (!entry.isIntersecting) continue;
       late.unobserve(entry.target);
-      build(entry.target);
+      (entry.target.classList.contains("map") ? buildMap : build)(entry.target);
     }
   }, { rootMargin: "600px" });
-  document.querySelectorAll(".grid").forEach((place) => late.observe(place));
+  document.querySelectorAll(".grid, .map").forEach((place) => late.observe(place));
 
   /* --- copying ------------------------------------------------------------------------------ */
   document.querySelectorAll(".paste").forEach((place) => {

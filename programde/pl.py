@@ -180,6 +180,6 @@ def _screen(adata: Any, settings: dict[str, Any]) -> Any:
 
     known = inspect.signature(screen_from_anndata).parameters
     given = {name: value for name, value in settings.items() if name in known}
-    plain = {name: list(value) if hasattr(value, "shape") and value.shape else value
+    plain: dict[str, Any] = {name: list(value) if hasattr(value, "shape") and value.shape else value
              for name, value in given.items()}  # fmt: skip
     return screen_from_anndata(adata, **plain)

@@ -1,0 +1,100 @@
+"""The command line: what it says, what it completes, and one line where it cannot."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from pipeline.config.schema import KINDS, ROOT, SECTIONS, Section
+from programde_project import layout
+from programde_project.commands import prepared_project, programde
+from programde_project.completion import completions
+from programde_project.settings import settings
+
+CHECKOUT = Path(__file__).parents[2]
+
+
+def called(*words):
+    return CliRunner().invoke(programde, list(words))
+
+
+def test_help_names_every_command_with_a_line():
+    said = called("--help").output
+    for name in programde.commands:
+        assert f"  {name} " in said
+    assert "..." not in said[said.index("Commands:") : said.index("Begin with")]
+
+
+@pytest.mark.parametrize("name", list(programde.commands))
+def test_every_command_explains_itself(name):
+    if name != "export":  # hands --help on to the project's own command
+        assert len(called(name, "--help").output) > 150
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["run", "nowhere.h5ad"], "programde: nowhere.h5ad does not exist"),
+        (["run"], "is no project and holds none"),
+        (["check"], "name a screen"),
+        (["check", "data=h5ad", "data.pth=x"], "data.pth is not a key"),
+        (["open"], "is no project and holds none"),
+        (["ui", "nowhere"], "nowhere is no project"),
+        (["keys", "no_such_key"], "no key holds no_such_key"),
+    ],
+)
+def test_one_line_where_it_cannot(tmp_path, monkeypatch, words, line):
+    monkeypatch.chdir(tmp_path)
+    result = called(*words)
+    assert result.exit_code == 1
+    assert line in result.output
+    assert len(result.output.strip().splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_makes_a_project_and_keeps_its_words(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.h5ad").touch()
+    folder = prepared_project(["a.h5ad", "sampler=stratified"], None)
+    assert folder == tmp_path / "a_programde"
+    kept = yaml.safe_load((folder / "conf/run.yaml").read_text())
+    assert kept == ["data=h5ad", f"data.path={tmp_path / 'a.h5ad'}", "sampler=stratified"]
+    assert prepared_project([], None) == folder  # found again, with its words
+    assert yaml.safe_load((folder / "conf/run.yaml").read_text()) == kept
+    monkeypatch.chdir(folder)
+    assert prepared_project([], None) == folder
+
+
+def test_every_key_is_listed_with_its_default():
+    def flat(section, prefix):
+        for key, spec in section.keys.items():
+            if isinstance(spec, Section):
+                yield from flat(spec, f"{prefix}.{key}")
+            else:
+                yield f"{prefix}.{key}"
+
+    wanted = set(ROOT)
+    for name, section in SECTIONS.items():
+        wanted |= set(flat(section, name))
+    for name, kinds in KINDS.items():
+        for section in kinds.values():
+            wanted |= set(flat(section, name))
+    listed = list(settings(CHECKOUT))
+    assert wanted <= {one.key for one in listed}
+    by_name = {(one.choice, one.key): one for one in listed}
+    assert by_name["", "n_resamples"].default == "1023"
+    assert by_name["sampler=stratified", "sampler.n_bins"].default == "20"
+    assert (
+        "bins of the fitted probability" in by_name["sampler=stratified", "sampler.n_bins"].meaning
+    )
+
+
+def test_words_are_completed():
+    conf = layout.template() / "conf"
+    assert completions(conf, "sampler=str") == ["sampler=stratified", "sampler=stratified_burden"]
+    assert completions(conf, "test=ols,u") == ["test=ols,utest"]
+    assert "analysis.control=" in completions(conf, "analysis.")
+    assert "data.usage_key=" in completions(conf, "data.us")

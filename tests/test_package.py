@@ -1,0 +1,68 @@
+"""What the package says of itself holds together."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import yaml
+
+import programde
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def test_the_oldest_set_is_the_lower_bounds():
+    lower = {}
+    for requirement in PROJECT["dependencies"]:
+        name, bound = re.fullmatch(r"([\w-]+)>=([\d.]+)(?:,<\d+)?", requirement).groups()
+        lower[name] = bound
+    pinned = dict(
+        line.split("==") for line in (ROOT / "requirements/oldest.in").read_text().splitlines()
+        if "==" in line and not line.startswith("#")
+    )  # fmt: skip
+
+    def padded(version):
+        parts = [int(part) for part in version.split(".")]
+        return parts + [0] * (3 - len(parts))
+
+    assert {name: padded(v) for name, v in lower.items()} == {
+        name: padded(v) for name, v in pinned.items()
+    }
+    for name, version in pinned.items():
+        assert (
+            f"\n{name.replace('_', '-')}=={version} "
+            in "\n" + (ROOT / "requirements/oldest.lock").read_text()
+        )
+
+
+def test_the_library_alone_brings_no_pipeline():
+    names = {re.split(r"[><=\[]", one)[0] for one in PROJECT["dependencies"]}
+    assert not names & {
+        "dvc",
+        "hydra-core",
+        "mlflow",
+        "click",
+        "omegaconf",
+        "joblib",
+        "scikit-learn",
+    }
+    for name in ("oldest", "newest"):
+        lock = (ROOT / f"requirements/{name}.lock").read_text()
+        assert not re.search(r"^(dvc|hydra-core|mlflow)==", lock, re.MULTILINE)
+        assert "://" not in lock
+
+
+def test_one_version_everywhere():
+    about = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert about["version"] == programde.__version__
+    assert "version" in PROJECT["dynamic"]
+    assert [author["name"] for author in about["authors"]] == [
+        author["name"] for author in PROJECT["authors"]
+    ]
+
+
+def test_types_are_announced():
+    assert (ROOT / "programde/py.typed").is_file()

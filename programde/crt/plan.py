@@ -12,7 +12,7 @@ separates there; they are left out of that unit's population (`drop_empty_batche
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 
@@ -68,9 +68,13 @@ def plan(
         base &= control.cells
     membership = None if are_controls else Membership(screen, control)
 
+    whole = cache(lambda: population_of(screen))
+
     def task(packed: np.ndarray, rows: Sequence[int]) -> Task:
         chosen = np.unpackbits(packed, count=screen.n_cells).astype(bool)
-        population = population_of(screen, None if chosen.all() else np.flatnonzero(chosen))
+        population = whole()
+        if not chosen.all():
+            population = population_of(screen, np.flatnonzero(chosen), population)
         return Task(
             population=population,
             names=[units[row].name + suffix for row in rows],

@@ -105,7 +105,9 @@ class Population:
         return places[self.cells[places] == cells] if self.cells.size else places[:0]
 
 
-def population_of(screen: Screen, cells: np.ndarray | None = None) -> Population:
+def population_of(
+    screen: Screen, cells: np.ndarray | None = None, whole: Population | None = None
+) -> Population:
     """The population of a screen's cells, all or some.
 
     Parameters
@@ -119,30 +121,36 @@ def population_of(screen: Screen, cells: np.ndarray | None = None) -> Population
     tiers = getattr(screen, "covariate_tiers", None)
     if cells is None:
         covariates, names = screen.covariates, list(screen.covariate_names)
+    whole
+        The population of all cells, where it is at hand: where few cells are missing, the basis
+        follows from its basis.
         outcome, usage, batch, table = (
             screen.clr,
+    basis = None if whole is None or cells is None else _basis_within(whole.basis, cells)
             screen.usage,
             screen.batch,
             screen.covariate_table,
         )
     else:
         covariates = screen.covariates[cells]
-        # of columns that depend on each other the one of the lowest tier stays
-        first = np.arange(covariates.shape[1]) if tiers is None else by_tier(tiers)
-        kept = independent_columns(covariates[:, first]) if cells.size else np.arange(0)
-        kept = np.sort(first[kept])
-        tiers = None if tiers is None else tiers[kept]
-        covariates = np.ascontiguousarray(covariates[:, kept])
-        names = [screen.covariate_names[j] for j in kept]
+        names = list(screen.covariate_names)
+        if basis is None:
+            # of columns that depend on each other the one of the lowest tier stays
+            first = np.arange(covariates.shape[1]) if tiers is None else by_tier(tiers)
+            kept = independent_columns(covariates[:, first]) if cells.size else np.arange(0)
+            kept = np.sort(first[kept])
+            tiers = None if tiers is None else tiers[kept]
+            covariates = np.ascontiguousarray(covariates[:, kept])
+            names = [names[j] for j in kept]
         outcome, usage = screen.clr[cells], screen.usage[cells]
         batch = None if screen.batch is None else screen.batch[cells]
         table = None if screen.covariate_table is None else screen.covariate_table.iloc[cells]
-    if covariates.shape[1]:
+    if basis is None and covariates.shape[1]:
         # scaling columns first keeps the basis accurate whatever the covariates' units
         scale = np.sqrt((covariates**2).mean(axis=0))
         first = np.arange(scale.size) if tiers is None else by_tier(tiers)
         basis = np.linalg.qr((covariates / scale)[:, first])[0]
-    else:
+    if basis is None:
         basis = np.empty((outcome.shape[0], 0))
     return Population(
         cells=cells,
@@ -183,6 +191,29 @@ def intercept_of(covariates: np.ndarray) -> int | None:
     """Which column of covariates (n, p) is the intercept; None where there is none."""
     constant = np.flatnonzero((covariates == 1.0).all(axis=0))
     return int(constant[0]) if constant.size else None
+
+#: A basis follows from that of all cells where at most this share of them is missing, and each
+#: direction of the covariates keeps at least this share of its squared length.
+MOST_MISSING, LEAST_LEFT = 0.25, 0.1
+
+
+def _basis_within(basis: np.ndarray, cells: np.ndarray) -> np.ndarray | None:
+    """Orthonormal basis (n, p) of some cells' covariates, from that of all cells (N, p).
+
+    The rows that are left are Q, and Q L^-T is what is wanted, L L' = Q'Q = I - R'R with R the rows
+    that are missing (Cholesky): L is triangular, so that the first columns span what they did. None
+    where many cells are missing, or so much of some column that digits would be lost.
+    """
+    gone = np.ones(basis.shape[0], dtype=bool)
+    gone[cells] = False
+    missing = basis[gone]
+    if missing.shape[0] > MOST_MISSING * basis.shape[0] or not basis.shape[1]:
+        return None
+    left = np.eye(basis.shape[1]) - missing.T @ missing
+    if np.linalg.eigvalsh(left)[0] < LEAST_LEFT:
+        return None
+    return np.asarray(basis[cells] @ np.linalg.inv(np.linalg.cholesky(left)).T)
+
 
 
 def spans_constant(basis: np.ndarray) -> bool:

@@ -70,6 +70,8 @@ def run_pooled(
         table.effect(row, effect, error)
         table.columns(row, unit.rung_columns.size, unit.kept.size)
     options = prepared.options
+    if not options.n_resamples and not options.tails:
+        return left  # effects alone: nobody asks for a null law
     given = prepared.given and options.tails
     alone: set[int] = set()
     if given:

@@ -117,16 +117,16 @@ def population_of(
     cells : (n,) int, optional
         Cells to keep, ascending. Covariates that are constant or linearly dependent in them are
         dropped by rank (a batch absent from the cells leaves an empty column, for instance).
-    """
-    tiers = getattr(screen, "covariate_tiers", None)
-    if cells is None:
-        covariates, names = screen.covariates, list(screen.covariate_names)
     whole
         The population of all cells, where it is at hand: where few cells are missing, the basis
         follows from its basis.
+    """
+    tiers = getattr(screen, "covariate_tiers", None)
+    basis = None if whole is None or cells is None else _basis_within(whole.basis, cells)
+    if cells is None:
+        covariates, names = screen.covariates, list(screen.covariate_names)
         outcome, usage, batch, table = (
             screen.clr,
-    basis = None if whole is None or cells is None else _basis_within(whole.basis, cells)
             screen.usage,
             screen.batch,
             screen.covariate_table,
@@ -187,11 +187,6 @@ def rung_for(rungs: list[np.ndarray], cells: int, per_column: int) -> int:
     return len(rungs) - 1
 
 
-def intercept_of(covariates: np.ndarray) -> int | None:
-    """Which column of covariates (n, p) is the intercept; None where there is none."""
-    constant = np.flatnonzero((covariates == 1.0).all(axis=0))
-    return int(constant[0]) if constant.size else None
-
 #: A basis follows from that of all cells where at most this share of them is missing, and each
 #: direction of the covariates keeps at least this share of its squared length.
 MOST_MISSING, LEAST_LEFT = 0.25, 0.1
@@ -214,6 +209,11 @@ def _basis_within(basis: np.ndarray, cells: np.ndarray) -> np.ndarray | None:
         return None
     return np.asarray(basis[cells] @ np.linalg.inv(np.linalg.cholesky(left)).T)
 
+
+def intercept_of(covariates: np.ndarray) -> int | None:
+    """Which column of covariates (n, p) is the intercept; None where there is none."""
+    constant = np.flatnonzero((covariates == 1.0).all(axis=0))
+    return int(constant[0]) if constant.size else None
 
 
 def spans_constant(basis: np.ndarray) -> bool:

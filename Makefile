@@ -60,8 +60,10 @@ bench: env  ## speed against a plain baseline
 global-null: env  ## a screen without effects: is every p-value uniform? into reports/global_null
 	@$(PYTHON) scripts/global_null.py
 
-ui: env  ## compare runs in the browser: http://127.0.0.1:5000
-	@MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow ui --workers 1 --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port 5000
+PORT ?= 5000
+ui: env  ## compare runs in the browser: http://127.0.0.1:5000; another port: make ui PORT=5001
+	@MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING=false mlflow ui \
+	  --workers 1 --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port $(PORT)
 
 push: env  ## send what was computed, points of sweeps included, to the DVC remote
 	@$(PYTHON) -m pipeline.sweep.repository

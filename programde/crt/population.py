@@ -17,11 +17,14 @@ import pandas as pd
 from programde.screen.covariates import independent_columns
 from programde.screen.screen import Screen
 
-#: A propensity of so many columns takes more than `PER_COLUMN` times as many treated (and as many
-#: control) cells; with fewer its covariates give way (`Population.rung_of`).
+#: A propensity with slopes of its own per batch takes more than `PER_COLUMN` times as many treated
+#: (and as many control) cells as columns, one with curves alone more than `PER_CURVED` times as
+#: many; with fewer its covariates give way (`Population.rung_of`). Slopes are a linear function of
+#: columns for which the outcome is adjusted, and cost power; curves are known but nearly, and what
+#: both models leave of them confounds.
 #: A statistic that a linear adjustment does not free of the covariates says so by a
-#: `cells_per_column` of its own.
-PER_COLUMN = 3
+#: `cells_per_column` of its own, in the place of `PER_COLUMN`.
+PER_COLUMN, PER_CURVED = 3, 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +97,8 @@ class Population:
 
     def rung_of(self, n_treated: int) -> int:
         """The richest rung that a unit of so many treated cells can carry; the last one else."""
-        return rung_for(self.rungs, min(n_treated, self.n_cells - n_treated), self.per_column)
+        cells = min(n_treated, self.n_cells - n_treated)
+        return rung_for(self.rungs, cells, self.per_column, self.tiers)
 
     def locate(self, cells: np.ndarray) -> np.ndarray:
         """Places in this population of those screen cells that belong to it, ascending."""
@@ -179,10 +183,11 @@ def rungs_of(n_columns: int, tiers: np.ndarray | None) -> list[np.ndarray]:
     return found
 
 
-def rung_for(rungs: list[np.ndarray], cells: int, per_column: int) -> int:
+def rung_for(rungs: list[np.ndarray], cells: int, per_column: int, tiers: np.ndarray | None) -> int:
     """The richest rung that so many cells of the smaller group can carry; the last one else."""
     for rung, columns in enumerate(rungs):
-        if cells > per_column * columns.size:
+        sloped = tiers is not None and bool((tiers[columns] > 1).any())
+        if cells > (per_column if sloped else PER_CURVED) * columns.size:
             return rung
     return len(rungs) - 1
 

@@ -12,7 +12,7 @@ from programde.analysis.targets import run_targets
 from programde.crt.control_group import ControlGroup, choose_control
 from programde.crt.engine import PreparedPopulation, RunOptions, run_tasks
 from programde.crt.plan import plan
-from programde.crt.population import PER_COLUMN, population_of
+from programde.crt.population import PER_COLUMN, PER_CURVED, population_of
 from programde.crt.samplers import Bernoulli, StratifiedPermutation
 from programde.crt.statistics import OLS, UTest
 from programde.errors import ProgramDEWarning
@@ -171,8 +171,8 @@ def test_small_units_condition_on_few_columns_and_are_adjusted_for_all(statistic
     result = run(screen, opts)
     people = population_of(screen)
     assert [rung.size for rung in people.rungs] == [39, 19, 11]
-    expected = [11, 11, 19, 19, 39, 39]
-    assert PER_COLUMN == 3
+    expected = [19, 19, 19, 19, 39, 39]
+    assert (PER_COLUMN, PER_CURVED) == (3, 1)
     if statistic.name == "utest":  # one cell per column: its ranks are not freed by adjusting
         expected = [19, 39, 39, 39, 39, 39]
     np.testing.assert_array_equal(result.probability.n_columns, expected)

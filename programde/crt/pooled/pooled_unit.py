@@ -12,6 +12,8 @@ residual outcome R0,
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy.linalg import solve_triangular
 
@@ -79,7 +81,7 @@ class PooledUnit:
         tiers = None if pool.tiers is None else pool.tiers[self.kept]
         self.rungs = rungs_of(k, tiers)
         smaller = min(self.treated.size, self.n_controls)
-        self.rung = rung_for(self.rungs, smaller, per_column)
+        self.rung = rung_for(self.rungs, smaller, per_column, tiers)
 
     @property
     def collinear(self) -> bool:
@@ -107,6 +109,18 @@ class PooledUnit:
         (n1, .) in the treated cells."""
         B, r, k = self.M.shape
         return self.M.reshape(B * r, k).T @ local.reshape(B * r, -1) + self.q.T @ own
+
+    def written(self) -> np.ndarray:
+        """Q' (k, n) of all cells that take part: the pool's slots, then the treated cells."""
+        basis = np.empty((self.q.shape[1], self.n_cells))
+        at = 0
+        for b in np.flatnonzero(self.live):
+            lo, hi = self.pool.segments[b]
+            some = basis[:, at : at + hi - lo]
+            np.matmul(self.M[b].T, self.pool.features[:, lo:hi], out=some)
+            at += hi - lo
+        basis[:, at:] = self.q.T
+        return basis
 
     # ------------------------------------------------------------------------------- propensity
 
@@ -157,27 +171,36 @@ class PooledUnit:
         return np.concatenate([p[: member.size][member], p[member.size :]])
 
 
-class UnitOutcome:
-    """An outcome in the cells of a unit's test.
+@dataclass(frozen=True, eq=False)
+class Summed:
+    """What is summed over the treated cells of a unit.
 
     Attributes
     ----------
     own : (n1, K) float64
-        The pool's residual R0 in the treated cells.
+        The summands of the treated cells, as the pool has them: a combination of covariates may be
+        taken off all cells.
     H : (k, K) float64
-        Q'R0 over all cells.
+        Q' of the summands over all cells.
     effect : (K,) float64
-        The least-squares effect, NaN where the indicator is collinear with the covariates.
+    per_sum : float
+        The effect per unit of the sum, given the covariates' own sums.
     """
 
-    def __init__(self, unit: PooledUnit, outcome: PoolOutcome):
-        values = outcome.read(unit.treated)
-        self.own = values - unit.C @ outcome.coef
-        self.H = unit.along(outcome.local, self.own)
-        if unit.collinear:
-            self.effect = np.full(values.shape[1], np.nan)
-        else:
-            self.effect = (self.own.sum(axis=0) - unit.P @ self.H) / unit.d
+    own: np.ndarray
+    H: np.ndarray
+    effect: np.ndarray
+    per_sum: float
+
+
+def unit_outcome(unit: PooledUnit, outcome: PoolOutcome) -> Summed:
+    """An outcome in the cells of a unit's test: summands R0, and the least-squares effect, which is
+    NaN where the indicator is collinear with the covariates."""
+    own = outcome.read(unit.treated) - unit.C @ outcome.coef
+    H = unit.along(outcome.local, own)
+    if unit.collinear:
+        return Summed(own, H, np.full(own.shape[1], np.nan), np.nan)
+    return Summed(own, H, (own.sum(axis=0) - unit.P @ H) / unit.d, float(1.0 / unit.d))
 
 
 def _inner(n: int) -> tuple[float, float]:

@@ -27,6 +27,7 @@ _told: list[bool] = []
 #: What marks a file that holds kernels.
 MARK = "import njit"
 _IMPORT = re.compile(r"^\s*(?:from|import) programde\.([\w.]+)", re.MULTILINE)
+_BESIDE = re.compile(r"^\s*from \.([\w.]+) import", re.MULTILINE)
 
 
 @functools.cache
@@ -35,8 +36,11 @@ def kernel_files(path: Path) -> tuple[Path, ...]:
     root = Path(__file__).parent
     found, left = {path}, [path]
     while left:
-        for module in _IMPORT.findall(left.pop().read_text(encoding="utf-8")):
-            other = root.joinpath(*module.split(".")).with_suffix(".py")
+        file = left.pop()
+        text = file.read_text(encoding="utf-8")
+        others = [root.joinpath(*module.split(".")) for module in _IMPORT.findall(text)]
+        others += [file.parent.joinpath(*module.split(".")) for module in _BESIDE.findall(text)]
+        for other in [module.with_suffix(".py") for module in others]:
             if other in found or not other.is_file():
                 continue
             if MARK in other.read_text(encoding="utf-8") and other != Path(__file__):

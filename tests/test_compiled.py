@@ -61,6 +61,8 @@ def test_a_kernel_is_stamped_with_the_kernels_that_it_calls():
     files = {path.name for path in compiled.kernel_files(sums)}
     assert {"sums.py", "random_numbers.py", "rows.py"} <= files
     assert "logistic.py" not in files
+    tests = compiled.kernel_files(ROOT / "tails" / "conditional_tests.py")
+    assert "conditional_kernels.py" in {path.name for path in tests}  # by a relative import
     for path in ROOT.rglob("*.py"):  # through files without kernels none is reached
         if compiled.MARK in path.read_text(encoding="utf-8") and path.name != "compiled.py":
             for file in compiled.kernel_files(path):

@@ -245,11 +245,13 @@ def _test_block(
     if not options.n_resamples and not options.tails and watch is None:
         return len(block)  # effects alone: nobody asks for a null law
     given = population.given if options.tails else None
+    guesses: list[np.ndarray | None] = [None] * len(rows)
     if given is not None:
         found = given.tails(
             treated_of,
             lambda u: population.propensity(treated_of[u]),
             lambda u, mean: table.probability(rows[u], mean),
+            guesses.__setitem__ if options.n_resamples or watch is not None else None,
         )
         for row, tails in zip(rows, found, strict=True):
             table.tails(row, tails)
@@ -257,7 +259,7 @@ def _test_block(
             return len(block)
     unit_tails = UnitTails(population, table.tails)
     for unit, row, effect, treated, (law, reason) in zip(
-        testable, rows, effects, treated_of, population.laws(treated_of), strict=True
+        testable, rows, effects, treated_of, population.laws(treated_of, guesses), strict=True
     ):
         if law is None:
             table.reason(row, reason)

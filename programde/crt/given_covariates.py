@@ -28,7 +28,7 @@ from programde.crt.population import Population
 from programde.crt.protocols import Law, PreparedStatistic, SumStatistic
 from programde.crt.statistics.treated_sums import sum_rows
 from programde.tails.conditional import ConditionalLaw, lattice_spans
-from programde.tails.first_order import corrected_draws, gamma_on_basis
+from programde.tails.first_order import corrected_draws, gamma_of_rows
 from programde.tails.log_tails import LogTails
 
 
@@ -89,6 +89,7 @@ class GivenCovariates:
         treated: Sequence[np.ndarray],
         propensity: Callable[[int], np.ndarray | None],
         probabilities: Callable[[int, np.ndarray], None],
+        coefficients: Callable[[int, np.ndarray | None], None] | None = None,
     ) -> list[LogTails]:
         """Both tails (K,) of each of some units.
 
@@ -100,6 +101,9 @@ class GivenCovariates:
             propensity(u) (n,) of the u-th unit, asked where no fit without a ridge exists.
         probabilities
             Called with (u, (n,) probabilities of treatment, in no particular order).
+        coefficients : callable, optional
+            Called with (u, coefficients of the propensity's columns in a fit without a ridge, None
+            where there are none): the fit with one begins there.
         """
         found: dict[int, LogTails] = {}
         rungs = np.array([self._population.rung_of(places.size) for places in treated])
@@ -112,8 +116,12 @@ class GivenCovariates:
             def see(i: int, mean: np.ndarray, which: list[int] = which) -> None:
                 probabilities(which[i], mean)
 
+            def keep(i: int, theta: np.ndarray | None, which: list[int] = which) -> None:
+                if coefficients is not None:
+                    coefficients(which[i], theta)
+
             some = [treated[u] for u in which]
-            tails = self._law(rung).tails(some, p=p, probabilities=see)
+            tails = self._law(rung).tails(some, p=p, probabilities=see, coefficients=keep)
             found.update(zip(which, tails, strict=True))
         return [found[u] for u in range(len(treated))]
 
@@ -137,10 +145,9 @@ class GivenCovariates:
         people, statistic = self._population, self._statistic
         K = people.n_programs
         q = people.rungs[people.rung_of(treated.size)].size
-        basis = people.basis[:, :q]
         residual, rows = self._summands()
         sums, _ = law.sums(rows, n_draws, key)
-        gamma = gamma_on_basis(residual, basis, law.mean())
+        gamma = gamma_of_rows(rows, K, q, law.mean())
         columns = sum_rows(people.basis, treated)[:q]
         draws = corrected_draws(sums[:, :K], sums[:, K : K + q], gamma, columns)
         return effect + statistic.per_sum(treated) * (draws - sum_rows(residual, treated))

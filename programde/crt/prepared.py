@@ -91,8 +91,13 @@ class PreparedPopulation:
             return f"{n_control} control cells, fewer than {self.options.min_control}"
         return str(self.statistic.why_untestable(treated))
 
-    def laws(self, treated: Sequence[np.ndarray]) -> Iterator[tuple[Law | None, str]]:
-        """Each unit's law, or None with the reason why it has none."""
+    def laws(
+        self, treated: Sequence[np.ndarray], guesses: Sequence[np.ndarray | None] = ()
+    ) -> Iterator[tuple[Law | None, str]]:
+        """Each unit's law, or None with the reason why it has none.
+
+        guesses: by unit, coefficients from which the propensity's fit begins, or None.
+        """
         if self.options.propensity is not None:
             for places in treated:
                 p, _ = call_propensity(self.options.propensity, self.population.covariates, places)
@@ -102,7 +107,8 @@ class PreparedPopulation:
         fits: dict[int, tuple[int, PropensityFit, int]] = {}
         for rung in np.unique(rungs).tolist():
             which = np.flatnonzero(rungs == rung).tolist()
-            fit = self._solver(rung).fit([treated[g] for g in which])
+            begin = [guesses[g] for g in which] if guesses else ()
+            fit = self._solver(rung).fit([treated[g] for g in which], begin)
             fits |= {g: (rung, fit, i) for i, g in enumerate(which)}
         for g, places in enumerate(treated):
             rung, fit, i = fits[g]

@@ -77,13 +77,23 @@ class PropensitySolver:
     def n_cells(self) -> int:
         return self._columns.shape[1]
 
-    def fit(self, treated: Sequence[np.ndarray]) -> PropensityFit:
-        """Fit a block of units, each given by the places of its treated cells."""
+    def fit(
+        self, treated: Sequence[np.ndarray], guesses: Sequence[np.ndarray | None] = ()
+    ) -> PropensityFit:
+        """Fit a block of units, each given by the places of its treated cells.
+
+        guesses: coefficients (p,) near the solution by unit, None for none; with them the fit ends
+        within the tolerance of the same point.
+        """
         from programde.crt.kernels.logistic import fit_block
 
         n_units, n_columns = len(treated), self._columns.shape[0]
         theta = np.zeros((n_units, n_columns))
         steps = np.zeros(n_units, dtype=np.int64)
+        warm = np.zeros(n_units, dtype=bool)
+        for g, guess in enumerate(guesses):
+            if guess is not None:
+                theta[g], warm[g] = guess[self._order], True
         if n_columns and n_units:
             scores = np.stack([self._columns[:, places].sum(axis=1) for places in treated])
             start = np.zeros(n_units)
@@ -96,6 +106,7 @@ class PropensitySolver:
                 self._gram,
                 scores,
                 start,
+                warm,
                 self._penalty,
                 self._reach,
                 TOLERANCE,

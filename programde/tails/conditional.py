@@ -138,6 +138,7 @@ class ConditionalLaw:
         p: Callable[[int], np.ndarray | None] | None = None,
         theta: Sequence[np.ndarray] | None = None,
         probabilities: Callable[[int, np.ndarray], None] | None = None,
+        coefficients: Callable[[int, np.ndarray | None], None] | None = None,
     ) -> list[LogTails]:
         """Both tails of the K tests of each of some units.
 
@@ -153,6 +154,8 @@ class ConditionalLaw:
         probabilities : callable, optional
             Called with (u, (n,) probabilities of treatment of the u-th unit's cells, in no
             particular order), fitted without a ridge; with those of `p` where no fit exists.
+        coefficients : callable, optional
+            Called with (u, (p,) coefficients of the same fit, or None where they are not at hand).
 
         Returns
         -------
@@ -183,6 +186,8 @@ class ConditionalLaw:
                 mean = self._mean(fit, treated[u]) if fit.exists else at_hand
                 if probabilities is not None and mean is not None:
                     probabilities(u, mean)
+                if coefficients is not None:
+                    coefficients(u, fit.theta(self.strata) if fit.exists else None)
                 found.append(tails)
         return found
 

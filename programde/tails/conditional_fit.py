@@ -89,8 +89,10 @@ class UnitFit:
             local, shared = strata.coefficients(np.asarray(theta, dtype=np.float64))
             a = local - intercept * strata.ones[0]
             b[:g] = shared - intercept * strata.ones[1]
+        self._share = share
         for self.columns in (strata.single, strata.columns):
-            found, exact = self._fit(strata, p0, a.copy(), b.copy())
+            self._root = a.copy(), b.copy()
+            found, exact = self._fit(strata, p0)
             if exact or (found[PASSES] > 0 and found[LEAST] > _DELICATE):
                 break
         self.passes = int(found[PASSES])
@@ -108,7 +110,15 @@ class UnitFit:
         )
         self.hardly_free = min(places.size, n_open - places.size) < n_columns + _SPARE
 
-    def _fit(self, strata, p0, a, b) -> tuple[np.ndarray, bool]:
+    def theta(self, strata: CovariateStrata) -> np.ndarray | None:
+        """Coefficients (p,) of the covariates at the root; None where cells take no part."""
+        if not self.live.all():
+            return None
+        (a, b), intercept = self._root, np.log(self._share) - np.log1p(-self._share)
+        local, shared = a + intercept * strata.ones[0], b[:-1] + intercept * strata.ones[1]
+        return np.asarray(strata.to_covariates @ np.concatenate([local.ravel(), shared]))
+
+    def _fit(self, strata, p0) -> tuple[np.ndarray, bool]:
         """Results of `conditional_kernels.fit`, and whether it was in float64."""
         B, k, g = strata.shape
         self.factors = (
@@ -125,7 +135,7 @@ class UnitFit:
             self.columns, strata.row_of, strata.n_local, strata.first, self.live, self.columns[0],
             False, p0.astype(self.columns.dtype), self.target[0], np.append(self.target[1], 0.0),
             strata.reach[0], np.append(strata.reach[1], 0.0), tolerance, _MAX_PASSES,
-            a, b, self.p, *self.rest, *self.factors, out,
+            *self._root, self.p, *self.rest, *self.factors, out,
         )  # fmt: skip
         self.rest = self.rest[0], self.rest[1][:g]
         return out, self.columns is strata.columns

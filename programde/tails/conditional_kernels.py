@@ -40,7 +40,7 @@ N_FOUND = 6
 
 
 @njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
-def _products(X, rows, s, lo, t, q, G, H, u, w):
+def products(X, rows, s, lo, t, q, G, H, u, w):
     """Add to G (m + 1,) the sums of t c, to H (m + 1, m + 1), lower, those of q c c' over cells
     lo .. lo + q.size, the last row being that of s; two rows by two columns share a visit.
     m = rows.size."""
@@ -225,7 +225,7 @@ def one_pass(
                 total += _tilted_single(p0, lo, t[:n], q[:n], u)
             else:
                 total += _tilted(p0, lo, t[:n], q[:n], u)
-            _products(X, own, s, lo, t[:n], q[:n], G, H, u, w)
+            products(X, own, s, lo, t[:n], q[:n], G, H, u, w)
             if keep:
                 store[lo : lo + n] = t[:n]
         d = factor(H, Ll[g], k, skip_l[g], decide)

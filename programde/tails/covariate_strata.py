@@ -113,6 +113,13 @@ class CovariateStrata:
         np.add.at(local, stratum, values[:k].T)
         return local, values[k:].sum(axis=1)
 
+    @cached_property
+    def to_covariates(self) -> np.ndarray:
+        """(p, B k + g) that takes coefficients in these columns to those of the covariates."""
+        local, shared = self.from_covariates
+        from_covariates = np.concatenate([local.reshape(local.shape[0], -1), shared], axis=1)
+        return np.linalg.pinv(from_covariates.T)
+
     def coefficients(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Coefficients (B, k), (g,) of the linear predictor C theta."""
         local, shared = self.from_covariates

@@ -59,6 +59,17 @@ def gamma_on_basis(S: np.ndarray, Q: np.ndarray, p: np.ndarray) -> np.ndarray:
     return np.linalg.solve(weighted.T @ Q, weighted.T @ S)
 
 
+def gamma_of_rows(rows: np.ndarray, n_programs: int, n_columns: int, p: np.ndarray) -> np.ndarray:
+    """`gamma_on_basis` of rows (n, D) = [S | Q | ...] in float32, in half the time.
+
+    Products of float32 numbers leave six digits, of a correction of draws that are float32 sums.
+    """
+    K, end = n_programs, n_programs + n_columns
+    weighted = rows[:, K:end] * (p * (1.0 - p)).astype(np.float32)[:, None]
+    cross = (weighted.T @ rows[:, :end]).astype(np.float64)
+    return np.linalg.solve(cross[:, K:], cross[:, :K])
+
+
 def corrected_draws(
     drawn: np.ndarray, drawn_columns: np.ndarray, gamma: np.ndarray, expected: np.ndarray
 ) -> np.ndarray:

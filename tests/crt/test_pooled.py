@@ -177,7 +177,8 @@ def test_remarkable_tails_given_covariates(monkeypatch):
     assert which.sum() > 2
     for name in ("log_left", "log_right"):
         a, b = getattr(shared.tails, name)[which], getattr(plain.tails, name)[which]
-        np.testing.assert_allclose(a, b, rtol=1e-6)
+        # tiles of cells are summed in float32, and here they are other tiles
+        np.testing.assert_allclose(a, b, rtol=3e-4)
 
 
 def test_tails_given_covariates_and_draws_with_batches_left_out():

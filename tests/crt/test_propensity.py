@@ -217,3 +217,17 @@ def test_a_propensity_of_the_users_own():
     for wrong in (np.ones(4), np.full(5, np.nan), np.full(5, 1.5), np.full(5, -0.1), 0.3):
         with pytest.raises(OptionError, match="must return 5 probabilities"):
             call_propensity(lambda C, x, wrong=wrong: wrong, C, treated)
+
+
+def test_a_guess_changes_the_way_and_not_the_end():
+    rng = np.random.default_rng(5)
+    C = np.column_stack([np.ones(3000), rng.standard_normal((3000, 4))])
+    units = [np.flatnonzero(rng.random(3000) < 1 / (1 + np.exp(3 - C[:, 1]))) for _ in range(3)]
+    solver = PropensitySolver(C, 0)
+    plain = solver.fit(units)
+    guesses = [plain.theta[0] + 0.01 * rng.standard_normal(5), None, np.full(5, 3.0)]
+    guessed = solver.fit(units, guesses)
+    assert guessed.converged.all()
+    np.testing.assert_allclose(guessed.theta, plain.theta, atol=1e-9)
+    np.testing.assert_array_equal(guessed.theta[1], plain.theta[1])
+    assert guessed.steps[0] < plain.steps[0]

@@ -12,6 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from programde.compiled import njit
+from programde.tails.conditional_kernels import products
 
 CHUNK = 512
 LOG2E = 1.4426950408889634
@@ -66,6 +67,8 @@ def gradient_and_hessian(
 ):  # pragma: no cover - compiled
     """Fill `gradient` (p,) and, if asked, the lower triangle of `hessian` (p, p)."""
     p, n_cells = columns.shape
+    others, last = np.arange(p - 1), columns[p - 1]
+    weights, more = np.empty(CHUNK), np.empty(CHUNK)
     for j in range(p):
         gradient[j] = penalty[j] * theta[j] - score[j]
     if want_hessian:
@@ -76,25 +79,20 @@ def gradient_and_hessian(
         n = min(CHUNK, n_cells - first)
         linear_predictor(columns, theta, first, n, eta)
         sigmoid_chunk(eta, scratch, n)
+        if want_hessian:
+            for k in range(n):
+                weights[k] = eta[k] * (1.0 - eta[k])
+            products(
+                columns, others, last, first, eta[:n], weights[:n], gradient, hessian,
+                scratch, more,
+            )  # fmt: skip
+            continue
         for j in range(p):
             column = columns[j, first : first + n]
             total = 0.0
             for k in range(n):
                 total += column[k] * eta[k]
             gradient[j] += total
-        if want_hessian:
-            for k in range(n):
-                eta[k] *= 1.0 - eta[k]
-            for j in range(p):
-                column = columns[j, first : first + n]
-                for k in range(n):
-                    scratch[k] = column[k] * eta[k]
-                for i in range(j + 1):
-                    other = columns[i, first : first + n]
-                    total = 0.0
-                    for k in range(n):
-                        total += scratch[k] * other[k]
-                    hessian[j, i] += total
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -134,15 +132,16 @@ def cholesky_solve(factor, b, x):  # pragma: no cover - compiled
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def fit_block(
-    columns, gram, scores, start, penalty, reach, tolerance, max_steps, theta, steps
+    columns, gram, scores, start, warm, penalty, reach, tolerance, max_steps, theta, steps
 ):  # pragma: no cover - compiled
     """Fit a block of units.
 
     `columns` (p, N) = C'; `gram` (p + 1, p) = C'C and below it the columns' sums; `scores` (G, p)
-    = x'C; `start` (G,) first value of theta[0], the first column being the intercept, else zeros;
-    `reach` (p,) = max |C_j|, so that sum_j |step_j| reach_j bounds the change of any linear
-    predictor; `theta` (G, p) is filled; `steps` (G,) gets the number of Newton steps, negative
-    where `tolerance` was not reached in `max_steps`.
+    = x'C; `start` (G,) first value of theta[0], the first column being the intercept, else zeros,
+    where `warm` (G,) does not say that theta holds a first guess; `reach` (p,) = max |C_j|, so that
+    sum_j |step_j| reach_j bounds the change of any linear predictor; `theta` (G, p) is filled;
+    `steps` (G,) gets the number of Newton steps, negative where `tolerance` was not reached in
+    `max_steps`.
     """
     p = columns.shape[0]
     eta = np.empty(CHUNK)
@@ -155,16 +154,21 @@ def fit_block(
     trial = np.empty(p)
     for g in range(scores.shape[0]):
         current = theta[g]
-        current[:] = 0.0
-        current[0] = start[g]
         score = scores[g]
-        # at the start all cells have one probability, so no pass over the cells is needed
-        share = 1.0 / (1.0 + np.exp(-start[g]))
-        for j in range(p):
-            gradient[j] = penalty[j] * current[j] - score[j] + share * gram[p, j]
-            for i in range(j + 1):
-                hessian[j, i] = share * (1.0 - share) * gram[j, i]
-            hessian[j, j] += penalty[j]
+        if warm[g]:
+            gradient_and_hessian(
+                columns, current, score, penalty, True, eta, scratch, gradient, hessian
+            )
+        else:
+            current[:] = 0.0
+            current[0] = start[g]
+            # at the start all cells have one probability, so no pass over the cells is needed
+            share = 1.0 / (1.0 + np.exp(-start[g]))
+            for j in range(p):
+                gradient[j] = penalty[j] * current[j] - score[j] + share * gram[p, j]
+                for i in range(j + 1):
+                    hessian[j, i] = share * (1.0 - share) * gram[j, i]
+                hessian[j, j] += penalty[j]
         steps[g] = -max_steps
         if not cholesky(hessian, factor):
             continue

@@ -69,7 +69,7 @@ def gene_set_table(
     >>> weights = [[3, 2, 1, -1, -1, -1, -1], [-1, -1, -1, 1, 2, 3, 4]]
     >>> spectra = pd.DataFrame(weights, ["p0", "p1"], list("ABCDEFG"))
     >>> found = gene_set_table(spectra, {"first": ["A", "B", "C"]}, smallest=2)
-    >>> found[["program", "n_both"]].values.tolist(), round(found["p_value"][0], 4)
+    >>> found[["program", "n_both"]].values.tolist(), float(found["p_value"][0].round(4))
     ([['p0', 3]], 0.0286)
     """
     from scipy import stats  # slow to import

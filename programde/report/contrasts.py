@@ -82,6 +82,18 @@ def contrast_scatter(
         Effects differ at q <= `level`.
     n_labels
         How many of the strongest are named.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from programde import pl
+    >>> from programde.report.contrasts import condition_contrasts
+    >>> results = pd.DataFrame(
+    ...     {"condition": ["day 0", "day 3"], "target": "A", "program": "p0",
+    ...      "effect": [0.1, 0.9], "effect_se": [0.1, 0.1]}
+    ... )
+    >>> pl.condition_scatter(condition_contrasts(results)).get_xlabel()
+    'effect in day 0'
     """
     need_columns(contrasts, ("effect_first", "effect_second", "q_value"), "contrasts")
     ax = axes_or_new(ax, 6.2, 5.6)

@@ -70,6 +70,20 @@ def volcano(
     ------
     InputError
         A column is missing.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from programde import pl
+    >>> results = pd.DataFrame(
+    ...     {"target": ["A", "A", "B", "B"], "program": ["p0", "p1"] * 2,
+    ...      "effect": [0.8, 0.1, -0.6, 0.0], "p_value": [1e-9, 0.4, 1e-6, 0.9],
+    ...      "q_value": [4e-9, 0.5, 2e-6, 0.9]}
+    ... )
+    >>> ax = pl.volcano(results)
+    >>> ax.get_ylabel()
+    '−log10 p'
+    >>> ax.figure.savefig("volcano.svg")  # doctest: +SKIP
     """
     need_columns(results, ("target", "program", "effect", "p_value", "q_value"), "results table")
     shown = results[results["p_value"].notna() & results["effect"].notna()]
@@ -218,6 +232,18 @@ def effect_heatmap(
     ------
     InputError
         A column is missing, a target x program appears twice, or the table is empty.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from programde import pl
+    >>> results = pd.DataFrame(
+    ...     {"target": ["A", "A", "B", "B"], "program": ["p0", "p1"] * 2,
+    ...      "effect": [0.8, 0.1, -0.6, 0.0], "p_value": [1e-9, 0.4, 1e-6, 0.9],
+    ...      "q_value": [4e-9, 0.5, 2e-6, 0.9]}
+    ... )
+    >>> pl.heatmap(results).axes[0].get_title(loc="left")
+    'Evidence per target and program'
     """
     need_columns(results, ("target", "program", "effect", "p_value", "q_value"), "results table")
     of = tested_column(results)

@@ -35,6 +35,18 @@ def power_figure(
         Treated cells of the median target.
     planned
         Numbers of treated cells with the multiple of the effective size that they make.
+
+    Examples
+    --------
+    >>> import itertools, pandas as pd
+    >>> from programde import pl
+    >>> from programde.report.power import Power
+    >>> rows = itertools.product(range(4), (0.0, 1.0), (1.0, 1.5, 3.0), range(10))
+    >>> table = pd.DataFrame(rows, columns=["set", "share", "fold", "p_value"])
+    >>> table = table.assign(shift=1.0)
+    >>> table["p_value"] = (table["p_value"] + 0.5) / 10 * (table["fold"] < 3)
+    >>> pl.power(Power(table, n_boot=20), 0.4, 120).axes[0].get_title(loc="left")
+    '120 treated cells'
     """
     left, right = panels(8.6, 4.1, (1.0, 1.0), right=0.25, below=1.15)
     for at, label, colour in (
@@ -47,7 +59,7 @@ def power_figure(
         left.plot(curve.folds, curve.power, color=colour, marker="o", markersize=4, label=label)
     left.set_title(f"{n_treated:,} treated cells", fontweight="normal")
     left.legend(**BENEATH)
-    rows = power.planned(share, [multiple for _, multiple in planned])
+    rows = power.planned(share, [multiple for _, multiple in planned]) if planned else ()
     for number, (cells, _) in enumerate(planned):
         shade = 0.25 + 0.75 * number / max(len(planned) - 1, 1)
         right.plot(power.curve(share).folds, rows[number], color=BLUE, alpha=shade,

@@ -85,6 +85,14 @@ def qq_panel(
         A p-value outside 0 to 1.
     OptionError
         `band_for` is not among the curves.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from programde import pl
+    >>> controls = np.random.default_rng(0).uniform(size=200)
+    >>> pl.qq({"saddlepoint": controls}, band_for="saddlepoint").get_xlabel()
+    'expected −log10 p'
     """
     vectors = {label: as_p_vector(p, f"curve {label!r}") for label, p in curves.items()}
     if band_for is not None and band_for not in vectors:
@@ -173,6 +181,13 @@ def qq_small_multiples(
     ------
     InputError
         There is no panel.
+
+    Examples
+    --------
+    >>> from programde import pl
+    >>> panels = {"day 0": {"raw": [0.1, 0.5]}, "day 3": {"raw": [0.3, 0.9]}}
+    >>> [ax.get_title(loc="left") for ax in pl.qq_grid(panels).axes]
+    ['day 0', 'day 3']
     """
     if not panels:
         raise InputError("no panel to draw: give at least one sweep point or condition")

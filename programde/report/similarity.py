@@ -142,6 +142,17 @@ def similarity_figure(
     ------
     InputError
         Fewer than two targets have a hit, or there are fewer than three programs.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> from programde import pl
+    >>> effects = np.array([[1.0, 0.9, -1.0], [-0.8, -1.0, 0.7]])
+    >>> results = pd.DataFrame({"target": np.repeat(["A", "B"], 3),
+    ...                         "program": ["p0", "p1", "p2"] * 2, "effect": effects.ravel(),
+    ...                         "effect_se": 0.1, "q_value": 1e-9})
+    >>> [ax.get_title(loc="left") for ax in pl.target_similarity(results).axes[:2]]
+    ['Targets', 'Programs']
     """
     profiles = effect_profiles(results, level=level)
     if len(profiles) < 2 or profiles.shape[1] < 3:
@@ -203,7 +214,7 @@ def program_tree(
     ...                         "program": ["p0", "p1", "p2"] * 2, "effect": effects.ravel(),
     ...                         "effect_se": 0.1, "q_value": 1e-9})
     >>> [name.get_text() for name in pl.program_tree(results).get_yticklabels()]
-    ['p0', 'p1', 'p2']
+    ['p2', 'p0', 'p1']
     """
     tree, names = program_linkage(results, level=level, most=most)
     drawn = hierarchy.dendrogram(tree, no_plot=True)

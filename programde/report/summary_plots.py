@@ -57,6 +57,16 @@ def rates_figure(
     ------
     InputError
         There is no kind, or none with a test.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> from programde import pl
+    >>> from programde.report.metrics import calibration_metrics
+    >>> p = pd.DataFrame(np.random.default_rng(0).uniform(size=(20, 10)))
+    >>> figure = pl.rates(calibration_metrics({"raw": p}, n_boot=20))
+    >>> [ax.get_title(loc="left") for ax in figure.axes]
+    ['p ≤ 0.05', 'p ≤ 0.01', 'p ≤ 0.001']
     """
     kinds = [kind for kind, numbers in metrics.items() if numbers.get("n_tests", 0)]
     if not kinds:
@@ -122,6 +132,19 @@ def truth_figure(
     ------
     InputError
         As `truth_metrics`.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from programde import pl
+    >>> results = pd.DataFrame(
+    ...     {"target": ["A", "A", "B", "B"], "program": ["p0", "p1"] * 2,
+    ...      "effect": [0.8, 0.1, -0.6, 0.0], "p_value": [1e-9, 0.4, 1e-6, 0.9],
+    ...      "q_value": [4e-9, 0.5, 2e-6, 0.9]}
+    ... )
+    >>> truth = pd.DataFrame([[0.9, 0.0], [-0.5, 0.0]], ["A", "B"], ["p0", "p1"])
+    >>> [ax.get_title(loc="left") for ax in pl.truth(results, truth).axes]
+    ['Effects', 'Power at q ≤ 0.1', 'False discoveries']
     """
     table = with_truth(results, truth, min_effect=min_effect)
     table = table[table["p_value"].notna()]
@@ -220,6 +243,14 @@ def input_figure(
     zeros_per_program : Series, program -> share of cells (0 to 1) with a usage of exactly 0
     few
         A line at this number of treated cells; targets below it are counted in the title.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> from programde import pl
+    >>> cells, zeros = pd.Series({"A": 40, "B": 4}), pd.Series({"p0": 0.2})
+    >>> pl.inputs(cells, np.array([1, 1, 2]), zeros).axes[1].get_title(loc="left")
+    'Guides per cell, median 1'
     """
     named = [at for at in (treated_per_target, zeros_per_program) if len(at) <= _NAMED]
     names = [in_pictures(name, 16) for at in named for name in at.index]

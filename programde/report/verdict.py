@@ -163,7 +163,9 @@ def verdict(
         word = "calibrated"
     else:
         word = "too few controls to tell"
-    return Verdict(word, _sentence(metrics, guides, shown, word, kind, levels, min_units))
+    return Verdict(
+        word, _sentence(metrics, guides, shown, word, kind, levels, min_units, n_settings)
+    )
 
 
 def _looks(
@@ -213,6 +215,7 @@ def _sentence(
     kind: str,
     levels: list[str],
     least: int,
+    n_settings: int,
 ) -> str:
     name = f"{kind} p-values" if kind else "p-values"
     if metrics["n_tests"] == 0 and not (guides and guides["n_tests"]):
@@ -227,10 +230,14 @@ def _sentence(
     if numbers["n_partitions"] > 1:
         units += f" in each of {int(numbers['n_partitions'])} partitions"
     low, high = (_inflation(float(numbers[f"lambda_mean_{end}"])) for end in ("low", "high"))
+    most = ""
+    if is_known(numbers) and word in ("calibrated", "too few controls to tell"):
+        limit = _inflation(largest_inflation(numbers, n_settings))
+        most = f" by the guides' spread, at most {limit} by how programs go together in the cells"
     return (
         f"{_opening(word, name, levels, shown, least)} inflation{of} "
         f"{_inflation(float(numbers['lambda_mean']))} "
-        f"over all p-values (95 % interval {low} to {high}; 1 is right); {rates} "
+        f"over all p-values (95 % interval {low} to {high}{most}; 1 is right); {rates} "
         f"({counted(int(numbers['n_tests']), 'control test')}, {units}); "
         f"lambda {numbers['lambda']:.2f} at the median."
     )

@@ -24,7 +24,7 @@ class Payloads(HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         attrs = dict(attrs)
-        if attrs.get("class") == "grid":
+        if attrs.get("class") in ("grid", "map"):
             self.grid = attrs["id"]
         self.reading = tag == "script" and attrs.get("type") == "application/json"
 

@@ -7,7 +7,7 @@ import pandas as pd
 
 from pipeline.files import replacing_folder, write_json, write_table
 from pipeline.stages.arguments import comparison, run_options, which_targets
-from pipeline.stages.entry import Options, note, stage
+from pipeline.stages.entry import Options, already_said, note, stage
 from pipeline.stages.paths import CONTROL, CRT, GUIDE_EFFECTS, GUIDES, SCREEN, UNITS
 from programde.analysis.separation import told_left_out, unit_support
 from programde.analysis.targets import run_targets
@@ -86,6 +86,7 @@ def tested(screen: Screen, o: Options, control: ControlGroup, alone: CRTResult) 
 @stage("crt")
 def main(o: Options) -> None:
     screen = load_screen(SCREEN)
+    already_said(screen.notes)
     labels = check_ntc_labels(screen.guide_to_target, o.data.ntc_labels)
     control = choose_control(
         without_controls(screen, labels, o.analysis.exclude_guides),

@@ -16,7 +16,7 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +146,11 @@ def _leave(name: str, started: float, message: str, status: int = 1) -> None:
 
 #: Warnings shown by this process: a stage may go through its units several times.
 _told: set[str] = set()
+
+
+def already_said(sentences: Iterable[str]) -> None:
+    """Do not warn of these again: stage prepare did, and the screen keeps what it said."""
+    _told.update(sentences)
 
 
 def _show_warning(message: Any, category: Any, filename: str, lineno: int, *_: Any) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 from pipeline.files import replacing_folder
 from pipeline.stages.arguments import (
     comparison,
@@ -12,18 +14,20 @@ from pipeline.stages.arguments import (
     which_targets,
 )
 from pipeline.stages.crossfit_files import save_crossfit
-from pipeline.stages.entry import Options, stage
+from pipeline.stages.entry import Options, already_said, stage
 from pipeline.stages.paths import NTC_GUIDES, NTC_NULL, NTC_SPIKES, SCREEN
 from pipeline.stages.spike_files import save_spikes
 from programde.analysis.ntc_groups import run_ntc_groups
 from programde.analysis.ntc_null import NTCNull
 from programde.analysis.spiked_controls import run_spikes
+from programde.analysis.targets import given_what_can_be
 from programde.controls.control_units import ControlUnits, control_units
 from programde.controls.control_units_file import save_control_units
 from programde.controls.crossfit import CrossFit, cross_fit, too_few_guides
 from programde.controls.options import ControlUnitOptions, CrossfitOptions, SpikeOptions
 from programde.controls.spike_results import Spikes
-from programde.errors import InputError
+from programde.crt.options import RunOptions
+from programde.errors import InputError, ProgramDEWarning
 from programde.screen.screen import Screen
 from programde.screen.store import load_screen
 
@@ -54,10 +58,17 @@ def held_out(units: ControlUnits, o: Options) -> tuple[CrossFit | None, str]:
     return made, units.why_none_held_out
 
 
+def as_tested(screen: Screen, o: Options) -> RunOptions:
+    """The options of stage crt, which warns where the screen allows less than what is asked for."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ProgramDEWarning)
+        return given_what_can_be(screen, run_options(o, o.n_resamples))
+
+
 def tested(screen: Screen, o: Options, **instead: int) -> NTCNull:
     """Tests of groups of control guides; `group_size=1` for each guide alone."""
     how = {**comparison(o), **group_options(o), **instead}
-    return run_ntc_groups(screen, run_options(o, o.n_resamples), seed=o.seed, **how)
+    return run_ntc_groups(screen, as_tested(screen, o), seed=o.seed, **how)
 
 
 def with_effects(screen: Screen, o: Options) -> tuple[Spikes | None, str]:
@@ -67,7 +78,7 @@ def with_effects(screen: Screen, o: Options) -> tuple[Spikes | None, str]:
         return None, "spikes.n_sets is 0"
     how = {**comparison(o), **which_targets(o), "unit": o.analysis.unit}
     try:
-        return run_spikes(screen, run_options(o, o.n_resamples), options, **how), ""
+        return run_spikes(screen, as_tested(screen, o), options, **how), ""
     except InputError as error:  # too few control cells, say
         return None, str(error)
 
@@ -75,6 +86,7 @@ def with_effects(screen: Screen, o: Options) -> tuple[Spikes | None, str]:
 @stage("ntc_null")
 def main(o: Options) -> None:
     screen = load_screen(SCREEN)
+    already_said(screen.notes)
     groups = tested(screen, o)
     # the same guides looked at one by one: more evidence for the verdict
     guides = groups if groups.group_size == 1 else tested(screen, o, group_size=1)

@@ -90,7 +90,9 @@ def in_one_line(numbers: dict[str, float | int]) -> str:
 @stage("prepare")
 def main(o: Options) -> None:
     screen, truth = read(o)
-    labels = check_ntc_labels(screen.guide_to_target, o.data.ntc_labels)
+    said: list[str] = []
+    labels = check_ntc_labels(screen.guide_to_target, o.data.ntc_labels, notes=said)
+    screen = replace(screen, notes=(*screen.notes, *said))
     targets = list(screen.target_columns())
     check_pairs(o.pairs, targets, screen.program_names)
     check_positive_controls(o.data.positive_controls or (), targets, screen.program_names)

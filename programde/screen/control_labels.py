@@ -37,6 +37,7 @@ def check_ntc_labels(
     guide_to_target: Mapping[str, str],
     labels: str | Sequence[str] | None,
     purpose: str = "a comparison with control guides, groups of them, and a verdict on calibration",
+    notes: list[str] | None = None,
 ) -> list[str]:
     """Those targets that the given control labels name.
 
@@ -49,6 +50,8 @@ def check_ntc_labels(
         be a pattern (``"NTC_*"``) for all targets of that form.
     purpose
         What is impossible without controls, for the message.
+    notes
+        Where to keep what is warned of.
 
     Returns
     -------
@@ -78,7 +81,7 @@ def check_ntc_labels(
             f"no guide has a control label {some([repr(a) for a in asked])}{_likely(exist)}"
             f"{nearest(asked[0], exist)}"
         )
-    warn_unlisted(exist, found, asked)
+    warn_unlisted(exist, found, asked, notes)
     return found
 
 
@@ -120,7 +123,10 @@ def resolved(targets: Sequence[str], labels: str | bytes | Iterable[str] | None)
 
 
 def warn_unlisted(
-    targets: Sequence[str], found: Sequence[str], asked: Sequence[str] | None = None
+    targets: Sequence[str],
+    found: Sequence[str],
+    asked: Sequence[str] | None = None,
+    notes: list[str] | None = None,
 ) -> None:
     """Tell of targets that are named like controls and are not among those found."""
     near = unlisted_controls(targets, found, found if asked is None else asked)
@@ -130,7 +136,8 @@ def warn_unlisted(
     tell(
         f"{len(near)} target(s) are named like controls and are not in ntc_labels: {some(near)}; "
         "they are tested as targets, and their cells are not among the controls; if they are "
-        f"controls, list them: ntc_labels=[{', '.join(repr(label) for label in listed)}]"
+        f"controls, list them: ntc_labels=[{', '.join(repr(label) for label in listed)}]",
+        notes,
     )
 
 

@@ -35,6 +35,12 @@ def _part(adata: Any, name: str, key: str, made_by: str) -> Any:
     return everything[name]
 
 
+def _table(adata: Any, name: str, key: str, made_by: str) -> pd.DataFrame:
+    """A table of its own; in the file its rows have names, which mean nothing."""
+    table: pd.DataFrame = _part(adata, name, key, made_by).reset_index(drop=True)
+    return table
+
+
 def results(adata: Any, key: str = KEY, *, level: float | None = None) -> pd.DataFrame:
     """The results, one row per target x program.
 
@@ -57,7 +63,7 @@ def results(adata: Any, key: str = KEY, *, level: float | None = None) -> pd.Dat
     InputError
         There are none.
     """
-    table = _part(adata, "results", key, "pde.tl.test(adata)").copy()
+    table = _table(adata, "results", key, "pde.tl.test(adata)")
     if level is None:
         return table
     return table[table["q_value"] <= level].sort_values("p_value")
@@ -65,14 +71,12 @@ def results(adata: Any, key: str = KEY, *, level: float | None = None) -> pd.Dat
 
 def targets(adata: Any, key: str = KEY) -> pd.DataFrame:
     """One row per target: does it shift any program at all? See `omnibus_table`."""
-    table: pd.DataFrame = _part(adata, "targets", key, "pde.tl.test(adata)").copy()
-    return table
+    return _table(adata, "targets", key, "pde.tl.test(adata)")
 
 
 def controls(adata: Any, key: str = KEY) -> pd.DataFrame:
     """P-values of groups of control guides, a column per kind."""
-    table: pd.DataFrame = _part(adata, "controls", key, "pde.tl.test(..., n_partitions=10)").copy()
-    return table
+    return _table(adata, "controls", key, "pde.tl.test(..., n_partitions=10)")
 
 
 def verdict(adata: Any, key: str = KEY) -> str:

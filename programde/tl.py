@@ -22,11 +22,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from programde import __version__
+from programde import __version__, get
 from programde.errors import check_choice
 
-#: Where in `uns` the results are kept.
-KEY = "programde"
 #: Targets that are controls, wherever nothing else is said; as conf/data/h5ad.yaml has it.
 NTC_LABELS = ("non-targeting", "safe-targeting", "NTC")
 CALIBRATIONS = ("saddlepoint", "skew_normal", "none")
@@ -53,7 +51,7 @@ def test(
     seed: int = 123,
     n_jobs: int = -1,
     progress: bool | None = None,
-    key_added: str = KEY,
+    key_added: str = get.KEY,
     sampler_options: Mapping[str, Any] | None = None,
     statistic_options: Mapping[str, Any] | None = None,
     **keys: Any,
@@ -176,7 +174,7 @@ def test(
                      if _is_storable(value)},
         "version": __version__,
     }  # fmt: skip
-    return adata.uns[key_added]["results"].copy()
+    return get.results(adata, key_added)
 
 
 def judged(groups: Any, single: Any, calibration: str, side: str = "both") -> dict[str, Any]:

@@ -58,23 +58,8 @@ def _summands(
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath=FAST)
-def _powers(a, p, c2, c3, c4, out):  # pragma: no cover - compiled
-    s1 = s2 = s3 = s4 = 0.0
-    for i in range(a.size):
-        x = a[i]
-        y = x * x
-        s1 += p[i] * x
-        s2 += c2[i] * y
-        s3 += c3[i] * (y * x)
-        s4 += c4[i] * (y * y)
-    out[0] += s1
-    out[1] += s2
-    out[2] += s3
-    out[3] += s4
-
-
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=FAST)
-def _powers_of_two(a, b, p, c2, c3, c4, out_a, out_b):  # pragma: no cover - compiled
+def powers_of_two(a, b, p, c2, c3, c4, out_a, out_b):  # pragma: no cover - compiled
+    """Add to out_a and out_b (4,) the sums of p a, c2 a^2, c3 a^3, c4 a^4, and those of b."""
     s1 = s2 = s3 = s4 = 0.0
     t1 = t2 = t3 = t4 = 0.0
     for i in range(a.size):
@@ -140,5 +125,5 @@ def pooled_cumulants(
                     o1 = out[u, k + 1] if k + 1 < K else spare
                     o2 = out[u, k + 2] if k + 2 < K else spare
                     o3 = out[u, k + 3] if k + 3 < K else spare
-                    _powers_of_two(a0[:n], a1[:n], pu, w2, w3, w4, out[u, k], o1)
-                    _powers_of_two(a2[:n], a3[:n], pu, w2, w3, w4, o2, o3)
+                    powers_of_two(a0[:n], a1[:n], pu, w2, w3, w4, out[u, k], o1)
+                    powers_of_two(a2[:n], a3[:n], pu, w2, w3, w4, o2, o3)

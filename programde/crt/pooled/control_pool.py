@@ -88,6 +88,8 @@ class ControlPool:
         for b, ((lo, hi), (u, rows, outside)) in enumerate(zip(self.segments, parts, strict=True)):
             self.features[: u.shape[1], lo:hi] = u.T
             self.T[b, : rows.shape[0]] = rows * self.scale
+            # a column that is zero here must stay so: rounding would make it one of its own
+            self.T[b][:, ~C[lo:hi].any(axis=0)] = 0.0
             self._outside[b] = outside
         self.ones = np.stack([self.features[:, lo:hi].sum(axis=1) for lo, hi in self.segments])
         self.squares = np.stack(

@@ -8,7 +8,7 @@ import numpy as np
 
 from programde.crt.pooled.control_pool import ControlPool, PoolOutcome
 from programde.crt.pooled.pooled_errors import pooled_errors
-from programde.crt.pooled.pooled_unit import PooledUnit, UnitOutcome
+from programde.crt.pooled.pooled_unit import PooledUnit, unit_outcome
 from programde.crt.shifts import Shifts
 
 #: Cells that are copied at a time.
@@ -76,7 +76,7 @@ class PoolShifts:
         if not which:
             return
         some = [units[g] for g in which]
-        of = [UnitOutcome(unit, self._outcome) for unit in some]
+        of = [unit_outcome(unit, self._outcome) for unit in some]
         found.log_ratio[which] = np.stack([one.effect for one in of])
         found.log_ratio_se[which] = pooled_errors(self._pool, self._outcome, some, of)
 

@@ -2,19 +2,21 @@
 
 The summands are the pool's residual outcome: given the sums of the covariates over treated cells it
 is as good as the unit's own, which differs by a combination of covariates. Where a unit's
-propensity has fewer columns than its covariates, what the others take off is taken off first.
+propensity has fewer columns than its covariates, what the others take off is taken off first. Ranks
+are the unit's own, and so are their residuals.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 
 import numpy as np
 
 from programde.crt.pooled.control_pool import ControlPool, PoolOutcome
+from programde.crt.pooled.pool_ranks import PoolRanks, UnitRanks
 from programde.crt.pooled.pooled_strata import PooledStrata
-from programde.crt.pooled.pooled_unit import PooledUnit, UnitOutcome
+from programde.crt.pooled.pooled_unit import PooledUnit, Summed
+from programde.crt.pooled.spare import Spare
 from programde.tails.conditional import ConditionalLaw, lattice_spans
 from programde.tails.covariate_strata import CovariateStrata
 from programde.tails.first_order_kernels import standardise
@@ -23,6 +25,8 @@ from programde.tails.log_tails import LogTails
 
 #: More distinct values than this are no lattice (`lattice_spans`).
 _MOST_VALUES = 64
+#: Cells that are standardised at a time.
+_CELLS = 2048
 
 
 class PooledConditional:
@@ -30,26 +34,27 @@ class PooledConditional:
 
     Parameters
     ----------
-    pool, outcome
+    pool, source
         The control cells and what is tested.
     columns : (q,) int
         Columns of the propensity, independent among the controls, by tier.
     """
 
-    def __init__(self, pool: ControlPool, outcome: PoolOutcome, columns: np.ndarray):
-        self._pool, self._outcome = pool, outcome
-        self._strata_of = lambda: PooledStrata(pool, columns)
-        K = outcome.residual.shape[0]
-        self._scale = (np.empty(K), np.empty(K), np.empty(K))
-        standardise(
-            outcome.residual, np.arange(pool.n_cells), *self._scale, np.empty((0, 0), np.float32)
-        )
-        self._few = _programs_of_few_values(pool, outcome)
-        first = self._strata_of()
-        self.saturated = first.saturated
+    def __init__(self, pool: ControlPool, source: PoolOutcome | PoolRanks, columns: np.ndarray):
+        self._pool, self._source = pool, source
+        if isinstance(source, PoolRanks):
+            spread = source.spread
+            inverse = np.divide(1.0, spread, out=np.zeros_like(spread), where=spread > 0)
+            self._scale = (np.zeros(spread.size), inverse, np.zeros(spread.size))
+        else:
+            K = source.residual.shape[0]
+            self._scale = (np.empty(K), np.empty(K), np.empty(K))
+            none = np.empty((0, 0), dtype=np.float32)
+            standardise(source.residual, np.arange(pool.n_cells), *self._scale, none)
+        self._few = _programs_of_few_values(pool, source)
+        self.saturated = PooledStrata(pool, columns).saturated
         #: Of control cells, with room for a unit's own; each thread takes one.
-        self._spare = [_Scratch(first, outcome)]
-        self._taking = threading.Lock()
+        self._scratch = Spare(lambda: _Scratch(PooledStrata(pool, columns)))
 
     @property
     def constant(self) -> bool:
@@ -59,99 +64,134 @@ class PooledConditional:
     def tails(
         self,
         unit: PooledUnit,
-        found: UnitOutcome,
+        found: Summed | UnitRanks,
         probabilities: Callable[[np.ndarray], None],
     ) -> LogTails | None:
         """Both tails (K,) of a unit's tests; None where it needs a population of its own.
 
         `probabilities` is called with those of treatment (n,) of the cells of its test.
         """
-        with self._taking:
-            scratch = self._spare.pop() if self._spare else None
-        if scratch is None:
-            scratch = _Scratch(self._strata_of(), self._outcome)
-        try:
-            return self._tails(scratch, unit, found, probabilities)
-        finally:
-            with self._taking:
-                self._spare.append(scratch)
-
-    def _tails(
-        self,
-        scratch: _Scratch,
-        unit: PooledUnit,
-        found: UnitOutcome,
-        probabilities: Callable[[np.ndarray], None],
-    ) -> LogTails | None:
-        own = scratch.strata.of(unit)
-        if own is None:
-            return None
-        strata, places = own
-        centre, factor, reach = self._scale
-        scratch.fill(unit, found, places, centre, factor)
-        spans = self._spans(unit) if unit.rung == 0 else None
-        far = np.abs(scratch.summands[:, places] - centre[:, None]).max(axis=1) * factor
-        law = _Law(scratch, strata, centre, factor, np.maximum(reach, far), spans)
-        seen: list[np.ndarray] = []
-        tails = law.tails([places], probabilities=lambda _, mean: seen.append(mean))[0]
-        if not seen or (tails.branch == SEPARATED).any():
-            return None
-        present = np.ones(seen[0].size, dtype=bool)
-        present[strata.absent] = False
-        probabilities(seen[0][present])
-        return tails
-
-    def _spans(self, unit: PooledUnit) -> np.ndarray:
-        """Lattice spans (K,) of the outcome in the cells of the unit's test."""
-        spans = np.zeros(self._outcome.residual.shape[0])
-        if self._few.size:
-            member = np.repeat(unit.live, self._pool.sizes)
-            cells = np.concatenate([self._pool.slots[member], unit.treated])
-            spans[self._few] = lattice_spans(self._outcome.read(cells)[:, self._few])
-        return spans
+        with self._scratch.one() as scratch:
+            own = scratch.strata.of(unit)
+            if own is None:
+                return None
+            strata, places = own
+            centre, factor, reach = self._scale
+            spans = np.zeros(centre.size)
+            if isinstance(found, UnitRanks):
+                reach = scratch.fill_ranks(unit, found, places, factor, self._few, spans)
+            else:
+                assert isinstance(self._source, PoolOutcome)
+                scratch.fill(self._source, unit, found, places, centre, factor)
+                far = np.abs(scratch.summands[:, places] - centre[:, None]).max(axis=1) * factor
+                reach = np.maximum(reach, far)
+                if self._few.size:
+                    values = self._source.read(_cells_of(unit))[:, self._few]
+                    spans[self._few] = lattice_spans(values)
+            if unit.rung:
+                spans[:] = 0.0
+            law = _Law(scratch, strata, centre, factor, reach, spans)
+            seen: list[np.ndarray] = []
+            tails = law.tails([places], probabilities=lambda _, mean: seen.append(mean))[0]
+            if not seen or (tails.branch == SEPARATED).any():
+                return None
+            present = np.ones(seen[0].size, dtype=bool)
+            present[strata.absent] = False
+            probabilities(seen[0][present])
+            return tails
 
 
 class _Scratch:
     """Strata, and summands (K, places) of the control cells in their order, with room."""
 
-    def __init__(self, strata: PooledStrata, outcome: PoolOutcome):
-        self.strata, self._outcome = strata, outcome
+    def __init__(self, strata: PooledStrata):
+        self.strata = strata
         self.summands = np.empty((0, 0))
         self.sorted = np.empty((0, 0), dtype=np.float32)
         self._filled = False
 
-    def fill(
-        self,
-        unit: PooledUnit,
-        found: UnitOutcome,
-        places: np.ndarray,
-        centre: np.ndarray,
-        factor: np.ndarray,
-    ) -> None:
-        """Put the summands of a unit's cells in place."""
-        K, n = self._outcome.residual.shape[0], self.strata.n_places
+    def _allot(self, K: int) -> None:
+        n = self.strata.n_places
         if self.summands.shape != (K, n):
             self.summands = np.zeros((K, n))
             self.sorted = np.zeros((-4 * (-K // 4), n), dtype=np.float32)
             self._filled = False
-        own = found.own
-        rest = slice(unit.rung_columns.size, None)
+
+    def _at(self, lo: int, hi: int) -> slice | np.ndarray:
+        """Places of slots lo .. hi of the pool, as a slice where they follow each other."""
+        at = self.strata.place[lo:hi]
+        return slice(at[0], at[-1] + 1) if at[-1] - at[0] == hi - lo - 1 else at
+
+    def fill(
+        self,
+        outcome: PoolOutcome,
+        unit: PooledUnit,
+        found: Summed,
+        places: np.ndarray,
+        centre: np.ndarray,
+        factor: np.ndarray,
+    ) -> None:
+        """Put the pool's residuals in place, and those of a unit's treated cells."""
+        K = outcome.residual.shape[0]
+        self._allot(K)
+        own, rest = found.own, slice(unit.rung_columns.size, None)
         lean = unit.rung > 0
         if lean:
             own = own - unit.q[:, rest] @ found.H[rest]
         if lean or not self._filled:
-            for b, (lo, hi) in enumerate(unit.pool.segments):
-                residual = self._outcome.residual[:, lo:hi]
-                if lean:
-                    along = unit.M[b][:, rest] @ found.H[rest]
-                    residual = residual - along.T @ unit.pool.features[:, lo:hi]
-                at = self.strata.place[lo:hi]
-                one = slice(at[0], at[-1] + 1) if hi > lo and (np.diff(at) == 1).all() else at
-                self.summands[:, one] = residual
-                self.sorted[:K, one] = (residual - centre[:, None]) * factor[:, None]
+            for b, (first, last) in enumerate(unit.pool.segments):
+                along = unit.M[b][:, rest] @ found.H[rest]
+                for lo in range(first, last, _CELLS):
+                    hi = min(lo + _CELLS, last)
+                    residual = outcome.residual[:, lo:hi]
+                    if lean:
+                        residual = residual - along.T @ unit.pool.features[:, lo:hi]
+                    at = self._at(lo, hi)
+                    self.summands[:, at] = residual
+                    self.sorted[:K, at] = (residual - centre[:, None]) * factor[:, None]
             self._filled = not lean
         self.summands[:, places] = own.T
         self.sorted[:K, places] = ((own - centre) * factor).T
+
+    def fill_ranks(
+        self,
+        unit: PooledUnit,
+        ranks: UnitRanks,
+        places: np.ndarray,
+        factor: np.ndarray,
+        few: np.ndarray,
+        spans: np.ndarray,
+    ) -> np.ndarray:
+        """Put the residuals of a unit's ranks in place; returns the largest (K,), scaled, and sets
+        the lattice spans of programs `few`."""
+        K = ranks.own.shape[1]
+        self._allot(K)
+        pool, every = unit.pool, np.arange(K)
+        if few.size:
+            spans[few] = lattice_spans(ranks.written(few).T)
+        local = np.zeros((pool.n_batches, pool.features.shape[0], K))
+        for b in np.flatnonzero(unit.live):
+            for lo, hi in _tiles(*pool.segments[b]):
+                at = self._at(lo, hi)
+                raw = np.empty((K, hi - lo))
+                ranks.fill(every, raw, lo, hi)
+                self.summands[:, at] = raw
+                local[b] += pool.features[:, lo:hi] @ raw.T
+        H = unit.along(local, ranks.own)
+        own = ranks.own - unit.q @ H
+        reach = np.abs(own).max(axis=0)
+        for b in np.flatnonzero(unit.live):
+            along = (unit.M[b] @ H).T
+            for lo, hi in _tiles(*pool.segments[b]):
+                at = self._at(lo, hi)
+                rest = self.summands[:, at] - along @ pool.features[:, lo:hi]
+                self.summands[:, at] = rest
+                rest *= factor[:, None]
+                self.sorted[:K, at] = rest
+                np.maximum(reach, np.abs(rest).max(axis=1) / factor, out=reach)
+        self.summands[:, places] = own.T
+        self.sorted[:K, places] = (own * factor).T
+        return reach * factor
 
 
 class _Law(ConditionalLaw):
@@ -164,7 +204,7 @@ class _Law(ConditionalLaw):
         centre: np.ndarray,
         factor: np.ndarray,
         reach: np.ndarray,
-        spans: np.ndarray | None,
+        spans: np.ndarray,
     ):
         self.S_t, self.strata = scratch.summands, strata
         self.n_programs = centre.size
@@ -172,16 +212,24 @@ class _Law(ConditionalLaw):
         self._centre, self._factor, self._reach = centre, factor, reach
         self._sorted = scratch.sorted
         self._constant = factor == 0.0
-        self._half_span = np.zeros(centre.size) if spans is None else 0.5 * spans * factor
+        self._half_span = 0.5 * spans * factor
 
 
-def _programs_of_few_values(pool: ControlPool, outcome: PoolOutcome) -> np.ndarray:
+def _tiles(first: int, last: int) -> list[tuple[int, int]]:
+    return [(lo, min(lo + _CELLS, last)) for lo in range(first, last, _CELLS)]
+
+
+def _cells_of(unit: PooledUnit) -> np.ndarray:
+    """Cells of the screen that take part in a unit's test."""
+    member = np.repeat(unit.live, unit.pool.sizes)
+    return np.concatenate([unit.pool.slots[member], unit.treated])
+
+
+def _programs_of_few_values(pool: ControlPool, source: PoolOutcome | PoolRanks) -> np.ndarray:
     """Programs that may lie on a lattice in some of the batches."""
-    few = np.ones(outcome.residual.shape[0], dtype=bool)
-    many = np.zeros((pool.n_batches, few.size), dtype=bool)
-    for b, (lo, hi) in enumerate(pool.segments):
+    many: list[np.ndarray] = []
+    for lo, hi in pool.segments:
         if hi > lo:
-            values = np.sort(outcome.read(pool.slots[lo : min(hi, lo + 500)]), axis=0)
-            many[b] = (np.diff(values, axis=0) > 0).sum(axis=0) + 1 > _MOST_VALUES
-    filled = pool.sizes > 0
-    return np.flatnonzero(~many[filled].all(axis=0))
+            values = np.sort(source.read(pool.slots[lo : min(hi, lo + 500)]), axis=0)
+            many.append((np.diff(values, axis=0) > 0).sum(axis=0) + 1 > _MOST_VALUES)
+    return np.flatnonzero(~np.all(many, axis=0))

@@ -12,21 +12,23 @@ import numpy as np
 from scipy.linalg import solve_triangular
 
 from programde.crt.kernels.rows import aligned_zeros, padded
-from programde.crt.pooled.control_pool import ControlPool, PoolOutcome
-from programde.crt.pooled.pooled_unit import PooledUnit, UnitOutcome
+from programde.crt.pooled.control_pool import ControlPool
+from programde.crt.pooled.pooled_unit import PooledUnit, Summed
 from programde.crt.samplers.bernoulli import BernoulliLaw
 from programde.crt.samplers.stratified import StratifiedLaw
 from programde.crt.statistics.ols import COLLINEAR
 
 
-def pool_rows(pool: ControlPool, outcome: PoolOutcome) -> np.ndarray:
-    """[R0 | D] of the controls (n, width) float32, padded with zeros."""
-    K, k = outcome.residual.shape[0], pool.ordered.size
+def pool_rows(pool: ControlPool, K: int, residual: np.ndarray | None) -> np.ndarray:
+    """[R0 | D] of the controls (n, width) float32, padded with zeros; without residuals (K, n)
+    their place is left free."""
+    k = pool.ordered.size
     rows = aligned_zeros(pool.n_cells, padded(K + k))
     inverse = solve_triangular(pool.factor, np.eye(k)) / pool.scale[pool.ordered][:, None]
     basis = pool.T[:, :, pool.ordered] @ inverse
     for b, (lo, hi) in enumerate(pool.segments):
-        rows[lo:hi, :K] = outcome.residual[:, lo:hi].T
+        if residual is not None:
+            rows[lo:hi, :K] = residual[:, lo:hi].T
         rows[lo:hi, K : K + k] = pool.features[:, lo:hi].T @ basis[b]
     return rows
 
@@ -38,8 +40,6 @@ class UnitDraws:
     ----------
     unit
         The unit.
-    rows
-        Those of the controls.
 
     Attributes
     ----------
@@ -50,8 +50,8 @@ class UnitDraws:
         Where the treated cells stand in that order.
     """
 
-    def __init__(self, unit: PooledUnit, rows: np.ndarray):
-        self.unit, self._rows = unit, rows
+    def __init__(self, unit: PooledUnit):
+        self.unit = unit
         pool = unit.pool
         cells, place = pool.cells.cells, pool.place
         if not unit.whole:
@@ -62,16 +62,33 @@ class UnitDraws:
         self.places = at + np.arange(at.size)
         own = pool.n_cells + np.arange(at.size, dtype=np.int32)
         self.where = np.insert(place, at, own)
+        self._cells = cells, at
+
+    @property
+    def cells(self) -> np.ndarray:
+        """Cells of the test (n,), ascending."""
+        return np.insert(self._cells[0], self._cells[1], self.unit.treated)
+
+    @property
+    def written(self) -> np.ndarray:
+        """For each cell of the test its place (n,) among the slots that take part and, after these,
+        the treated cells (`PooledUnit.written`)."""
+        unit = self.unit
+        if unit.whole:
+            return self.where
+        member = np.concatenate([np.repeat(unit.live, unit.pool.sizes), np.ones(self.places.size)])
+        return (np.cumsum(member > 0) - 1)[self.where]
 
     def sums(
         self,
         law: BernoulliLaw | StratifiedLaw,
+        rows: np.ndarray,
         own: np.ndarray,
         n_draws: int,
         key: np.ndarray,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Sums of what is tested (B, K) float32, `own` (n1, K) in the treated cells, and of the
-        unit's basis (B, k) float64, and the numbers of treated cells (B,)."""
+        """From the rows of the controls sums of what is tested (B, K) float32, `own` (n1, K) in the
+        treated cells, and of the unit's basis (B, k) float64, and the numbers of treated cells."""
         unit, pool = self.unit, self.unit.pool
         K, k = own.shape[1], pool.ordered.size
         basis = pool.basis_of(unit.C)
@@ -81,7 +98,7 @@ class UnitDraws:
         tail[:, K : K + k] = basis
         end = K + k + further.size
         tail[:, K + k : end] = unit.C[:, further] - basis @ pool.from_basis[:, further]
-        sums, counts = law.sums_at(self.where, self._rows, tail, n_draws, key)
+        sums, counts = law.sums_at(self.where, rows, tail, n_draws, key)
         from_basis = np.zeros((k + further.size, unit.ordered.size))
         from_basis[:k] = pool.from_basis[:, unit.ordered]
         for j, column in enumerate(further):
@@ -89,9 +106,23 @@ class UnitDraws:
         projection = sums[:, K:end].astype(np.float64) @ (from_basis @ unit.inverse)
         return sums[:, :K], projection, counts
 
+    def counted(
+        self,
+        law: BernoulliLaw | StratifiedLaw,
+        rows: np.ndarray,
+        own: np.ndarray,
+        n_draws: int,
+        key: np.ndarray,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Sums (B, K) float32 of rows without a basis, and the numbers of treated cells (B,)."""
+        tail = aligned_zeros(own.shape[0], rows.shape[1])
+        tail[:, : own.shape[1]] = own
+        sums, counts = law.sums_at(self.where, rows, tail, n_draws, key)
+        return sums[:, : own.shape[1]], counts
+
 
 def finish(
-    sums: np.ndarray, projection: np.ndarray, counts: np.ndarray, found: UnitOutcome
+    sums: np.ndarray, projection: np.ndarray, counts: np.ndarray, found: Summed
 ) -> np.ndarray:
     """beta (B, K) of draws; see `statistics.ols.PreparedOLS.finish`."""
     from programde.crt.kernels.summary import scale_rows
@@ -105,8 +136,33 @@ def finish(
     return out
 
 
+def finish_ranks(sums: np.ndarray, counts: np.ndarray, n_cells: int) -> np.ndarray:
+    """Effects (B, K) of draws of ranks; see `statistics.utest.PreparedUTest.finish`."""
+    from programde.crt.kernels.summary import scale_rows
+
+    pairs = (counts * (n_cells - counts)).astype(np.float64)
+    inverse = np.divide(2.0, pairs, out=np.zeros_like(pairs), where=pairs > 0)
+    out = np.empty(sums.shape)
+    scale_rows(sums, inverse, out)
+    return out
+
+
+def row_products(
+    pool: ControlPool, rows: np.ndarray, K: int, weights: np.ndarray | None
+) -> np.ndarray:
+    """U_b W rows_b (B, r, K) of the first K columns of rows (n, D) float32; weights (n,) or 1."""
+    out = np.zeros((pool.n_batches, pool.features.shape[0], K))
+    for b, (lo, hi) in enumerate(pool.segments):
+        for begin in range(lo, hi, _TILE):
+            some = slice(begin, min(begin + _TILE, hi))
+            u = pool.features[:, some]
+            u = u if weights is None else u * weights[some]
+            out[b] += u.astype(np.float32) @ rows[some, :K]
+    return out
+
+
 def first_order_gamma(
-    unit: PooledUnit, found: UnitOutcome, p: np.ndarray, cross: np.ndarray
+    unit: PooledUnit, found: Summed, p: np.ndarray, cross: np.ndarray
 ) -> np.ndarray:
     """Gamma (q, K) of the unit's residual on the columns of its propensity.
 
@@ -132,7 +188,7 @@ def given_covariates(
     sums: np.ndarray,
     projection: np.ndarray,
     unit: PooledUnit,
-    found: UnitOutcome,
+    found: Summed,
     gamma: np.ndarray,
 ) -> np.ndarray:
     """Draws (B, K) in the first-order form; see `crt.given_covariates`."""
@@ -141,6 +197,10 @@ def given_covariates(
     H[:q] += gamma
     draws = np.asarray(sums - projection @ H)
     draws -= found.own.sum(axis=0) - unit.P @ H
-    draws /= unit.d
+    draws *= found.per_sum
     draws += found.effect
     return draws
+
+
+#: Cells per block of matrix products.
+_TILE = 2048

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from programde.crt.pooled.control_pool import ControlPool, PoolOutcome
-from programde.crt.pooled.pooled_unit import PooledUnit, UnitOutcome
+from programde.crt.pooled.pooled_unit import PooledUnit, Summed
 
 #: Cells per block of the matrix products.
 _CELLS = 2048
@@ -27,7 +27,7 @@ def pooled_errors(
     pool: ControlPool,
     outcome: PoolOutcome,
     units: Sequence[PooledUnit],
-    found: Sequence[UnitOutcome],
+    found: Sequence[Summed],
 ) -> np.ndarray:
     """Standard errors (G, K) of the effects of G units; NaN of those that are collinear."""
     from programde.crt.kernels.by_batch import hc3_features
@@ -77,7 +77,7 @@ def pooled_errors(
     return out
 
 
-def _treated(unit: PooledUnit, found: UnitOutcome) -> np.ndarray:
+def _treated(unit: PooledUnit, found: Summed) -> np.ndarray:
     """sum x~^2 e^2 / (1 - h)^2 (K,) over the treated cells."""
     base = np.einsum("ij,ij->i", unit.q, unit.q)
     x = 1.0 - unit.q @ unit.P

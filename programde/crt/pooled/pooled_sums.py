@@ -7,14 +7,14 @@ several units; only the few tests that these do not settle need their summands w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import partial
 
 import numpy as np
 
 from programde.crt.pooled.control_pool import ControlPool, PoolOutcome
-from programde.crt.pooled.pooled_unit import PooledUnit, UnitOutcome
+from programde.crt.pooled.pooled_unit import PooledUnit, Summed
 from programde.tails.bernoulli import BernoulliSums
 from programde.tails.ladder import SCREEN_LEVEL, tails_of_sums
 from programde.tails.log_tails import LogTails
@@ -45,7 +45,7 @@ class PooledEvent:
     """
 
     unit: PooledUnit
-    found: UnitOutcome
+    found: Summed
     p: np.ndarray
     m: np.ndarray
     threshold: np.ndarray
@@ -53,7 +53,7 @@ class PooledEvent:
     own: np.ndarray
 
     @classmethod
-    def of(cls, unit: PooledUnit, found: UnitOutcome, p: np.ndarray) -> PooledEvent:
+    def of(cls, unit: PooledUnit, found: Summed, p: np.ndarray) -> PooledEvent:
         """The events {beta_k >= the observed one}."""
         from programde.crt.kernels.by_batch import weighted_products
 
@@ -88,7 +88,7 @@ def pooled_tails(
     tails: list[LogTails] = []
     for begin in range(0, len(events), _TOGETHER):
         some = events[begin : begin + _TOGETHER]
-        cumulants = np.stack([_own_cumulants(event, pool.n_cells) for event in some])
+        cumulants = np.stack([own_cumulants(event.p[pool.n_cells :], event.own) for event in some])
         p = [event.p[: pool.n_cells] for event in some]
         pooled_cumulants(
             outcome.residual,
@@ -102,13 +102,51 @@ def pooled_tails(
             cumulants,
         )
         for event, own in zip(some, cumulants, strict=True):
-            tails.append(tails_of_sums(PooledSums(outcome, event, own), SCREEN_LEVEL))
+            spread = float(event.p @ (1.0 - event.p))
+            write = partial(_write, outcome, event, own)
+            sums = PooledSums(event.threshold, own, spread, write)
+            tails.append(tails_of_sums(sums, SCREEN_LEVEL))
     return tails
 
 
-def _own_cumulants(event: PooledEvent, n: int) -> np.ndarray:
-    """Cumulants (K, 4) of the sums over treated cells."""
-    p, a = event.p[n:], event.own
+def summands(
+    outcome: PoolOutcome, unit: PooledUnit, found: Summed, which: np.ndarray
+) -> np.ndarray:
+    """The unit's residuals of programs `which` (J,) in all cells that take part (J, n): the pool's
+    slots, then the treated cells."""
+    pool = unit.pool
+    rows = np.empty((which.size, unit.n_cells))
+    H = found.H[:, which]
+    at = 0
+    for b in np.flatnonzero(unit.live):
+        lo, hi = pool.segments[b]
+        along = (unit.M[b] @ H).T @ pool.features[:, lo:hi]
+        np.subtract(outcome.residual[which, lo:hi], along, out=rows[:, at : at + hi - lo])
+        at += hi - lo
+    rows[:, at:] = (found.own[:, which] - unit.q @ H).T
+    return rows
+
+
+def _write(
+    outcome: PoolOutcome, event: PooledEvent, cumulants: np.ndarray, which: np.ndarray
+) -> BernoulliSums:
+    """The law with the summands of these tests written out."""
+    unit, effect = event.unit, event.found.effect[which]
+    basis = unit.written()
+    return BernoulliSums(
+        summands(outcome, unit, event.found, which),
+        effect,
+        1.0 - 2.0 * (event.m @ basis),
+        event.threshold[which],
+        np.ascontiguousarray(unit.used(event.p)),
+        basis.T,
+        effect,
+        cumulants[which],
+    )
+
+
+def own_cumulants(p: np.ndarray, a: np.ndarray) -> np.ndarray:
+    """Cumulants (K, 4) of the sums of a (n1, K) over treated cells of propensities p (n1,)."""
     q = p * (1.0 - p)
     square = a * a
     return np.column_stack(
@@ -126,19 +164,27 @@ class PooledSums:
 
     Parameters
     ----------
-    outcome
-        Of the pool.
-    event
-        The events.
+    threshold : (K,)
+        Of the tests.
     cumulants : (K, 4)
         Of the sums.
+    count_variance
+        Variance of the number of treated cells.
+    write
+        Gives the law of some tests (J,), their summands written out.
     """
 
-    def __init__(self, outcome: PoolOutcome, event: PooledEvent, cumulants: np.ndarray):
-        self._outcome, self._event = outcome, event
-        self.threshold, self.cumulants = event.threshold, cumulants
-        self.half_span = np.zeros(event.threshold.shape)
-        self.count_variance = float(event.p @ (1.0 - event.p))
+    def __init__(
+        self,
+        threshold: np.ndarray,
+        cumulants: np.ndarray,
+        count_variance: float,
+        write: Callable[[np.ndarray], BernoulliSums],
+    ):
+        self.threshold, self.cumulants = threshold, cumulants
+        self.half_span = np.zeros(threshold.shape)
+        self.count_variance = count_variance
+        self._write = write
         self._which = np.empty(0, dtype=np.int64)
         self._written: BernoulliSums | None = None
 
@@ -146,50 +192,11 @@ class PooledSums:
         """Units of so few cells have populations of their own."""
 
     def _some(self, which: np.ndarray) -> tuple[BernoulliSums, np.ndarray]:
-        """The law with the summands of these tests written out, and their places in it."""
-        missing = np.setdiff1d(which, self._which)
-        if self._written is None or missing.size:
+        """The law of these tests and maybe others, and their places in it."""
+        if self._written is None or np.setdiff1d(which, self._which).size:
             self._which = np.union1d(self._which, which)
             self._written = self._write(self._which)
         return self._written, np.searchsorted(self._which, which)
-
-    def _write(self, which: np.ndarray) -> BernoulliSums:
-        event, unit, pool = self._event, self._event.unit, self._event.unit.pool
-        n = unit.n_cells
-        rows, effect = np.empty((which.size, n)), event.found.effect
-        H = event.found.H[:, which]
-        at = 0
-        for b in np.flatnonzero(unit.live):
-            lo, hi = pool.segments[b]
-            along = (unit.M[b] @ H).T @ pool.features[:, lo:hi]
-            np.subtract(self._outcome.residual[which, lo:hi], along, out=rows[:, at : at + hi - lo])
-            at += hi - lo
-        rows[:, at:] = (event.found.own[:, which] - unit.q @ H).T
-        basis, p = self._basis
-        sums = BernoulliSums(
-            rows,
-            effect[which],
-            1.0 - 2.0 * (event.m @ basis.T),
-            self.threshold[which],
-            p,
-            basis,
-            effect[which],
-            self.cumulants[which],
-        )
-        return sums
-
-    @cached_property
-    def _basis(self) -> tuple[np.ndarray, np.ndarray]:
-        """Q (n, k) and p (n,) of the cells that take part, controls first."""
-        unit, pool = self._event.unit, self._event.unit.pool
-        basis = np.empty((unit.q.shape[1], unit.n_cells))
-        at = 0
-        for b in np.flatnonzero(unit.live):
-            lo, hi = pool.segments[b]
-            np.matmul(unit.M[b].T, pool.features[:, lo:hi], out=basis[:, at : at + hi - lo])
-            at += hi - lo
-        basis[:, at:] = unit.q.T
-        return basis.T, np.ascontiguousarray(unit.used(self._event.p))
 
     def roots(self, which: np.ndarray) -> Roots:
         """See `tails.ladder.NullSums`."""

@@ -8,17 +8,26 @@ from typing import Any
 
 import numpy as np
 
+from programde.crt.kernels.rows import aligned_zeros, padded
 from programde.crt.options import RunOptions
 from programde.crt.pooled.control_pool import ControlPool, PoolOutcome
 from programde.crt.pooled.pool_cells import OwnCells, PoolCells
+from programde.crt.pooled.pool_ranks import PoolRanks
 from programde.crt.pooled.pool_shifts import PoolShifts
+from programde.crt.pooled.pool_strata import PoolStrata
 from programde.crt.pooled.pooled_conditional import PooledConditional
 from programde.crt.pooled.pooled_draws import UnitDraws, pool_rows
 from programde.crt.pooled.pooled_unit import PooledUnit
+from programde.crt.pooled.spare import Spare
 from programde.crt.population import PER_COLUMN
 from programde.crt.prepared import asks_given_covariates
-from programde.crt.samplers import Bernoulli, BernoulliLaw, StratifiedLaw
-from programde.crt.statistics import OLS
+from programde.crt.samplers import (
+    Bernoulli,
+    BernoulliLaw,
+    StratifiedLaw,
+    StratifiedPermutation,
+)
+from programde.crt.statistics import OLS, UTest
 from programde.tails.inversion import ENUMERATED
 
 #: Why units that could share their control cells are tested in populations of their own.
@@ -26,6 +35,7 @@ WATCHED = "somebody looks at the whole population"
 OTHER_STATISTIC = "the statistic is not one that is known by its sums over control cells"
 OTHER_SAMPLER = "the sampler asks for the rows of its cells one after another"
 OWN_PROPENSITY = "the propensity is a model of one's own"
+TIED = "a treated cell's value ties control cells that are not tied without it"
 REMOVED = "control cells are left out of this unit's test"
 OUTSIDE = "treated cells lie outside the span of their batch's control cells"
 NO_CONSTANT = "no constant lies in the span of this unit's covariates"
@@ -36,9 +46,9 @@ def why_plain(options: RunOptions, watched: bool) -> str:
     """Why no unit can share its control cells under these options; empty where units can."""
     if watched:
         return WATCHED
-    if type(options.statistic) is not OLS:
+    if type(options.statistic) not in (OLS, UTest):
         return OTHER_STATISTIC
-    if type(options.sampler) is not Bernoulli:
+    if type(options.sampler) not in (Bernoulli, StratifiedPermutation):
         return OTHER_SAMPLER
     if options.propensity is not None:
         return OWN_PROPENSITY
@@ -77,10 +87,24 @@ class PreparedPool:
         return self.once("pool", lambda: ControlPool(self.cells))  # type: ignore[no-any-return]
 
     @property
+    def ranked(self) -> bool:
+        """Whether ranks are tested."""
+        return type(self.options.statistic) is UTest
+
+    @property
     def outcome(self) -> PoolOutcome:
-        """What is tested."""
+        """What is tested by least squares."""
         return self.once(  # type: ignore[no-any-return]
             "outcome", lambda: PoolOutcome(self.pool, lambda cells: self.screen.clr[cells])
+        )
+
+    @property
+    def ranks(self) -> PoolRanks:
+        """What is tested by ranks."""
+        of_clr = getattr(self.options.statistic, "use", "clr") == "clr"
+        values = self.screen.clr if of_clr else self.screen.usage
+        return self.once(  # type: ignore[no-any-return]
+            "ranks", lambda: PoolRanks(self.pool, lambda cells: values[cells])
         )
 
     @property
@@ -88,9 +112,7 @@ class PreparedPool:
         """Effects on other scales, whatever is tested."""
         return self.once(  # type: ignore[no-any-return]
             "shifts",
-            lambda: PoolShifts(
-                self.pool, self.outcome if type(self.options.statistic) is OLS else None
-            ),
+            lambda: PoolShifts(self.pool, None if self.ranked else self.outcome),
         )
 
     def unit(self, own: OwnCells) -> PooledUnit:
@@ -106,20 +128,45 @@ class PreparedPool:
         return FEW if unit.n_cells <= ENUMERATED else ""
 
     @property
+    def independent(self) -> bool:
+        """Whether cells are drawn independently."""
+        return type(self.options.sampler) is Bernoulli
+
+    @property
     def given(self) -> bool:
         """Whether null laws are those given covariates."""
         return asks_given_covariates(self.options)
 
     @property
-    def rows(self) -> np.ndarray:
-        """What a sampler sums in the controls (n, width) float32."""
+    def rows(self) -> Spare[np.ndarray]:
+        """What a sampler sums in the controls (n, width) float32; ranks are to be filled in."""
+
+        def make() -> Spare[np.ndarray]:
+            K = self.screen.n_programs
+            if self.ranked and not self.given:
+                return Spare(lambda: aligned_zeros(self.pool.n_cells, padded(K)))
+            if self.ranked:
+                return Spare(lambda: pool_rows(self.pool, K, None))
+            rows = pool_rows(self.pool, K, self.outcome.residual)
+            return Spare(lambda: rows)  # read only: all threads have the same
+
+        return self.once("rows", make)  # type: ignore[no-any-return]
+
+    @property
+    def strata(self) -> PoolStrata:
+        """What the stratified sampler makes of the cells of the screen."""
+        assert isinstance(self.options.sampler, StratifiedPermutation)
+        sampler = self.options.sampler
         return self.once(  # type: ignore[no-any-return]
-            "rows", lambda: pool_rows(self.pool, self.outcome)
+            "strata", lambda: PoolStrata(self.screen, sampler)
         )
 
     def law(self, p: np.ndarray, draws: UnitDraws) -> BernoulliLaw | StratifiedLaw:
         """The law of a unit with propensities `p` (n + n1,) by slot."""
-        return BernoulliLaw(p[draws.where])
+        merged = p[draws.where]
+        if type(self.options.sampler) is Bernoulli:
+            return BernoulliLaw(merged)
+        return self.strata.law(merged, draws)
 
     def conditional(self, unit: PooledUnit) -> PooledConditional:
         """The conditional laws of units with the columns of this one's propensity."""
@@ -129,5 +176,7 @@ class PreparedPool:
             columns = columns[self.pool.tiers[columns] <= most]
         return self.once(  # type: ignore[no-any-return]
             f"conditional {columns.size}",
-            lambda: PooledConditional(self.pool, self.outcome, columns),
+            lambda: PooledConditional(
+                self.pool, self.ranks if self.ranked else self.outcome, columns
+            ),
         )

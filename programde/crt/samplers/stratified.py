@@ -15,8 +15,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
+import pandas as pd
 
 from programde.crt.population import Population
 from programde.crt.samplers.bins import BIN_METHODS, compute_bins, merge_small, quantiles
@@ -143,6 +145,22 @@ class StratifiedLaw:
         ]
 
 
+class Cells(Protocol):
+    """What of a population the strata are made of."""
+
+    @property
+    def batch(self) -> np.ndarray | None:
+        """Labels (n,)."""
+
+    @property
+    def table(self) -> pd.DataFrame | None:
+        """The covariates before encoding."""
+
+    @property
+    def n_cells(self) -> int:
+        """How many cells."""
+
+
 @dataclass(frozen=True)
 class StratifiedPermutation:
     """Permutation within batch x propensity bin x burden bin.
@@ -198,9 +216,12 @@ class StratifiedPermutation:
             If the population has no column `burden_key` or `batch_key`, or the burden is not
             numeric.
         """
-        batch = self._batch(population)
+        return self.strata(self.batch_of(population), self.burden_of(population))
+
+    def strata(self, batch: np.ndarray, burden: np.ndarray | None) -> StrataOf:
+        """Strata of cells whose batches (n,) are numbered from 0, and whose burdens (n,), if asked
+        for, are these."""
         n_batches = int(batch.max(initial=0)) + 1
-        burden = self._burden(population)
         burden_bins, n_burden = np.zeros(batch.size, dtype=np.int64), 1
         if burden is not None:
             burden_bins, n_burden, _ = compute_bins(
@@ -216,7 +237,8 @@ class StratifiedPermutation:
             min_stratum_size=int(self.min_stratum_size),
         )
 
-    def _batch(self, population: Population) -> np.ndarray:
+    def batch_of(self, population: Cells) -> np.ndarray:
+        """Batch of each cell (n,), numbered from 0 in the order of their labels."""
         if not self.stratify_by_batch:
             return np.zeros(population.n_cells, dtype=np.int64)
         columns = [] if population.table is None else list(population.table.columns)
@@ -233,7 +255,8 @@ class StratifiedPermutation:
             return np.zeros(population.n_cells, dtype=np.int64)
         return np.unique(labels.astype(str), return_inverse=True)[1].reshape(-1).astype(np.int64)
 
-    def _burden(self, population: Population) -> np.ndarray | None:
+    def burden_of(self, population: Cells) -> np.ndarray | None:
+        """What to stratify by as well (n,); None where nothing is asked for."""
         if self.burden_key is None:
             return None
         columns = [] if population.table is None else list(population.table.columns)
@@ -338,6 +361,11 @@ class StrataOfEqualExpectation(StrataOf):
     @cached_property
     def _by_parent(self) -> tuple[np.ndarray, np.ndarray]:
         """Cells, batch after batch and burden bin after burden bin, and where each begins."""
+        from programde.crt.kernels.strata import counting_sort
+
         parent = self.batch * self.n_burden + self.burden
         sizes = np.bincount(parent, minlength=self.n_batches * self.n_burden)
-        return np.argsort(parent, kind="stable"), np.concatenate([[0], np.cumsum(sizes)])
+        starts = np.concatenate([[0], np.cumsum(sizes)])
+        order = np.empty(parent.size, dtype=np.int64)
+        counting_sort(parent, np.arange(sizes.size), starts[:-1], order)
+        return order, starts

@@ -1,0 +1,184 @@
+"""Ranks for the U-test: control cells sorted once, each unit's treated cells merged into them."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+
+import numpy as np
+
+from programde.crt.pooled.control_pool import ControlPool, Reader
+from programde.crt.pooled.pooled_sums import PooledSums, own_cumulants
+from programde.crt.pooled.pooled_unit import PooledUnit, Summed
+from programde.tails.bernoulli import BernoulliSums
+from programde.tails.ladder import SCREEN_LEVEL, tails_of_sums
+from programde.tails.log_tails import LogTails
+
+#: Sets of batches whose sorted controls are kept.
+_KEPT = 4
+
+
+class PoolRanks:
+    """Values of the control cells, sorted program by program.
+
+    Parameters
+    ----------
+    pool
+        The control cells.
+    read
+        What is ranked (m, K) of some cells of the screen.
+    """
+
+    def __init__(self, pool: ControlPool, read: Reader):
+        self.pool, self.read = pool, read
+        values = np.ascontiguousarray(read(pool.slots).T) + 0.0  # -0 counts as 0
+        order = np.argsort(values, axis=1, kind="stable")
+        self._whole = _Sorted(
+            order.astype(np.int32), np.take_along_axis(values, order, axis=1), pool.n_cells
+        )
+        self._some: OrderedDict[bytes, _Sorted] = OrderedDict()
+        self._making = threading.Lock()
+
+    @property
+    def spread(self) -> np.ndarray:
+        """Standard deviation (K,) of the controls' ranks among themselves; 0 of constants."""
+        return np.asarray(self._whole.average.std(axis=1, dtype=np.float64))
+
+    def sorted_of(self, unit: PooledUnit) -> _Sorted:
+        """The controls that take part in a unit's test."""
+        if unit.whole:
+            return self._whole
+        key = unit.live.tobytes()
+        with self._making:
+            if key not in self._some:
+                if len(self._some) == _KEPT:
+                    self._some.popitem(last=False)
+                self._some[key] = self._whole.some(np.repeat(unit.live, self.pool.sizes))
+            self._some.move_to_end(key)
+            return self._some[key]
+
+
+class _Sorted:
+    """Sorted values V (K, n0) of n0 cells, the slot of each, and the slots' ranks (K, n)."""
+
+    def __init__(self, places: np.ndarray, V: np.ndarray, n_slots: int):
+        from programde.crt.kernels.merged_ranks import STRIDE, rank_within
+
+        self._places, self.V = places, V
+        self.sampled = np.ascontiguousarray(V[:, ::STRIDE])
+        # slots that take no part keep a rank that can be looked up
+        self.ranks = np.ones((V.shape[0], n_slots), dtype=np.float32)
+        self.average = np.empty(V.shape, dtype=np.float32)
+        rank_within(places, V, self.average, self.ranks)
+
+    def some(self, member: np.ndarray) -> _Sorted:
+        """Those of the slots that are members (n,)."""
+        from programde.crt.kernels.merged_ranks import keep_live
+
+        shape = (self.V.shape[0], int(np.count_nonzero(member)))
+        places, V = np.empty(shape, dtype=np.int32), np.empty(shape)
+        keep_live(self._places, self.V, member, places, V)
+        return _Sorted(places, V, member.size)
+
+
+class UnitRanks:
+    """Centred ranks in the cells of a unit's test.
+
+    Attributes
+    ----------
+    own : (n1, K) float64
+        Those of the treated cells.
+    effect : (K,) float64
+        Rank-biserial.
+    per_sum : float
+        The effect per unit of the sum of ranks.
+    """
+
+    def __init__(self, unit: PooledUnit, ranks: PoolRanks):
+        from programde.crt.kernels.merged_ranks import merge_ranks
+
+        self.unit = unit
+        self.sorted = ranks.sorted_of(unit)
+        values = np.ascontiguousarray(ranks.read(unit.treated).T) + 0.0
+        order = np.argsort(values, axis=1)
+        values = np.take_along_axis(values, order, axis=1)
+        centred = np.empty(values.shape)
+        self._below = np.empty(values.shape, dtype=np.int64)
+        self._upto = np.empty(values.shape, dtype=np.int64)
+        #: False where a treated cell's value ties controls that are not tied without it.
+        self.merged = bool(
+            merge_ranks(
+                self.sorted.V, self.sorted.sampled, self.sorted.average, values, unit.n_cells,
+                centred, self._below, self._upto,
+            )
+        )  # fmt: skip
+        own = np.empty(values.shape)
+        np.put_along_axis(own, order, centred, axis=1)
+        self.own = np.ascontiguousarray(own.T)
+        self.per_sum = 2.0 / (unit.treated.size * unit.n_controls)
+        self.effect = 2.0 * centred.sum(axis=1) / (unit.treated.size * unit.n_controls)
+        self._made: tuple[np.ndarray, np.ndarray] | None = None
+
+    def summed(self, H: np.ndarray) -> Summed:
+        """Ranks as summands, with Q' of them H (k, K)."""
+        return Summed(self.own, H, self.effect, self.per_sum)
+
+    @property
+    def steps(self) -> tuple[np.ndarray, np.ndarray]:
+        """What the treated cells add to the controls' ranks, as `kernels.merged_ranks.steps`."""
+        from programde.crt.kernels.merged_ranks import MORE, ROOM, steps
+
+        if self._made is None:
+            n1, K = self.own.shape
+            n0 = self.sorted.V.shape[1]
+            off = np.empty((K, (n0 + 15) // 16), dtype=np.int32)
+            fine = np.empty((K, ROOM * n1 + MORE), dtype=np.float32)
+            steps(self._below, self._upto, n0, 0.5 * (self.unit.n_cells + 1), off, fine)
+            self._made = (off, fine)
+        return self._made
+
+    def fill_rows(self, rows: np.ndarray) -> None:
+        """The ranks of the pool's slots into the first columns of rows (n, D) float32."""
+        from programde.crt.kernels.merged_ranks import fill_rank_rows
+
+        fill_rank_rows(self.sorted.ranks, *self.steps, rows)
+
+    def fill(self, which: np.ndarray, out: np.ndarray, lo: int = 0, hi: int | None = None) -> None:
+        """The ranks of the pool's slots lo .. hi for some programs into out (J, .) float64."""
+        from programde.crt.kernels.merged_ranks import fill_ranks
+
+        fill_ranks(self.sorted.ranks[:, lo:hi], *self.steps, which, out)
+
+    def written(self, which: np.ndarray) -> np.ndarray:
+        """Centred ranks of programs `which` (J,) in all cells that take part (J, n): the pool's
+        slots, then the treated cells."""
+        unit = self.unit
+        slots = np.empty((which.size, unit.pool.n_cells))
+        self.fill(which, slots)
+        if not unit.whole:
+            slots = slots[:, np.repeat(unit.live, unit.pool.sizes)]
+        return np.concatenate([slots, self.own[:, which].T], axis=1)
+
+
+def rank_tails(ranks: UnitRanks, p: np.ndarray) -> LogTails:
+    """Both tails (K,) under independent draws of propensities p (n + n1,) by slot; the events are
+    those of `statistics.utest.PreparedUTest.linearise`."""
+    from programde.crt.kernels.merged_ranks import rank_cumulants
+
+    unit, pool, t = ranks.unit, ranks.unit.pool, ranks.effect
+    used = np.ascontiguousarray(unit.used(p))
+    mean, variance = float(used.sum()), float(used @ (1.0 - used))
+    slope = 0.5 * t * (unit.n_cells - 2.0 * mean)
+    level = 0.5 * t * mean * (unit.n_cells - mean)
+    threshold = level - slope * mean - 0.5 * t * variance
+    cumulants = own_cumulants(p[pool.n_cells :], ranks.own - slope)
+    rank_cumulants(
+        ranks.sorted.ranks, *ranks.steps, pool.first, unit.live, slope, p[: pool.n_cells], cumulants
+    )
+
+    def write(which: np.ndarray) -> BernoulliSums:
+        n = unit.n_cells
+        law = (slope[which], np.ones(n), threshold[which], used, np.ones((n, 1)), 0.5 * t[which])
+        return BernoulliSums(ranks.written(which), *law, cumulants[which])
+
+    return tails_of_sums(PooledSums(threshold, cumulants, variance, write), SCREEN_LEVEL)

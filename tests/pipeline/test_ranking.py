@@ -8,11 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.sweep import ranking
 from pipeline.sweep.ranking_page import write_page
 from pipeline.sweep.ranking_table import Ranking, _sorted, varying
 from pipeline.sweep.record import flatten, word_of
 from programde.report.metrics import calibration_metrics
 from programde.report.verdict import verdict
+
+from .stages import project_folder
 
 WORDS = ["inflated", "calibrated", "calibrated", "too few controls to tell", "conservative"]
 
@@ -135,3 +138,29 @@ def test_page(n: int, tmp_path: Path) -> None:
     assert ("2 of 5 settings are calibrated" in page) == (n == 5)
     assert page.count("data:image/") == (2 if n > 1 else 1)
     assert list(tmp_path.glob("qq.*"))
+
+
+def test_the_command_line_names_a_sweep_or_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ranked = []
+
+    def rank(root: Path, tracking: Path, parent: str | None) -> str:
+        ranked.append((root, tracking, parent))
+        return "a page"
+
+    monkeypatch.setattr(ranking, "rank", rank)
+    monkeypatch.setattr(ranking, "Tracking", lambda root, uri, experiment: (root, uri))
+    folder = project_folder(tmp_path / "project")
+    monkeypatch.chdir(folder)
+    for words, parent in (([], None), (["sweep=abc"], "abc")):
+        monkeypatch.setattr("sys.argv", ["ranking", *words])
+        ranking.main()
+        assert ranked.pop() == (folder, (folder, "sqlite:///mlflow.db"), parent)
+        assert capsys.readouterr().out == "ranking: a page\n"
+    monkeypatch.setattr("sys.argv", ["ranking", "seep=abc"])
+    with pytest.raises(SystemExit) as left:
+        ranking.main()
+    assert left.value.code == 1
+    assert capsys.readouterr().err == "ranking: seep=abc is not an option; valid: sweep=ID\n"
+    assert ranked == []

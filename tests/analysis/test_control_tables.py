@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from programde.analysis.across_conditions import across_conditions, all_conditions
 from programde.analysis.calibrate import calibrate, raw_p
 from programde.analysis.control_tables import OVER_CONDITIONS, control_table, group_p_values
 from programde.analysis.ntc_groups import run_ntc_groups
+from programde.analysis.ntc_null import NTCNull
 from programde.analysis.tables import results_table
 from programde.analysis.targets import run_targets
 from programde.crt.engine import RunOptions
@@ -69,6 +71,30 @@ def test_groups_are_combined_over_conditions_as_targets_are(controls):
         rows = combined[combined["partition"] == number].set_index(["group", "program"])
         assert set(rows.index.get_level_values("group")) == set(partition.values())
         np.testing.assert_allclose(rows[OVER_CONDITIONS], expected.loc[rows.index], rtol=1e-12)
+
+
+def test_effects_have_signs_where_tests_are_two_sided(controls):
+    table = control_table(controls, "saddlepoint")
+    single = table[(table["condition"] != "") & (table["partition"] == 0)]
+    rows = single.set_index(["condition", "group", "program"])["sign"]
+    result = controls.result
+    for i, (level, group) in enumerate(zip(result.condition, result.units, strict=True)):
+        if group not in controls.partitions[0].values():
+            continue
+        for j, program in enumerate(result.programs):
+            beyond = result.effect[i, j] - result.null.mean[i, j]
+            if abs(beyond) > 0.3 * result.null.sd[i, j]:  # near the middle two laws may differ
+                assert rows[level, group, program] == np.sign(beyond)
+    assert "sign" not in control_table(controls, "saddlepoint", "left")
+
+
+def test_how_programs_go_together_is_stored(controls, tmp_path):
+    controls.save(tmp_path)
+    pd.testing.assert_frame_equal(NTCNull.load(tmp_path).correlation, controls.correlation)
+    assert list(controls.correlation.columns) == controls.result.programs
+    (tmp_path / "without").mkdir()
+    replace(controls, correlation=None).save(tmp_path / "without")
+    assert NTCNull.load(tmp_path / "without").correlation is None
 
 
 @pytest.mark.parametrize("side", ["left", "right"])

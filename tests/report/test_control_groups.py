@@ -8,6 +8,7 @@ from programde.report.control_groups import (
     metrics_by_kind,
     named_for_record,
     of_condition,
+    signs_of,
     tables_by_kind,
 )
 from programde.report.control_groups import tests_of_one_partition as n_of_one_partition
@@ -136,3 +137,21 @@ def test_interval_of_lambda_is_that_of_the_logarithm_over_units():
     assert np.log(found["lambda"]) == pytest.approx(np.log(centre), abs=1e-12)
     assert np.log(found["lambda_high"] / found["lambda"]) == pytest.approx(reach, rel=0.03)
     assert np.log(found["lambda"] / found["lambda_low"]) == pytest.approx(reach, rel=0.03)
+
+
+def test_the_law_is_known_of_kinds_whose_tests_have_signs():
+    groups = long_table(groups=12)
+    groups["sign"] = np.resize([1.0, -1.0], len(groups))
+    held_out = long_table(groups=5, seed=2, kind="ntc_empirical")
+    held_out["group"] = "set " + held_out["group"]
+    table = pd.concat([groups, held_out], ignore_index=True)
+    signs = signs_of(table)
+    assert list(tables_by_kind(table)) == ["saddlepoint", "ntc_empirical"]
+    between = pd.DataFrame(np.eye(6), PROGRAMS, PROGRAMS)
+    found = numbers(table, signs=signs, correlation=between)
+    assert "lambda_apart" in found["saddlepoint"]
+    assert "lambda_apart" not in found["ntc_empirical"]
+    assert signs_of(held_out) is None
+    assert "lambda_apart" not in numbers(table, signs=None, correlation=between)["saddlepoint"]
+    without = numbers(table, signs=signs)["saddlepoint"]
+    assert without == {key: found["saddlepoint"][key] for key in without}

@@ -70,7 +70,7 @@ def read_choice(tracking: Tracking, ranking: Ranking) -> Choice | None:
         return None
     best = ranking.table.drop_duplicates(axes).copy()
     best["_k"], best["_t"] = (
-        pd.to_numeric(best["run"].map(lambda run, key=key: _param(ranking, run, key)))
+        best["run"].map(lambda run, key=key: _number(ranking, run, key))
         for key in ("data.k", "data.density_threshold")
     )
     best = best.sort_values(["_k", "_t"], kind="stable")
@@ -221,8 +221,9 @@ def _point(ranking: Ranking, row: pd.Series) -> dict[str, Any]:
     return point
 
 
-def _param(ranking: Ranking, run: str, key: str) -> str:
-    return str(ranking.records[run].data.params.get(key, "nan"))
+def _number(ranking: Ranking, run: str, key: str) -> float:
+    """A number among the settings of a run; 0 where it has none."""
+    return float(ranking.records[run].data.params.get(key, 0.0))
 
 
 def _cnmf_stats(ranking: Ranking, best: pd.DataFrame) -> pd.DataFrame:

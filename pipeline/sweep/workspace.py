@@ -39,6 +39,7 @@ from programde.errors import ProgramDEError
 SWEEPS = Path("sweeps")
 COMPOSE = "compose"  # the one stage that a point does not run: its params.yaml is given
 OUTPUT = "stages.log"
+BUSY = "computing"  # is there while a point is computed; left behind by a driver that was killed
 EXECUTED = "executed.jsonl"
 
 
@@ -203,7 +204,7 @@ def compute(
     log = workspace / EXECUTED
     log.unlink(missing_ok=True)
     runs: list[StageRun] = []
-    with _environment(_stage_environment(plan.source, log)):
+    with _whole(workspace), _environment(_stage_environment(plan.source, log)):
         for stage in plan.order:
             tell(stage)
             output = contextlib.nullcontext() if show else _output_to(workspace / OUTPUT)
@@ -218,6 +219,22 @@ def compute(
                 seconds = time.monotonic() - started
             runs.append(StageRun(stage, bool(_entries(log, stage)), round(seconds, 3)))
     return runs
+
+
+@contextlib.contextmanager
+def _whole(workspace: Path) -> Iterator[None]:
+    """Do without a dvc.lock that a killed driver may have left half written.
+
+    DVC writes it in place. What it recorded is restored from the cache.
+    """
+    busy, lock = workspace / BUSY, workspace / "dvc.lock"
+    if busy.exists() or (lock.is_file() and not lock.stat().st_size):
+        lock.unlink(missing_ok=True)
+    busy.touch()
+    try:
+        yield
+    finally:
+        busy.unlink(missing_ok=True)
 
 
 def clean(root: Path) -> str:

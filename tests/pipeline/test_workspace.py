@@ -12,7 +12,17 @@ from pipeline.config.explain import compose_config
 from pipeline.config.resolve import resolve
 from pipeline.config.schema import register
 from pipeline.sweep.repository import dvc_repository, push
-from pipeline.sweep.workspace import Plan, _reason, clean, driving, lay_out, locked, snapshot
+from pipeline.sweep.workspace import (
+    BUSY,
+    Plan,
+    _reason,
+    clean,
+    compute,
+    driving,
+    lay_out,
+    locked,
+    snapshot,
+)
 from programde.errors import OptionError
 
 from .conftest import STAGES, Project
@@ -65,6 +75,27 @@ def test_a_half_made_workspace_is_made_again(project: Project) -> None:
     lay_out(plan, params(project), "point")
     assert (half / "params.yaml").is_file()
     assert (half / "dvc.yaml").read_text() != "half"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("half", [True, False])
+def test_a_lock_file_that_a_killed_driver_left_half_written(swept: Project, half: bool) -> None:
+    """DVC writes dvc.lock in place; what was computed is restored from the cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        for key, value in swept.environment.items():
+            patch.setenv(key, value)
+        patch.chdir(swept.folder)
+        plan = snapshot(swept.folder)
+        point = lay_out(plan, params(swept), "point")
+        assert all(run.executed for run in compute(plan, params(swept), point))
+        lock = point / "dvc.lock"
+        text = lock.read_text()
+        lock.write_text(text[: len(text) // 2] if half else "")
+        if half:
+            (point / BUSY).touch()
+        assert not any(run.executed for run in compute(plan, params(swept), point))
+    assert lock.read_text() == text
+    assert not (point / BUSY).exists()
 
 
 def test_clean_leaves_what_is_in_use(project: Project) -> None:

@@ -140,11 +140,16 @@ def read_there(key: str, where: str, data: dict[str, Any]) -> Path:
 
 def files_read(key: str, where: str, data: dict[str, Any]) -> list[Path]:
     """All files that are read there: beside cNMF's usages lie their spectra."""
-    file = read_there(key, where, data)
     if key != "folder":
-        return [file]
+        return [read_there(key, where, data)]
     from programde.io.cnmf import spectra_files
 
+    if data["kind"] == "folder":  # one day of several
+        from programde.io.day_folder import find_day
+
+        day = find_day(where, data["day"], data["k"], data["density_threshold"])
+        return [*day.files(), *spectra_files(day.usages)]
+    file = read_there(key, where, data)
     return [file, *spectra_files(file)]
 
 

@@ -17,7 +17,7 @@ import yaml
 
 from pipeline.config.command_line import configured
 from pipeline.config.params import PARAMS
-from pipeline.config.resolve import read_there
+from pipeline.config.resolve import files_read, read_there
 from pipeline.files import replacing_folder, write_json, write_text
 from pipeline.stages.entry import run
 from programde.errors import OptionError, some
@@ -75,7 +75,10 @@ def link_inputs(params: dict[str, Any], folder: Path = INPUTS) -> None:
             # of a folder that grows with every run, the file that is read
             source = read_there(key, where, params["data"]) if key == "out_dir" else Path(where)
             if source.is_dir():
-                for file in sorted(p for p in source.rglob("*") if p.is_file()):
+                inside = sorted(p for p in source.rglob("*") if p.is_file())
+                if params["data"]["kind"] == "folder":  # of other days nothing is read
+                    inside = files_read(key, where, params["data"])
+                for file in inside:
                     link = temporary / f"data.{key}" / file.relative_to(source)
                     link.parent.mkdir(parents=True, exist_ok=True)
                     os.symlink(file, link)

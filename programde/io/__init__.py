@@ -26,6 +26,7 @@ SOURCES = {
     "h5ad": ("anndata", "read_h5ad"),
     "h5mu": ("mudata", "read_h5mu"),
     "cnmf": ("cnmf", "read_cnmf"),
+    "folder": ("day_folder", "read_folder"),
     "perturbnmf": ("perturbnmf", "read_perturbnmf"),
     "guide_tables": ("guide_tables", "read_guide_tables"),
 }

@@ -169,6 +169,21 @@ class CnmfOptions(KeyedOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
+class FolderOptions(KeyedOptions):
+    """`io.day_folder.read_folder`: one day of a folder of cells, beside cNMF's usages."""
+
+    folder: str = option(path=True)
+    day: str
+    k: int = option(minimum=2)
+    density_threshold: float = option(0.5, above=0)
+    cell_column: str = "cell"
+    guide_column: str = "guide"
+    value_column: str | None = None
+    target_column: str = "target"
+    on_missing: str = option("error", choices=ON_MISSING)
+
+
+@dataclass(frozen=True, kw_only=True)
 class PerturbNMFOptions(MuDataOptions):
     """`io.perturbnmf.read_perturbnmf`: the MuData of one K and threshold of a run."""
 
@@ -204,6 +219,7 @@ SOURCE_OPTIONS: dict[str, type[SourceOptions]] = {
     "h5ad": H5adOptions,
     "h5mu": H5muOptions,
     "cnmf": CnmfOptions,
+    "folder": FolderOptions,
     "perturbnmf": PerturbNMFOptions,
     "guide_tables": GuideTablesOptions,
 }

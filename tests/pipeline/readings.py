@@ -18,7 +18,7 @@ from .wiring import Run, first_run, run_again
 
 Check = Callable[[Run, Run], None]
 Prepared = Callable[[str], tuple[Run, tuple[str, ...], Path]]
-FILES = ("h5ad", "h5mu", "perturbnmf", "cnmf", "guide_tables")
+FILES = ("h5ad", "h5mu", "perturbnmf", "cnmf", "folder", "guide_tables")
 ALSO = ("covariates.formula=linear", "compute=serial")
 
 

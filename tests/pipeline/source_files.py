@@ -196,6 +196,40 @@ def write_tables(folder: Path) -> None:
     PARTS.other_covariates.to_csv(folder / "other_covariates.csv")
 
 
+def write_days(days: Path) -> None:
+    """A folder of days: D2 has a table of guides, D3 other calls, D4 and D5 usages of their own."""
+    days.mkdir()
+    for day in range(1, 6):
+        made = screen_h5ad()
+        if day == 3:
+            made.obsm["guide_assignment"] = sparse.csr_matrix(PARTS.other_umi)
+        made.write_h5ad(days / f"cells_D{day}.h5ad")
+    cell, guide = np.indices(PARTS.umi.shape).reshape(2, -1)
+    names, targets = np.array(GUIDES), np.array(TARGETS)
+    pd.DataFrame(
+        {
+            "cell": np.array(CELLS)[cell],
+            "barcode": np.array(CELLS[::-1])[cell],
+            "guide": names[guide],
+            "sgrna": names[::-1][guide],
+            "value": PARTS.umi.ravel(),
+            "umi": PARTS.other_umi.ravel(),
+            "target": targets[guide],
+            "other_target": np.array(OTHER_TARGETS)[guide],
+            "of_sgrna": targets[::-1][guide],
+        }
+    ).to_csv(days / "guides_D2.csv", index=False)
+    write_cnmf(days, "run", "k_4.dt_0_5", PARTS.usage, CELLS)
+    write_cnmf(days, "run", "k_4.dt_0_1", PARTS.other_usage, CELLS)
+    write_cnmf(days, "run", "k_3.dt_0_5", PARTS.usage[:, :3], CELLS)
+    write_cnmf(days, "few_D4", "k_4.dt_0_5", PARTS.usage[LOST:], CELLS[LOST:])
+    write_cnmf(days, "empty_D5", "k_4.dt_0_5", PARTS.empty_usage, CELLS)
+    elsewhere = days.with_name("other_days")
+    elsewhere.mkdir()
+    screen_h5ad().write_h5ad(elsewhere / "cells_D1.h5ad")
+    write_cnmf(elsewhere, "run", "k_4.dt_0_5", PARTS.other_usage, CELLS)
+
+
 def write_sources(folder: Path) -> dict[str, tuple[str, ...]]:
     """All forms in `folder`; for each the words that name it."""
     screen_h5ad().write_h5ad(folder / "screen.h5ad")
@@ -233,6 +267,7 @@ def write_sources(folder: Path) -> dict[str, tuple[str, ...]]:
     write_cnmf(folder / "cnmf", "empty", "k_4.dt_0_5", PARTS.empty_usage, CELLS)
     write_cnmf(folder / "cnmf", "few", "k_4.dt_0_5", PARTS.usage[LOST:], CELLS[LOST:])
     write_cnmf(folder / "elsewhere", "run", "k_4.dt_0_5", PARTS.other_usage, CELLS)
+    write_days(folder / "days")
     return {
         "h5ad": ("data=h5ad", f"data.path={folder}/screen.h5ad"),
         "h5mu": ("data=h5mu", f"data.path={folder}/screen.h5mu"),
@@ -243,6 +278,8 @@ def write_sources(folder: Path) -> dict[str, tuple[str, ...]]:
             "data.k=4",
             "data.covar_columns=[depth,batch]",
         ),
+        "folder": ("data=folder", f"data.folder={folder}/days", "data.day=D1", "data.k=4",
+                   "data.covar_columns=[depth,batch]"),
         "cnmf": ("data=cnmf", f"data.folder={folder}/cnmf", "data.name=run",
                  f"data.screen={folder}/screen.h5ad", "data.k=4"),
         "guide_tables": ("data=guide_tables", f"data.usage={folder}/usage.tsv",

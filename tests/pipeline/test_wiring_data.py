@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.wiring]
 READINGS: list[Reading] = []
 
 MUDATA = ("h5mu", "perturbnmf")
-KEYED = ("h5ad", "cnmf", *MUDATA)
+KEYED = ("h5ad", "cnmf", "folder", *MUDATA)
 
 
 def reads(key: str, *words: str, sources: tuple[str, ...], **how: bool) -> Callable[[Check], Check]:
@@ -53,12 +53,14 @@ reads("usage_modality", "guide_modality=crispr", "usage_modality=second",
 reads("name", "name=second", sources=("cnmf",))(OTHER_USAGE)
 reads("run_name", "run_name=run2", sources=("perturbnmf",))(OTHER_USAGE)
 reads("out_dir", "out_dir={f}/elsewhere", sources=("perturbnmf",))(OTHER_USAGE)
-reads("density_threshold", "density_threshold=0.1", sources=("cnmf", "perturbnmf"))(OTHER_USAGE)
+reads("density_threshold", "density_threshold=0.1",
+      sources=("cnmf", "folder", "perturbnmf"))(OTHER_USAGE)  # fmt: skip
 reads("folder", "folder={f}/elsewhere", sources=("cnmf",))(OTHER_USAGE)
+reads("folder", "folder={f}/other_days", sources=("folder",))(OTHER_USAGE)
 reads("usage", "usage={f}/other.tsv", sources=("guide_tables",))(OTHER_USAGE)
 
 
-@reads("k", "k=3", sources=("cnmf", "perturbnmf"))
+@reads("k", "k=3", sources=("cnmf", "folder", "perturbnmf"))
 def three_programs(before: Run, after: Run) -> None:
     assert after.screen.n_programs == 3
     three = PARTS.usage[:, :3] / PARTS.usage[:, :3].sum(axis=1, keepdims=True)
@@ -87,6 +89,10 @@ reads("guides_path", "guides_path={f}/guides.h5ad", "guide_assignment_key=none",
 reads("guide_layer", "guide_assignment_key=none", "guide_modality=crispr", "guide_layer=other",
       sources=MUDATA)(OTHER_CALLS)  # fmt: skip
 reads("value_column", "value_column=umi", sources=("guide_tables",))(OTHER_CALLS)
+D2 = ("day=D2", "value_column=value")
+reads("day", "day=D3", sources=("folder",))(OTHER_CALLS)
+reads("value_column", "day=D2", "value_column=umi", sources=("folder",))(OTHER_CALLS)
+reads("cell_column", *D2, "cell_column=barcode", sources=("folder",))(calls_are(PARTS.umi[::-1]))
 reads("assignments", "assignments={f}/other_calls.csv", sources=("guide_tables",))(OTHER_CALLS)
 reads("guide_column", "guide_column=sgrna", sources=("guide_tables",))(OTHER_CALLS)
 reads("cell_column", "cell_column=barcode", sources=("guide_tables",))(calls_are(PARTS.umi[::-1]))
@@ -130,6 +136,19 @@ reads("guide_metadata", "guide_metadata={f}/other_guides.csv", sources=("guide_t
 reads("guide_id_column", "guide_id_column=number", sources=("guide_tables",))(
     targets_are(TARGETS[::-1])
 )
+reads("target_column", "day=D2", "value_column=value", "target_column=other_target",
+      sources=("folder",))(OTHER)  # fmt: skip
+
+
+@reads("guide_column", "day=D2", "value_column=value", "target_column=of_sgrna",
+       "guide_column=sgrna", sources=("folder",))  # fmt: skip
+def guide_column_of_a_day(before: Run, after: Run) -> None:
+    """Guides stand in the order of the table; the other column names them the other way round."""
+    for name, calls in zip(GUIDES, PARTS.umi.T[::-1], strict=True):
+        place = after.screen.guide_names.index(name)
+        np.testing.assert_array_equal(after.screen.guides[:, [place]].toarray().ravel(), calls > 0)
+
+
 ONE_MORE = targets_are([*TARGETS[:3], *["non-targeting"] * 3])
 reads("type_column", *APART, "type_column=other_type", sources=MUDATA)(ONE_MORE)
 reads("type_column", "type_column=other_type", sources=("guide_tables",))(ONE_MORE)
@@ -219,7 +238,7 @@ def positive_control(before: Run, after: Run) -> None:
 
 
 for source in FILES:
-    name = "positive_cnmf" if source == "cnmf" else "positive"
+    name = "positive_cnmf" if source in ("cnmf", "folder") else "positive"
     reads("positive_controls", "positive_controls={f}/lost.csv",
           f"positive_controls={{f}}/{name}.csv", sources=(source,),
           refused=True)(positive_control)  # fmt: skip
@@ -255,7 +274,7 @@ def spectra_are(factor: float) -> Check:
 reads("spectra", "spectra={f}/spectra.tsv", sources=("h5ad", *MUDATA, "guide_tables"))(
     spectra_are(3.0)
 )
-reads("spectra", "spectra={f}/numbered.tsv", sources=("cnmf",))(spectra_are(3.0))
+reads("spectra", "spectra={f}/numbered.tsv", sources=("cnmf", "folder"))(spectra_are(3.0))
 
 
 def labels(before: Run, after: Run) -> None:
@@ -266,7 +285,7 @@ def labels(before: Run, after: Run) -> None:
 reads("program_names", "program_names={f}/names.csv", sources=("h5ad", *MUDATA, "guide_tables"))(
     labels
 )
-reads("program_names", "program_names={f}/numbers.csv", sources=("cnmf",))(labels)
+reads("program_names", "program_names={f}/numbers.csv", sources=("cnmf", "folder"))(labels)
 reads("spectra_key", "spectra_key=other_spectra", sources=("h5ad",))(spectra_are(2.0))
 reads("spectra_key", "spectra_key=other_loadings", sources=MUDATA)(spectra_are(2.0))
 
@@ -281,6 +300,8 @@ def first_are_gone(before: Run, after: Run) -> None:
 reads("on_empty", "usage_key=empty_usage", "on_empty=drop", sources=("h5ad", *MUDATA),
       refused=True)(first_are_gone)  # fmt: skip
 reads("on_empty", "name=empty", "on_empty=drop", sources=("cnmf",), refused=True)(first_are_gone)
+reads("on_empty", "day=D5", "on_empty=drop", sources=("folder",), refused=True)(first_are_gone)
+reads("on_missing", "day=D4", "on_missing=drop", sources=("folder",), refused=True)(first_are_gone)
 reads("on_empty", "usage={f}/empty.tsv", "on_empty=drop", sources=("guide_tables",),
       refused=True)(first_are_gone)  # fmt: skip
 reads("on_missing", *TABLE, "covar_modality=few", "on_missing=drop", sources=MUDATA,

@@ -48,6 +48,7 @@ def test_score_tests_agree_with_likelihood_ratios_and_white_s_test(wrong: Screen
         assert row["partial_r2"] == pytest.approx(1 - rich.ssr / fit.ssr, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_the_shift_is_what_the_treated_sum_gains_by_the_added_columns(wrong: Screen) -> None:
     """The mean of sum x r under the richer model of treatment, less that under the straight one."""
     check = check_covariates(wrong)
@@ -71,6 +72,7 @@ def test_the_shift_is_what_the_treated_sum_gains_by_the_added_columns(wrong: Scr
         )  # G is not 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("treatment", "outcome"), RIGHT)
 def test_no_alarm_where_one_model_is_right(treatment: str, outcome: str) -> None:
     """6 screens of each kind, seeds 0 to 5. At p < .01 a 240th to a 20th of 240 targets rejects

@@ -25,6 +25,8 @@ from programde.errors import ProgramDEWarning
 from programde.io.anndata import screen_from_anndata
 from tests.screen.small_screens import small_adata
 
+pytestmark = pytest.mark.slow
+
 SEEDS = st.integers(0, 2**32 - 1)
 FEW = settings(
     max_examples=6, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)

@@ -15,6 +15,8 @@ from programde.errors import ProgramDEWarning
 from programde.io.anndata import read_h5ad
 from tests.real_screens import real_screen
 
+pytestmark = pytest.mark.slow
+
 NTC = "non-targeting"
 WAYS = [(t, s) for t in (OLS(), UTest()) for s in (Bernoulli(), StratifiedPermutation())]
 EACH_WAY = pytest.mark.parametrize(

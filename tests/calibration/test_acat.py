@@ -113,6 +113,7 @@ def test_uniform_under_independence(level, weighted):
     assert binomtest(hits, len(p), level).pvalue > 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("k", [15, 60])
 @pytest.mark.parametrize("kind", ["correlated", "centred"])
 def test_dependence_stays_within_the_stated_tolerance(k, kind):

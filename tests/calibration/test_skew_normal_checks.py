@@ -97,6 +97,7 @@ def sparse_heavy_mean(rng, n_treated, size):
     return (np.sqrt(cells) * rng.normal(size=size) - 13 * low + 0.65 * cells) / cells
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n_treated", "largest"), [(15, 1.85), (30, 1.4), (300, 1.35)])
 def test_rate_of_small_p_under_sparse_heavy_tailed_nulls(n_treated, largest):
     # P(p <= 1e-3) / 1e-3 over 1,000 sets of draws with 100 observed values each. Measured with

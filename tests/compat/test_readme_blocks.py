@@ -58,6 +58,7 @@ def blocks(text: str) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not README.is_file(), reason="no copy of the original's readme is at hand")
 def test_every_code_block_runs_with_only_the_import_line_changed(tmp_path, monkeypatch):
     import matplotlib.pyplot as plt

@@ -125,6 +125,7 @@ def test_permutation_in_strata_of_batch_and_burden_with_grouped_controls(adata, 
     plt.close("all")
 
 
+@pytest.mark.slow
 def test_control_guides_as_the_null_with_cross_fitted_pictures(adata, tmp_path):
     inputs = prepare_crt_inputs(adata=adata, usage_key="cnmf_usage", covar_key="covar")
     out = run_all_genes_union_crt(

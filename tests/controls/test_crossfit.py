@@ -7,6 +7,8 @@ from programde.errors import InputError
 from tests.controls.against import null_of
 from tests.controls.simulate import null_screen
 
+pytestmark = pytest.mark.slow
+
 KEYS = {"pvals_real", "pvals_holdout", "gene_real", "gene_holdout"}
 
 
@@ -62,7 +64,6 @@ def shares(size, n_ntc, correction, seeds=6):
     return np.mean(held), np.mean(real), found["info"]["split"]
 
 
-@pytest.mark.slow
 def test_sharing_guides_hides_what_splitting_them_shows():
     # plain pseudo-genes, 11 NTC guides in sets of 6: too few to split, so A and B share guides;
     # Monte Carlo standard errors below 0.004
@@ -77,7 +78,6 @@ def test_sharing_guides_hides_what_splitting_them_shows():
     assert abs(held - real) < 0.02
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("n_ntc", "split"), [(24, "by guide"), (11, "by pseudo-gene")])
 def test_held_out_units_are_calibrated_with_the_correction(n_ntc, split):
     # Monte Carlo standard error of the real share 0.0025, of the held-out share 0.004

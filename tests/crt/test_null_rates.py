@@ -23,6 +23,8 @@ from programde.crt.samplers import Bernoulli, StratifiedPermutation
 from programde.crt.statistics import OLS, UTest
 from tests.crt.small import screen_of
 
+pytestmark = pytest.mark.slow
+
 N, K, G, B = 2000, 3, 2000, 199
 LEVELS = (0.05, 0.01)
 

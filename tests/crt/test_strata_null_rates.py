@@ -22,6 +22,8 @@ from programde.crt.samplers import StratifiedPermutation
 from programde.crt.statistics import OLS, UTest
 from tests.crt.small import screen_of
 
+pytestmark = pytest.mark.slow
+
 N, G = 4000, 1000
 
 
@@ -82,7 +84,6 @@ def test_bins_of_equal_count_do_not():
         assert binomtest(int(count), G, 0.025, "greater").pvalue < 1e-3
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("statistic", [OLS(), UTest()], ids=lambda s: s.name)
 def test_under_straight_confounding_both_hold_it(statistic):
     screen = confounded(curved=False)

@@ -11,6 +11,9 @@ from tests.io.every_reader import DOORS, doors
 from tests.screen.compare import assert_same_screen
 from tests.screen.small_screens import small_adata
 
+#: Zarr takes as long as all others together.
+EVERY = [pytest.param(d, marks=pytest.mark.slow) if d == "zarr" else d for d in DOORS]
+
 ODD_NAMES = [
     "$\\frac{1}{2}$", "a_b%c", "it's \"quoted\"", "path/to/x", "\\back", "x" * 300, "🧬", "שלום",
     "=1+1", "@cmd", "-3", "01", "1", "NA", "<b>&amp;</b>", "a,b;c|d",
@@ -26,7 +29,7 @@ def counts_of(adata, seed=7):
     return calls, np.where(ambient, rng.integers(1, 5, calls.shape), umi).astype(np.float32)
 
 
-@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("door", EVERY)
 def test_a_matrix_of_counts_is_called_by_the_threshold_or_told(door, tmp_path):
     adata = small_adata()
     calls, umi = counts_of(adata)
@@ -48,7 +51,7 @@ def test_a_matrix_of_counts_is_called_by_the_threshold_or_told(door, tmp_path):
         read(guide_threshold=2, guide_absent_below=2)
 
 
-@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("door", EVERY)
 def test_probabilities_are_told_and_calls_are_silent(door, tmp_path):
     adata = small_adata()
     plain = doors(adata, tmp_path, door)()  # a warning would be an error
@@ -63,7 +66,7 @@ def test_probabilities_are_told_and_calls_are_silent(door, tmp_path):
     assert_same_screen(read(guide_threshold=0.5), plain, tol=1e-12)
 
 
-@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("door", EVERY)
 def test_names_are_text(door, tmp_path):
     adata = small_adata(n=160, n_guides=16)
     names = dict(zip(adata.uns["guide_names"], ODD_NAMES, strict=True))
@@ -91,7 +94,7 @@ def test_names_are_text(door, tmp_path):
     assert_same_screen(load_screen(tmp_path / "stored"), screen)
 
 
-@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("door", EVERY)
 def test_what_was_a_missing_value_is_no_name(door, tmp_path):
     adata = small_adata()
     adata.uns["guide2gene"] = {**adata.uns["guide2gene"], "g2": "nan"}
@@ -106,7 +109,7 @@ def test_what_was_a_missing_value_is_no_name(door, tmp_path):
         doors(adata, tmp_path / "b", door)()
 
 
-@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("door", EVERY)
 def test_what_is_known_of_multiplicity(door, tmp_path):
     adata = small_adata()
     read = doors(adata, tmp_path, door)
@@ -149,7 +152,7 @@ def test_a_table_of_spectra(door, tmp_path):
     assert read().spectra is None
 
 
-@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("door", EVERY)
 def test_guides_of_two_targets(door, tmp_path):
     adata = small_adata()
     adata.uns["guide2gene"] = {**adata.uns["guide2gene"], "g1": "T0|T1"}

@@ -92,6 +92,7 @@ def test_spectra_beside_the_usages(tmp_path):
     np.testing.assert_array_equal(screen.spectra, tpm.loc[names])
 
 
+@pytest.mark.slow
 def test_spectra_of_many_genes(tmp_path):
     wide = pd.DataFrame(np.random.default_rng(0).random((2, 70_000)), ["1", "2"])
     wide.columns = [f"ENSG{j:011d}" for j in range(70_000)]

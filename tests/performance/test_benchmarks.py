@@ -12,7 +12,7 @@ from benchmarks.pages import BEGIN, END, speed_lines, table, update_page
 from benchmarks.pieces import PIECES, limits, pieces
 from benchmarks.problems import TINY, WAYS, Ready, plain_screen, screen_of, targets_of
 
-pytestmark = pytest.mark.performance
+pytestmark = [pytest.mark.performance, pytest.mark.slow]
 
 
 def test_the_baseline_gives_the_same_answers():

@@ -23,7 +23,7 @@ from programde.crt.statistics import OLS, UTest
 from programde.streams import stream_key
 from tests.crt.small import screen_of
 
-pytestmark = pytest.mark.performance
+pytestmark = [pytest.mark.performance, pytest.mark.slow]
 
 KEY = stream_key(0, "growth")
 LIMIT = 7.0

@@ -22,6 +22,8 @@ from benchmarks.validity.settings import BEFORE, DEFAULT, SETTINGS, Screens
 from benchmarks.validity.simulated import N_TARGETS, Simulated, high_moi, low_moi
 from benchmarks.validity.summary import ratio, summarise, text_of
 
+pytestmark = pytest.mark.slow
+
 
 def small(rng: np.random.Generator) -> Simulated:
     return high_moi(rng, n_cells=600, n_targets=10, sizes=(20.0, 60.0))

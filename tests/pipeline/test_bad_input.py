@@ -83,6 +83,7 @@ def test_one_line_and_nothing_left_behind(
     assert not list(folder.glob("data/*"))
 
 
+@pytest.mark.slow
 def test_burden_that_tells_treated_from_control_cells(
     files: Path,
     tmp_path: Path,

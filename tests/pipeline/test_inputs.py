@@ -46,6 +46,7 @@ def counts(tmp_path: Path) -> tuple[Path, np.ndarray, list[str]]:
     return tmp_path, calls, ["data=h5ad", f"data.path={tmp_path}/s.zarr", *QUICK]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("default::programde.errors.ProgramDEWarning")
 def test_counts_and_labels_are_told_and_settled(
     counts: tuple[Path, np.ndarray, list[str]],
@@ -70,6 +71,7 @@ def test_counts_and_labels_are_told_and_settled(
     np.testing.assert_allclose(burden, np.log1p(calls[:, :4].sum(axis=1)))
 
 
+@pytest.mark.slow
 def test_patterns_hold_in_the_stages_after(
     counts: tuple[Path, np.ndarray, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -79,6 +79,7 @@ def test_tables_and_json(tmp_path: Path) -> None:
     assert read_json(tmp_path / "m.json") == {"a": None, "b": [0, 1], "c": 3}
 
 
+@pytest.mark.slow
 def test_stage_by_hand(project: Project) -> None:
     """`python -m STAGE key=value` is configured by conf/ and the command line."""
     done = project.run("fake.prepare", "data.N=777")

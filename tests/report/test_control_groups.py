@@ -109,6 +109,7 @@ def test_the_kind_in_use_has_the_plain_name():
     }
 
 
+@pytest.mark.slow
 def test_spread_of_a_rate_over_units_is_that_of_a_sample():
     """One test per unit: the variance of the mean of n values is s^2 / n, s^2 by n - 1.
 
@@ -121,6 +122,7 @@ def test_spread_of_a_rate_over_units_is_that_of_a_sample():
     assert found["n_effective_05"] == pytest.approx(5.0, rel=0.02)
 
 
+@pytest.mark.slow
 def test_interval_of_lambda_is_that_of_the_logarithm_over_units():
     """exp of a t interval; the spread from 40,000 replicates drawn and sorted here in full."""
     from scipy import stats

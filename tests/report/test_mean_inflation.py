@@ -10,6 +10,8 @@ from programde.errors import InputError
 from programde.report.mean_inflation import inflation_limit, mean_score_at
 from programde.report.metrics import calibration_metrics
 
+pytestmark = pytest.mark.slow
+
 CAP = stats.chi2.isf(1e-3, 1)
 
 

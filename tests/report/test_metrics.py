@@ -135,6 +135,7 @@ def test_a_mapping_of_kinds_gives_a_mapping():
     assert found["raw"] == calibration_metrics(tables["raw"], n_boot=20)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("units", "programs", "share"), [(8, 15, 0.3), (30, 15, 0.5), (60, 5, 0)])
 def test_interval_misses_the_true_rate_as_seldom_as_stated(units, programs, share):
     """200 runs; stated: above in 2.5 %, below in 5 %. False alarm of this test: 1e-4 at most."""

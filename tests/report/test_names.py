@@ -96,6 +96,7 @@ def test_files_of_long_names_can_be_written() -> None:
     assert all(len(name.encode()) < 200 for name in names.values())
 
 
+@pytest.mark.slow
 def test_a_hostile_screen_shows_nothing_but_names(tmp_path) -> None:
     given = drawable(results=hostile_results(), truth=None)
     path = write_run_page(tmp_path / "index.html", given, draw_pictures(given, tmp_path / "plots"))

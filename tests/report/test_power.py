@@ -90,6 +90,7 @@ def test_curve_is_the_share_found_and_lies_within_its_interval():
     assert set(power.found.columns) == {"set", "share", "fold", "found"}
 
 
+@pytest.mark.slow
 def test_intervals_cover_what_many_sets_say():
     """95 % intervals of 12 sets: of 60 at most 9 miss, which has a chance of 4e-3 to fail."""
     truth = Power(made_up(n_sets=400), n_boot=10).curve(0.25).mean

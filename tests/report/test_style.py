@@ -40,6 +40,7 @@ def test_bytes_do_not_depend_on_the_users_defaults():
     assert matplotlib.rcParams["font.size"] != 9.5
 
 
+@pytest.mark.slow
 def test_pyplot_is_never_imported():
     code = "import sys; import programde.report.run_page; print('matplotlib.pyplot' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -13,6 +14,8 @@ from programde.screen.composition import Floor, check_usage, clr, floor_and_clos
 from programde.screen.covariates import encode_covariates, independent_columns
 from programde.screen.guides import to_csc_matrix
 from tests.screen.small_screens import small_adata
+
+pytestmark = pytest.mark.slow
 
 QUICK = settings(
     max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)

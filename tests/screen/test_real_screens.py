@@ -15,6 +15,8 @@ from tests.io.conversions import guide_modality, one_modality, write_cnmf, write
 from tests.real_screens import real_screen
 from tests.screen.compare import assert_same_screen
 
+pytestmark = pytest.mark.slow
+
 FLOOR = Floor("positive_quantile")
 
 

@@ -16,6 +16,8 @@ from programde.crt.statistics.ols import PreparedOLS
 from programde.crt.statistics.utest import PreparedUTest
 from programde.tails.exact import BRANCHES, bernoulli_tails
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("sampler", accuracy.SAMPLERS)
 @pytest.mark.parametrize("statistic", STATISTICS)
@@ -111,7 +113,6 @@ def test_skew_normal_from_exact_moments_is_near_in_the_bulk_and_off_in_the_tail(
         assert low < np.abs(np.log(ratio[0])) < high
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("outcome", [0, 1])
 def test_null_p_values_are_uniform(outcome):
     # 20,000 units drawn from the null law itself (n1 about 20, confounded). Counts of p < level are

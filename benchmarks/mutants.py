@@ -2,10 +2,12 @@
 
 Every comparison, sign, constant, `and`, `not`, argument and return of the code is a place where a
 bug can be put in. Of all places a seeded sample is drawn, room by room; each bug is put into a copy
-of the repository (a git worktree, made and removed here) and the tests that reach its file are run,
-those that import it most directly first, until one fails. What is found stands in
-`benchmarks/results/mutants.json` after every bug, so that a run can be stopped and gone on with.
+of the repository (a git worktree, made here) and the tests that execute its line are run, the
+quickest first, until one fails; then tests of files that reach its file by imports, for what is
+compiled or run by other processes. What is found stands in `benchmarks/results/mutants.json` after
+every bug, so that a run can be stopped and gone on with.
 
+    python -m benchmarks.mutants --reach               which test executes which line (coverage.py)
     python -m benchmarks.mutants --sample 160          draw, and run what was not run yet
     python -m benchmarks.mutants --again               run once more the bugs that no test saw
     python -m benchmarks.mutants --table               the figures by room, and what survived
@@ -33,6 +35,7 @@ import traceback
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from benchmarks.bugs import Bug, bugs_of
 
@@ -47,8 +50,12 @@ ROOMS = (
 NEAREST, MORE = 6, 24
 #: Status of a process that could not run the tests at all.
 CRASHED = 70
-#: Seconds of CPU for one look.
-LONGEST = 200
+#: Status of pytest where it ran none of the tests: a wrong option, or a file that cannot be loaded.
+REFUSED = 4
+#: Seconds of CPU for one look, and what the tests of the first look may have taken together.
+LONGEST, QUICK = 200, 30.0
+#: Where `--reach` leaves what it found, in the copy.
+REACH = "reach.json"
 
 #: Where the code is read: the copy, once it is made.
 _code = ROOT
@@ -163,19 +170,20 @@ def _child(folder: Path, names: list[str], log: Path) -> None:
     os.dup2(descriptor, 2)
     import pytest
 
-    words = ["-x", "-q", "-n", "0", "-p", "no:cacheprovider", "-m", "not slow", "--tb=line"]
+    words = ["-x", "-q", "-n", "0", "-p", "no:cacheprovider", "--tb=line",
+             "-o", "addopts=", "-m", "not slow or wiring"]  # fmt: skip
     imported = "ignore::pytest.PytestAssertRewriteWarning"  # of what the parent has already
     os._exit(int(pytest.main([*words, "-W", imported, *names])))
 
 
-def seen(folder: Path, tests: list[Path], log: Path, only: str = "") -> str:
-    """`killed`, `survived` or `timeout`; `only`: one test, by its name."""
-    if not tests and not only:
+def seen(folder: Path, tests: list[str], log: Path) -> str:
+    """`killed`, `survived` or `timeout`."""
+    if not tests:
         return "survived"
     child = os.fork()
     if not child:
         try:
-            _child(folder, [only] if only else [str(t) for t in tests], log)
+            _child(folder, tests, log)
         except BaseException:
             traceback.print_exc()
         finally:
@@ -183,9 +191,13 @@ def seen(folder: Path, tests: list[Path], log: Path, only: str = "") -> str:
     _, status = os.waitpid(child, 0)
     if os.WIFSIGNALED(status):
         return "timeout" if os.WTERMSIG(status) in (signal.SIGXCPU, signal.SIGKILL) else "killed"
-    if os.WEXITSTATUS(status) == CRASHED:
+    code, said = os.WEXITSTATUS(status), log.read_text(errors="replace")
+    if code == REFUSED and "not found:" in said and any("::" in test for test in tests):
+        # a case that the bug gave another name
+        return seen(folder, sorted({test.split("::")[0] for test in tests}), log)
+    if code == CRASHED or (code == REFUSED and "loading conftest" not in said):
         raise RuntimeError(f"the tests could not be run: see {log}")
-    return "survived" if os.WEXITSTATUS(status) in (0, 5) else "killed"
+    return "survived" if code in (0, 5) else "killed"
 
 
 def failed(log: Path) -> str:
@@ -196,28 +208,98 @@ def failed(log: Path) -> str:
     return ""
 
 
+class Reach:
+    """Plug-in of pytest: the lines that each test executes, its fixtures included, and its time."""
+
+    def __init__(self) -> None:
+        from coverage import Coverage
+
+        self.coverage = Coverage(data_file=None, source=["programde", "pipeline"])
+        self.seconds: dict[str, float] = {}
+
+    def pytest_runtest_setup(self, item: Any) -> None:
+        self.coverage.switch_context(item.nodeid)
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        if report.when == "call" and report.passed:
+            self.seconds[report.nodeid] = round(report.duration, 3)
+
+    def save(self, path: Path) -> None:
+        data = self.coverage.get_data()
+        lines = {
+            Path(file).relative_to(_code).as_posix(): {
+                line: tests
+                for line, found in data.contexts_by_lineno(file).items()
+                if (tests := [test for test in found if test in self.seconds])
+            }
+            for file in data.measured_files()
+        }
+        path.write_text(json.dumps({"lines": lines, "seconds": self.seconds}))
+
+
+def reach(folder: Path) -> None:
+    """Run the tests once, line by line."""
+    os.chdir(folder)
+    sys.path.insert(0, str(folder))
+    import pytest
+
+    plugin = Reach()
+    plugin.coverage.start()
+    skipped = ("tests/performance", "tests/analysis/test_real_screens.py", "tests/test_house.py")
+    words = ["-q", "-n", "0", "-p", "no:cacheprovider", "--tb=line",
+             "-o", "addopts=", "-m", "not slow or wiring"]  # fmt: skip
+    pytest.main([*words, *(f"--ignore={name}" for name in skipped)], plugins=[plugin])
+    plugin.coverage.stop()
+    plugin.save(folder / REACH)
+
+
+def executing(bug: Bug, folder: Path) -> list[str]:
+    """Tests that execute the line of a bug, the quickest first, as many as are quick together."""
+    if not (folder / REACH).is_file():
+        return []
+    global _reached
+    if not _reached:
+        _reached = json.loads((folder / REACH).read_text())
+    seconds = _reached["seconds"]
+    tests = _reached["lines"].get(bug.file, {}).get(str(bug.line), [])
+    chosen, left = [], QUICK
+    for test in sorted(tests, key=lambda name: seconds[name]):
+        left -= seconds[test]
+        if left < 0:
+            break
+        chosen.append(test)
+    return chosen
+
+
+_reached: dict[str, Any] = {}
+
+
 def tried(bug: Bug, folder: Path, log: Path, sound: dict[str, bool]) -> dict[str, object]:
-    """Put a bug in, run the nearest tests, then more; take it out again.
+    """Put a bug in, run the tests of its line, then the nearest files, then more; take it out.
 
     A test that fails without the bug says nothing of it: each that fails is run once without
-    (`sound`), and its file is left out where it fails then too.
+    (`sound`), and left out where it fails then too.
     """
-    tests = tests_by_distance(_code / bug.file)
+    lines = executing(bug, folder)
+    files = [str(test) for test in tests_by_distance(_code / bug.file)]
     begun = time.monotonic()
     while True:
-        tests = [test for test in tests if sound.get(str(test), True)]
+        looks = [
+            [test for test in tests if sound.get(test, True)]
+            for tests in (lines, files[:NEAREST], files[NEAREST : NEAREST + MORE])
+        ]
         with put_in(bug, folder):
-            outcome, look = seen(folder, tests[:NEAREST], log), 1
-            if outcome == "survived":
-                outcome, look = seen(folder, tests[NEAREST : NEAREST + MORE], log), 2
+            for look, tests in enumerate(looks):  # noqa: B007
+                outcome = seen(folder, tests, log)
+                if outcome != "survived":
+                    break
             by = failed(log)
-        if not by or by in sound:
+        if outcome == "survived" or not by or by in sound:
             break
-        file = _code / by.split("::")[0]
-        sound[by] = seen(folder, [file], log, by) == "survived"
+        sound[by] = seen(folder, [by], log) == "survived"
         if sound[by]:
             break
-        sound[str(file)] = False
+        sound[str(_code / by.split("::")[0])] = False
     seconds = round(time.monotonic() - begun, 1)
     return {**asdict(bug), "outcome": outcome, "look": look, "by": by, "seconds": seconds}
 
@@ -259,6 +341,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sample", type=int, default=160)
     parser.add_argument("--seed", type=int, default=11)
+    parser.add_argument("--reach", action="store_true", help="which test executes which line")
     parser.add_argument("--again", action="store_true", help="run once more what no test saw")
     parser.add_argument("--table", action="store_true", help="print what was found")
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "mutants")
@@ -267,12 +350,15 @@ def main() -> None:
     if words.table:
         print(table(found))
         return
-    for name in ("anndata", "h5py", "hydra", "matplotlib.pyplot", "numba", "pandas", "pytest",
-                 "scipy.stats", "yaml"):  # fmt: skip
-        __import__(name)
     global _code
     worktree(words.folder)
     _code = words.folder
+    if words.reach:
+        reach(words.folder)
+        return
+    for name in ("anndata", "h5py", "hydra", "matplotlib.pyplot", "numba", "pandas", "pytest",
+                 "scipy.stats", "yaml"):  # fmt: skip
+        __import__(name)
     if words.again:
         todo = [bug for path in sorted({b["file"] for b in found.values()})
                 for bug in bugs_of(_code / path, _code)

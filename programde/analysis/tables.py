@@ -167,8 +167,9 @@ def direct_of(
         none = np.full(result.effect.shape, np.nan)
         reason = np.full(len(result.units), "the result holds no log-ratio effects", dtype=object)
         return DirectEffects(none, none, none, reason)
+    present = (shifts.present, shifts.present_se, shifts.present_cells)
     return direct_effects(
-        shifts.log_ratio, shifts.log_ratio_se, p_value, shifts.above_floor, delta, side
+        shifts.log_ratio, shifts.log_ratio_se, p_value, shifts.above_floor, delta, side, present
     )
 
 

@@ -30,6 +30,18 @@ standard error se_k of beta_k, d_k = |beta_k - M_k| and v_k^2 = se_k^2 + S_k^2,
 the largest probability that the null allows of a deviation so large, either way; one-sided tests
 have the one term. It is never below the p-value of the plain test.
 
+A program that is absent from many cells has most of its log-ratio's variance from there, where the
+floor is what is seen. Where shifts of log usage in the cells with the program present are at hand
+(`crt.present_shifts`), the same is asked of these: their mirror image is one number per target,
+-s, fitted in the same way, and v_k^2 has Student's law of as many treated cells less one. Either
+is enough to be touched, and the two p-values are combined by their Cauchy sum without what speaks
+against, which for p <= 1/2 gives p back where both are p, and 2 p where the other says nothing:
+
+    p = arctan(2 / (cot+ pi p_1 + cot+ pi p_2)) / pi
+
+(see `acat`; under independence at most 1.09 times too small). So a program may be touched whose
+log-ratio the plain test could not tell from that of a program that stays.
+
 Sources: J. Aitchison, "The statistical analysis of compositional data" (1986), chapter 4 (closure);
 J. L. Hodges and E. L. Lehmann, J. R. Stat. Soc. B 16 (1954) 261-268 (interval nulls).
 """
@@ -39,7 +51,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtr
+from scipy.special import ndtr, stdtr
 
 from programde.calibration.options import FdrOptions
 from programde.errors import check_choice
@@ -89,6 +101,7 @@ def direct_effects(
     above_floor: np.ndarray | None = None,
     delta: float = FdrOptions.direct_delta,
     side: str = "both",
+    present: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None,
 ) -> DirectEffects:
     """Test whether each program is touched, beyond the mirror image of the others' shifts.
 
@@ -97,13 +110,17 @@ def direct_effects(
     effect, effect_se : (G, K)
         Log-ratio effects and their standard errors; NaN where there are none.
     p_value : (G, K)
-        P-values of the plain tests, of the side asked for; no result is below them.
+        P-values of the plain tests, of the side asked for; without `present` no result is below
+        them.
     above_floor : (G, K), optional
         Share of each unit's cells in which a program lies above the floor; None: in all.
     delta
         The largest tolerance, >= 0; log-ratio.
     side
         ``"both"``, ``"left"`` (the program falls beyond the mirror image) or ``"right"``.
+    present : (G, K) each, optional
+        Shifts of log usage in the cells where a program is present, their standard errors, and the
+        treated cells among these; NaN where there are none.
 
     Returns
     -------
@@ -136,11 +153,51 @@ def direct_effects(
             reason[g] = "more than half of the programs moved: no majority to stand on"
             continue
         p[g, known] = np.maximum(beyond, p_value[g, known])  # NaN stays NaN
+        if present is not None:
+            shift, error_of, cells = (part[g] for part in present)
+            p[g] = either(p[g], present_p(shift, error_of, cells, delta, side))
     return DirectEffects(p, mirror, error, reason)
 
 
+def present_p(
+    shift: np.ndarray, se: np.ndarray, cells: np.ndarray, delta: float, side: str
+) -> np.ndarray:
+    """P-values (K,) of one unit's shifts in the cells where programs are present.
+
+    NaN where there is no shift, and everywhere if the programs with one are few or most of them
+    moved.
+    """
+    p = np.full(shift.size, np.nan)
+    known = np.isfinite(shift) & (se > 0)
+    if known.sum() < FEWEST:
+        return p
+    beta, se, df = shift[known], se[known], cells[known] - 1.0
+    M, S = mirror_image(beta, se, np.ones(beta.size), delta)
+    off, v = beta - M, np.hypot(se, S)
+    moved = interval_p(off, v, np.full(off.size, delta), df=df) <= MOVED
+    if moved.sum() <= off.size / 2:
+        p[known] = interval_p(off, v, np.minimum(np.abs(M), delta), side, df)
+    return p
+
+
+def either(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Combined p-values; the first where there is no second, NaN where there is no first."""
+    with np.errstate(divide="ignore"):
+        speaks = [
+            np.where(p < 0.5, 1.0 / np.tan(np.pi * np.fmax(p, 1e-300)), 0.0)
+            for p in (first, second)
+        ]
+        both = np.arctan(2.0 / (speaks[0] + speaks[1])) / np.pi
+    both = np.where((first >= 0.5) & (second >= 0.5), np.maximum(first, second), both)
+    return np.where(np.isnan(second) | np.isnan(first), first, both)
+
+
 def interval_p(
-    shift: np.ndarray, se: np.ndarray, tolerance: np.ndarray, side: str = "both"
+    shift: np.ndarray,
+    se: np.ndarray,
+    tolerance: np.ndarray,
+    side: str = "both",
+    df: np.ndarray | None = None,
 ) -> np.ndarray:
     """P-values of the null that a mean lies within `tolerance` of 0 (not above, not below it).
 
@@ -152,12 +209,18 @@ def interval_p(
         >= 0.
     side
         ``"both"``, ``"left"`` or ``"right"``.
+    df : (n,), optional
+        Degrees of freedom of the standard errors; infinite where not given.
     """
+
+    def below(z: np.ndarray) -> np.ndarray:
+        return np.asarray(ndtr(z) if df is None else stdtr(df, z))
+
     if side == "both":
         far = np.abs(shift)
-        return np.asarray(ndtr(-(far - tolerance) / se) + ndtr(-(far + tolerance) / se))
+        return np.minimum(below(-(far - tolerance) / se) + below(-(far + tolerance) / se), 1.0)
     up = shift if side == "right" else -shift
-    return np.asarray(ndtr(-(up - tolerance) / se))
+    return below(-(up - tolerance) / se)
 
 
 def mirror_image(

@@ -22,7 +22,7 @@ from programde.tails.log_tails import LogTails
 UNREADABLE = (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile)
 
 #: Of the files that `CRTResult.save` writes; others are refused.
-FORMAT = 4
+FORMAT = 5
 #: A cell treated with a higher probability than this is treated for certain.
 CERTAIN = 0.999
 

@@ -14,11 +14,12 @@ ranks, or another scale of the outcome, they are computed for this.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
 from programde.crt.population import Population
+from programde.crt.present_shifts import PresentShifts
 from programde.crt.protocols import PreparedStatistic
 from programde.crt.statistics.ols import COLLINEAR, OLS, PreparedOLS
 from programde.crt.statistics.treated_sums import sum_rows
@@ -37,17 +38,24 @@ class Shifts:
         Differences of mean usage, covariates adjusted for: 0.01 is one usage point.
     above_floor : (G, K) float64
         Share of the cells of the unit's test in which the program lies above the floor.
+    present, present_se, present_cells : (G, K) float64
+        Shifts of log usage in the cells where the program is present, their standard errors, and
+        the treated cells among these (`crt.present_shifts`); where all cells of the screen are in
+        the test, else NaN.
     """
 
     log_ratio: np.ndarray
     log_ratio_se: np.ndarray
     usage: np.ndarray
     above_floor: np.ndarray
+    present: np.ndarray
+    present_se: np.ndarray
+    present_cells: np.ndarray
 
     @classmethod
     def empty(cls, n_units: int, n_programs: int) -> Shifts:
         """To be filled unit by unit."""
-        return cls(*(np.full((n_units, n_programs), np.nan) for _ in range(4)))
+        return cls(*(np.full((n_units, n_programs), np.nan) for _ in fields(cls)))
 
 
 class ShiftsOf:
@@ -65,6 +73,10 @@ class ShiftsOf:
         self._population = population
         self._adjust = population.basis.T @ population.usage
         self._above = (population.usage > population.floor * (1 + 1e-9)).mean(axis=0)
+        self._present: PresentShifts | None = None
+        if population.cells is None and population.floor > 0.0:
+            # a fit for each program: where all units share it
+            self._present = PresentShifts(population.usage, population.basis, population.floor)
         self._ols: PreparedOLS | None = None
         self._tested = population.transform == "clr" and isinstance(statistic, PreparedOLS)
         if not self._tested:
@@ -87,6 +99,9 @@ class ShiftsOf:
             if d > COLLINEAR * places.size:
                 sums = sum_rows(self._population.usage, places)
                 found.usage[g] = (sums - projection @ self._adjust) / d
+            if self._present is not None:
+                own = self._present.of(places)
+                found.present[g], found.present_se[g], found.present_cells[g] = own
         found.above_floor[:] = self._above
         return found
 

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import statsmodels.api as sm
 
-from programde.crt.control_group import ControlGroup
+from programde.crt.control_group import ControlGroup, choose_control
 from programde.crt.engine import RunOptions, run_tasks
 from programde.crt.plan import plan
 from programde.crt.population import population_of
+from programde.crt.present_shifts import FEWEST_CELLS
 from programde.crt.samplers import Bernoulli
 from programde.crt.statistics import OLS, UTest
 from programde.screen.composition import transformed
@@ -76,3 +77,32 @@ def test_each_unit_has_the_shifts_of_its_own_cells(screen):
     people = population_of(screen, np.arange(0, 400, 2))
     assert people.floor == screen.floor
     assert people.transform == "clr"
+
+
+def test_present_shifts_are_least_squares_in_the_cells_where_a_program_is_present():
+    screen = screen_of(n=900, k=4, p=2, n_targets=3, n_batches=2, confounding=0.5, zeros=0.3)
+    screen = replace(screen, floor=FLOOR)
+    result, units = result_of(screen, OLS())
+    checked = 0
+    for g, unit in enumerate(units):
+        x = np.zeros(screen.n_cells)
+        x[screen.treated_cells(unit)] = 1.0
+        for k in range(screen.n_programs):
+            here = screen.usage[:, k] > screen.floor * (1 + 1e-9)
+            cells = int(x[here].sum())
+            assert result.shifts.present_cells[g, k] == cells
+            if cells < FEWEST_CELLS:
+                assert np.isnan(result.shifts.present[g, k])
+                continue
+            design = np.column_stack([x, screen.covariates])[here]
+            fit = sm.OLS(np.log(screen.usage[here, k]), design).fit(cov_type="HC3")
+            assert result.shifts.present[g, k] == pytest.approx(fit.params[0], abs=1e-10)
+            # the many cells that are not treated have one variance there
+            assert result.shifts.present_se[g, k] == pytest.approx(fit.bse[0], rel=0.1)
+            checked += 1
+    assert checked > 6
+
+
+def test_there_are_none_in_a_population_of_a_units_own(screen):
+    shifts = result_of(screen, OLS(), "nt_cells", choose_control(screen, "nt_cells", ["NTC"]).cells)
+    assert np.isnan(shifts[0].shifts.present).all()

@@ -45,6 +45,28 @@ def test_some_cells_have_their_rows_and_only_independent_covariates():
     assert people.intercept == 0
 
 
+@pytest.mark.parametrize("missing", [1, 20, 60])
+def test_the_basis_of_nearly_all_cells_follows_from_that_of_all(missing):
+    screen = screen_of(n=300, n_batches=3)
+    cells = np.sort(np.random.default_rng(missing).permutation(300)[missing:])
+    alone, found = population_of(screen, cells), population_of(screen, cells, population_of(screen))
+    np.testing.assert_array_equal(found.covariates, alone.covariates)
+    assert found.covariate_names == alone.covariate_names
+    for columns in range(1, alone.basis.shape[1] + 1):  # the first columns span the same
+        one, other = alone.basis[:, :columns], found.basis[:, :columns]
+        np.testing.assert_allclose(other @ other.T, one @ one.T, atol=1e-13)
+
+
+def test_a_batch_that_is_missing_is_dropped_whether_or_not_all_cells_are_known():
+    screen = screen_of(n=90, n_batches=3)
+    rare = np.where(np.arange(90) < 4, "rare", "often")
+    C = np.column_stack([screen.covariates, rare == "rare"]).astype(np.float64)
+    screen = replace(screen, covariates=C, covariate_names=[*screen.covariate_names, "rare"])
+    people = population_of(screen, np.arange(4, 90), population_of(screen))
+    assert people.covariate_names == screen.covariate_names[:-1]
+    assert people.basis.shape[1] == people.covariates.shape[1] == C.shape[1] - 1
+
+
 def test_one_batch_alone_keeps_one_constant_column():
     screen = screen_of(n=90, n_batches=3)
     people = population_of(screen, np.flatnonzero(screen.batch == "B2"))

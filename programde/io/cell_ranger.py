@@ -18,6 +18,7 @@ from scipy import sparse
 from programde.errors import InputError, some, tell
 
 CELL, GUIDES, UMIS = "cell_barcode", "feature_call", "num_umis"
+NUMBER = "num_features"
 SEPARATOR = "|"
 
 
@@ -33,7 +34,8 @@ def long_form(table: pd.DataFrame) -> pd.DataFrame:
     Raises
     ------
     InputError
-        A cell with more guides than counts, or the other way round.
+        A cell with more guides than counts, or the other way round, or with another number of
+        guides than the table says: its row is not whole.
     """
     cells = table[CELL].tolist()
     guides = [_parts(value) for value in table[GUIDES]]
@@ -46,6 +48,14 @@ def long_form(table: pd.DataFrame) -> pd.DataFrame:
             f"protospacer calls: {len(odd)} cell(s) have another number of guides than of UMI "
             f"counts: {some(odd)}"
         )
+    if NUMBER in table:
+        told = [str(number).strip() for number in table[NUMBER]]
+        odd = [c for c, held, n in zip(cells, guides, told, strict=True) if str(len(held)) != n]
+        if odd:
+            raise InputError(
+                f"protospacer calls: {len(odd)} cell(s) list another number of guides than "
+                f"{NUMBER} says: {some(odd)}; is the file whole?"
+            )
     return pd.DataFrame(
         {
             "cell": [cell for cell, held in zip(cells, guides, strict=True) for _ in held],

@@ -28,6 +28,8 @@ FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
 MISSING_ENTRIES = frozenset(
     {"", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "-nan", "<NA>", "NULL", "null", "None", "NaT"}
 )
+#: So much (bytes) is read of the beginning and of the end of a table, to see that it is whole.
+_END = 1 << 16
 OPENERS = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 
 
@@ -131,7 +133,7 @@ def read_table(path: PathLike, index: bool = True) -> pd.DataFrame:
     Raises
     ------
     InputError
-        No such file, or not a table.
+        No such file, not a table, or one that ends within a row.
     """
     with table_errors(path) as file:
         if file.suffix.lower() == ".parquet":
@@ -139,6 +141,7 @@ def read_table(path: PathLike, index: bool = True) -> pd.DataFrame:
             return table.set_index(table.columns[0]) if index and _counted(table) else table
         if not index:
             table = pd.read_csv(file, sep=separator(file), dtype=str, keep_default_na=False)
+            _check_the_end(file)
             return table if isinstance(table.index, pd.RangeIndex) else table.reset_index(drop=True)
         names = _header(file)
         table = pd.read_csv(
@@ -150,9 +153,40 @@ def read_table(path: PathLike, index: bool = True) -> pd.DataFrame:
             keep_default_na=False,
             index_col=False,
         )
+        _check_the_end(file)
         rows = name_list("row names", table[names[0]], frozenset({"nan", "<NA>", ""}))
         columns = {name: _typed(table[name]) for name in names[1:]}
         return pd.DataFrame(columns, index=pd.Index(range(len(rows)))).set_axis(rows, axis=0)
+
+
+def _check_the_end(path: Path) -> None:
+    """Refuse a file whose last row has fewer fields than its first ones: it was cut off there.
+
+    Readers take such a row as it is, its last word half a name. Compressed files cannot be cut off
+    unnoticed.
+    """
+    if path.suffix.lower() in OPENERS:
+        return
+    with path.open("rb") as file:
+        head = file.read(_END)
+        file.seek(max(0, path.stat().st_size - _END))
+        tail = file.read()
+    if len(head) == _END:  # a larger file: from the first whole line on
+        tail = tail.partition(b"\n")[2]
+        if b'"' in tail or b"\n" not in tail:  # a field may run over lines
+            return
+    first = _fields(head, path)[:2]
+    last = _fields(tail, path)[-1:]
+    if last and len(last[0]) < max(map(len, first)):
+        raise InputError(
+            f"its last row has {len(last[0])} fields ({some(last[0])}) where the first ones have "
+            f"{max(map(len, first))}: is the file whole?"
+        )
+
+
+def _fields(text: bytes, path: Path) -> list[list[str]]:
+    lines = text.decode("utf-8-sig", errors="replace").splitlines(keepends=True)
+    return [row for row in csv.reader(lines, delimiter=separator(path)) if row]
 
 
 def _row_name(names: list[str]) -> str:

@@ -7,6 +7,7 @@ from scipy import sparse
 
 from programde.errors import InputError, ProgramDEWarning
 from programde.io.anndata import screen_from_anndata
+from programde.io.cell_ranger import long_form
 from programde.io.guide_tables import read_guide_tables
 from programde.io.text_tables import neutral_csv, read_numbers, read_table
 from tests.io.conversions import program_names
@@ -124,3 +125,24 @@ def test_a_table_for_spreadsheets(tmp_path):
     assert neutral["effect"].tolist() == [-1, 2, 3, 4, 5, 6]
     assert list(neutral_csv(table.rename(columns={"target": "=t"}))) == ["'=t", "effect"]
     assert table["target"].iloc[0] == "=1+1"
+
+
+@pytest.mark.parametrize("index", [True, False])
+@pytest.mark.parametrize("cut", ["g2,T", "g2"])
+def test_a_file_that_ends_within_a_row_is_refused(tmp_path, index, cut):
+    path, rows = tmp_path / "guides.csv", 'guide_id,target,type\ng0,T0,a\ng1,,"a\nb"\n'
+    many = "".join(f"h{i},T,a\n" for i in range(9000))
+    for whole in (rows, rows + many):
+        path.write_text(whole + cut)
+        with pytest.raises(InputError, match=rf"has {cut.count(',') + 1} fields .*file whole"):
+            read_table(path, index=index)
+        path.write_text(whole)  # an empty field is one, and so is one of two lines
+        assert len(read_table(path, index=index)) == whole.count("\n") - 2
+
+
+def test_a_row_of_calls_that_is_not_whole_is_refused():
+    table = pd.DataFrame(
+        {"cell_barcode": ["a", "b"], "num_features": [1, 3], "feature_call": ["g0", "g0|g1"]}
+    )
+    with pytest.raises(InputError, match=r"1 cell.* than num_features says: b; is the file whole"):
+        long_form(table)

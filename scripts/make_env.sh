@@ -3,7 +3,7 @@
 # .venv was already made from this very lock file.
 # Line ends of Windows, from a copy that git did not make, are taken off first (the sign at the end
 # of this line makes a comment of its own):
-if grep -q "$(printf '\r')" "$0"; then tr -d '\r' < "$0" | sh -s; exit $?; fi #
+if grep -qs "$(printf '\r')" "$0"; then tr -d '\r' < "$0" | sh -s; exit $?; fi #
 set -eu
 
 made=.venv/.made

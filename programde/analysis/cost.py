@@ -36,7 +36,10 @@ from programde.threads import worker_count
 BUDGET = 1.0
 #: The pipeline beside its tests: seconds for starting its stages and drawing the report, and
 #: seconds per thousand tests of targets for tables and pages.
-STAGES, PER_THOUSAND = 17.0, 0.05
+STAGES, PER_THOUSAND = 20.0, 0.05
+#: Seconds for each cell, squared column of the covariates and target (at most 200) of asking if
+#: the covariates are too simple.
+CHECK, MOST_CHECKED = 5e-9, 200
 #: A set of control cells that gets effects costs as much as this many targets; one that is tested
 #: as it is, as one.
 SPIKED = 6.0
@@ -208,7 +211,9 @@ def plan_run(
     levels = 1 if not by_condition else len(np.unique(np.asarray(screen.condition).astype(str)))
     n_tests = len(units) * screen.n_programs * levels
     if pipeline:
-        seconds["reading and report"] = STAGES + PER_THOUSAND * n_tests / 1000
+        p = screen.covariates.shape[1]
+        checked = CHECK * screen.n_cells * p**2 * min(len(units), MOST_CHECKED)
+        seconds["reading and report"] = STAGES + PER_THOUSAND * n_tests / 1000 + checked
     return RunPlan(
         n_cells=screen.n_cells,
         n_programs=screen.n_programs,

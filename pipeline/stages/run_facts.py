@@ -23,7 +23,7 @@ from programde.report.control_groups import metrics_by_kind, signs_of, tables_by
 from programde.report.details import strongest_hits
 from programde.report.facts import Comparison, Controls, Facts, Inputs, Metrics, Truth
 from programde.report.findings import truth_metrics
-from programde.report.own_programs import LEADING, own_gene_ranks
+from programde.report.own_programs import n_leading, own_gene_ranks
 from programde.report.positive_controls import expected_effects
 from programde.report.power import Missed
 from programde.screen.guides import check_ntc_labels
@@ -86,7 +86,9 @@ def expected(o: Options, results: pd.DataFrame) -> pd.DataFrame | None:
     """The positive controls: targets whose own gene leads a program, and those named by hand."""
     spectra = load_screen(paths.SCREEN).spectra
     targets = list(results["target"].unique())
-    own = None if spectra is None else own_gene_ranks(top_genes(spectra, LEADING), targets)
+    own = None
+    if spectra is not None:
+        own = own_gene_ranks(top_genes(spectra, n_leading(spectra.shape[1])), targets)
     return expected_effects(own, o.data.positive_controls or (), o.data.effect_of_guides)
 
 

@@ -22,7 +22,7 @@ from programde.screen.spectra import top_genes
 
 COLUMNS = ["program", "gene_set", "n_both", "n_leading", "n_set", "n_genes", "p_value", "q_value",
            "genes"]  # fmt: skip
-#: Leading genes of a program that are held against the sets.
+#: Leading genes of a program that are held against the sets, if that is a tenth of all at most.
 N_LEADING = 100
 #: Sets with fewer or more genes that have a weight are left out.
 SMALLEST, LARGEST = 5, 2000
@@ -34,7 +34,7 @@ def gene_set_table(
     spectra: pd.DataFrame,
     sets: Mapping[str, Sequence[str]],
     *,
-    n_leading: int = N_LEADING,
+    n_leading: int | None = None,
     smallest: int = SMALLEST,
     largest: int = LARGEST,
 ) -> pd.DataFrame:
@@ -48,6 +48,7 @@ def gene_set_table(
         Set -> its genes.
     n_leading
         Genes of each program, see `screen.spectra.top_genes`; fewer where fewer have a weight.
+        None: 100, or a tenth of all genes where that is less, as in a panel; five at least.
     smallest, largest
         Sets with fewer or more genes among those with a weight are left out.
 
@@ -68,7 +69,7 @@ def gene_set_table(
     >>> import pandas as pd
     >>> weights = [[3, 2, 1, -1, -1, -1, -1], [-1, -1, -1, 1, 2, 3, 4]]
     >>> spectra = pd.DataFrame(weights, ["p0", "p1"], list("ABCDEFG"))
-    >>> found = gene_set_table(spectra, {"first": ["A", "B", "C"]}, smallest=2)
+    >>> found = gene_set_table(spectra, {"first": ["A", "B", "C"]}, n_leading=3, smallest=2)
     >>> found[["program", "n_both"]].values.tolist(), float(found["p_value"][0].round(4))
     ([['p0', 3]], 0.0286)
     """
@@ -85,6 +86,8 @@ def gene_set_table(
             f"({', '.join(genes[:3])}, ...) have no gene in common: they name genes differently"
         )
     here = {name: of for name, of in here.items() if smallest <= len(of) <= largest}
+    if n_leading is None:
+        n_leading = max(5, min(N_LEADING, len(genes) // 10))
     leading = top_genes(weighted, n_leading)
     place = {gene: at for at, gene in enumerate(genes)}
     in_set = _members(list(here.values()), place)

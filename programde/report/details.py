@@ -73,7 +73,7 @@ def hit_details(
     alone = _by_test(guide_effects, asked)
     agree = _by_test(facts.guides, asked)
     everywhere = _by_test(facts.results if "condition" in facts.results else None, asked)
-    of = facts.tested
+    of, sets = facts.tested, facts.sets_of()
     made: list[dict[str, Any]] = []
     for row, face, behind in zip(
         _rows(hits.head(len(cells))), shown["program"], cells, strict=False
@@ -98,7 +98,7 @@ def hit_details(
                 "guides": _lines(alone.get(test, []), "guide") if of == "target" else [],
                 "batches": _lines(_rows(behind.batches), "batch"),
                 "conditions": _lines(everywhere.get(test, []), "condition"),
-                "notes": _about(facts, str(row["program"]))
+                "notes": _about(facts, str(row["program"]), sets)
                 + (_notes(row, agree.get(test, [])) if of == "target" else [])
                 + _touched(row, facts.level),
             }
@@ -170,14 +170,14 @@ def _notes(row: Mapping[Any, Any], agree: Sequence[Mapping[Any, Any]]) -> list[s
     return notes
 
 
-def _about(facts: Facts, program: str) -> list[str]:
+def _about(facts: Facts, program: str, sets: Mapping[str, Sequence[str]]) -> list[str]:
     """What is known of the program."""
     said = []
     if facts.programs is not None and program in facts.programs.index:
         genes = str(facts.programs.loc[program, "top_genes"])
         said += [f"Genes that lead {program}: {genes}."] if genes else []
-    if sets := facts.sets_of().get(program):
-        said.append(f"They belong to {'; '.join(sets)}.")
+    if belongs := sets.get(program):
+        said.append(f"They belong to {'; '.join(belongs)}.")
     return [" ".join(said)] if said else []
 
 

@@ -95,8 +95,10 @@ def mirror_figure(
         ax.scatter(x[touched], y[touched], s=30, color=VERMILLION, marker="D", label="hit, touched")
         far = np.argsort(-np.abs(y - x) * touched, kind="stable")[: min(n_labels, touched.sum())]
         for i in far:
-            word = in_pictures(part["program"].iloc[i], 24)
-            ax.annotate(word, (x[i], y[i]), xytext=(4, 4), textcoords="offset points", fontsize=8)
+            word = in_pictures(str(part["program"].iloc[i]).split(" · ")[0], 16)
+            left = x[i] > ends.mean()  # names stay inside their panel
+            ax.annotate(word, (x[i], y[i]), xytext=(-5 if left else 5, 4), fontsize=8,
+                        textcoords="offset points", ha="right" if left else "left")  # fmt: skip
         ax.set_xlim(*ends)
         ax.set_title(in_pictures(" in ".join(str(target[key]) for key in reversed(keys)), 40))
         ax.set_xlabel("expected if untouched (log-ratio)")

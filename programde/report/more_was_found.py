@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from programde.report.blocks import Block
+from programde.report.checked_tables import counted
 from programde.report.contrasts import condition_contrasts
 from programde.report.facts import Facts
 from programde.report.grids import Grid
@@ -82,8 +83,8 @@ def similar(facts: Facts, pictures: Pictures) -> list[Section]:
     close, opposite = n_alike(facts.results, level=facts.level)
     of = facts.tested
     lead = (
-        f"{close:,} pairs of {of}s with hits have profiles of effects that correlate at 0.8 or "
-        f"more, {opposite:,} at -0.8 or less."
+        f"Of {of}s with hits {counted(close, 'pair')} {'has' if close == 1 else 'have'} profiles "
+        f"of effects that correlate at 0.8 or more, {opposite:,} at -0.8 or less."
     ).replace("-0.8", "−0.8")
     note = (
         f"Profiles are effects over all programs; only {of}s with a hit. "

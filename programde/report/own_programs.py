@@ -6,8 +6,13 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-#: A gene leads a program where it is among so many of its first genes.
+#: A gene leads a program where it is among so many of its first genes, and among the first tenth.
 LEADING = 25
+
+
+def n_leading(n_genes: int) -> int:
+    """How many genes lead each program, of so many that have a weight; three at least."""
+    return max(3, min(LEADING, n_genes // 10))
 
 
 def own_gene_ranks(ranked: dict[str, list[str]], targets: Sequence[str]) -> pd.DataFrame:

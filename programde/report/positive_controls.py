@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 
 from programde.report.checked_tables import counted, need_columns
-from programde.report.own_programs import LEADING
 
 #: What guides do to their gene -> which way a program goes that it leads.
 DIRECTIONS = {"lowers": -1, "raises": 1, None: 0}
@@ -134,9 +133,9 @@ def in_words(tested: pd.DataFrame, n_targets: int, level: float) -> str:
     said = "; ".join(parts) + f". {small:.0%} have p ≤ 0.05, 5 % would by chance."
     if len(own):
         said += (
-            f" {own['target'].nunique():,} of {n_targets:,} targets are genes among the first "
-            f"{LEADING} of a program, which makes {len(own):,} of these tests"
-            + (f"; {by_hand:,} were named by hand." if by_hand else ".")
+            f" {own['target'].nunique():,} of {n_targets:,} targets are genes that lead a program, "
+            f"which makes {len(own):,} of these tests"
+            + (f"; {by_hand:,} named by hand." if by_hand else ".")
         )
         if (own["expected"] == EXPECTED[0]).all():
             said += " Either direction counts: data.effect_of_guides says which is expected."

@@ -13,6 +13,7 @@ from programde.analysis.gene_sets import gene_set_table
 from programde.calibration import skew_normal
 from programde.calibration.acat import acat
 from programde.io.gmt import read_gmt
+from programde.report.own_programs import n_leading
 from programde.screen.spectra import top_genes
 
 from .wires import (
@@ -201,7 +202,7 @@ def positives(run: Run) -> dict[str, int]:
       changes=REPORT)  # fmt: skip
 def effect_of_guides(before: Run, after: Run) -> None:
     """A hit on a program that the target's gene leads is found if it goes the way it should."""
-    first = top_genes(before.screen.spectra, 25)
+    first = top_genes(before.screen.spectra, n_leading(before.screen.spectra.shape[1]))
     tests = before.results[before.results["p_value"].notna()]
     tests = tests[[t in first[p] for t, p in zip(tests["target"], tests["program"], strict=True)]]
     hits = tests[tests["q_value"] <= 0.1]

@@ -11,6 +11,7 @@ from programde.io.control_pairs import (
     read_positive_controls,
     written_positive_controls,
 )
+from programde.report.own_programs import n_leading
 from programde.report.positive_controls import (
     counts,
     expected_effects,
@@ -50,6 +51,10 @@ def test_a_target_is_expected_on_the_program_its_gene_leads_in_the_direction_of_
     assert len(expected_effects(OWN.iloc[:0])) == 0
 
 
+def test_a_tenth_of_the_genes_leads_at_most():
+    assert [n_leading(n) for n in (8, 72, 2000)] == [3, 7, 25]
+
+
 def test_they_are_found_missed_found_the_other_way_or_untested():
     expected = expected_effects(OWN, [("D", "p0", 0)], "lowers")
     tested = judged_controls(results(), expected, level=0.1)
@@ -63,7 +68,7 @@ def test_they_are_found_missed_found_the_other_way_or_untested():
     said = in_words(tested, 4, 0.1)
     assert "1 of 3 positive controls (33 %) found at q ≤ 0.1" in said
     assert "67 % have p ≤ 0.05" in said
-    assert "1 were named by hand" in said
+    assert "1 named by hand" in said
     assert "Either direction" not in said
     assert "Either direction counts" in in_words(either, 4, 0.1)
     assert "no positive control" in in_words(tested.iloc[:0], 4, 0.1)

@@ -464,7 +464,7 @@
     picture.append(draw("line", { x1: to(0), x2: to(0), y1: 4, y2: height - 42, stroke: "var(--soft)", "stroke-dasharray": "3 3" }));
     rows.forEach((row, i) => {
       const y = 18 + 24 * i;
-      const name = row.name.length > 22 ? row.name.slice(0, 12) + "…" + row.name.slice(-9) : row.name;
+      const name = shortened(row.name, row.n === undefined || row.n === null ? 22 : 16);
       const label = draw("text", { x: 162, y: y + 4, "text-anchor": "end", "font-weight": row.bold ? 700 : 400 }, name + (row.n === undefined || row.n === null ? "" : ` (${row.n})`));
       label.append(draw("title", {}, row.name));
       picture.append(label);

@@ -86,7 +86,9 @@ def _imports(path: Path) -> set[Path]:
     """Our files that a file imports itself."""
     found: set[Path] = set()
     here = path.relative_to(_code).parent.parts
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    stub = path.with_suffix(".pyi")  # the names of a room, imported when they are asked for
+    text = (stub if stub.is_file() else path).read_text(encoding="utf-8")
+    for node in ast.walk(ast.parse(text)):
         names: list[str] = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -95,9 +97,10 @@ def _imports(path: Path) -> set[Path]:
             module = ".".join([*base, *([node.module] if node.module else [])])
             names = [module, *(f"{module}.{alias.name}" for alias in node.names)]
         for name in names:
-            file = _code / (name.replace(".", "/") + ".py")
-            if file.is_file():
-                found.add(file)
+            place = _code / name.replace(".", "/")
+            for file in (place.with_suffix(".py"), place / "__init__.py"):
+                if name and file.is_file():
+                    found.add(file)
     if path.parent.name == "pipeline" and path.name in ("stages.py", "wiring.py"):
         found |= set((_code / "pipeline" / "stages").glob("*.py"))
     return found
@@ -114,7 +117,9 @@ def tests_by_distance(file: Path) -> list[Path]:
     for path, used in graph.items():
         for other in used:
             users.setdefault(other, set()).add(path)
-    distance, ring = {file: 0}, [file]
+    # who imports a module imports its room
+    ring = [*file.parent.glob("*.py")] if file.name == "__init__.py" else [file]
+    distance = dict.fromkeys(ring, 0)
     while ring:
         ring = [u for path in ring for u in users.get(path, ()) if u not in distance]
         for path in ring:

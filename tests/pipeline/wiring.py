@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import importlib
 import shutil
-import sys
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,8 +16,10 @@ import pandas as pd
 import pytest
 import yaml
 
-from pipeline.config.command_line import configured
+from pipeline.config.explain import compose_config
 from pipeline.config.params import PARAMS, Options, declared_keys, read_params, select
+from pipeline.config.resolve import resolve
+from pipeline.config.schema import register
 from pipeline.files import read_json, read_table
 from pipeline.stages.compose import compose
 from pipeline.stages.crossfit_files import load_crossfit
@@ -109,11 +110,9 @@ def write_params(folder: Path, words: Iterable[str]) -> None:
     """Stage compose in `folder`: params.yaml of these words."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setattr(sys, "argv", ["pipeline/stages/compose.py", *words])
-        patch.setenv("HYDRA_FULL_ERROR", "1")
-        params = configured(folder / "conf")
-        assert params is not None
-        compose(params)
+        register()
+        # as the command line does, which lets Hydra compose twice
+        compose(resolve(compose_config(folder / "conf", list(words))))
 
 
 def set_keys(folder: Path, words: Iterable[str]) -> None:

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from anndata import AnnData
 from scipy import sparse
+
+
+def mudata_of(parts):
+    """MuData of some modalities, without what the packages say of themselves."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # mudata and zarr announce their own changes
+        import mudata
+
+        return mudata.MuData(parts)
 
 
 def program_names(adata: AnnData) -> list[str]:

@@ -12,21 +12,13 @@ from programde.io.anndata import read_h5ad, screen_from_anndata
 from programde.io.cnmf import read_cnmf
 from programde.io.guide_tables import read_guide_tables, targets_from_metadata
 from programde.io.mudata import read_h5mu, screen_from_mudata
-from tests.io.conversions import one_modality, program_names, write_cnmf
+from tests.io.conversions import mudata_of, one_modality, program_names, write_cnmf
 from tests.io.every_reader import guides_alone, long_tables
 from tests.screen.compare import assert_same_screen
 from tests.screen.small_screens import small_adata
 
 SAME = np.arange(60)
 COLUMNS = {"covar_columns": ["depth", "batch", "mito"]}
-
-
-def mudata_of(parts):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # mudata and zarr announce their own changes
-        import mudata
-
-        return mudata.MuData(parts)
 
 
 def with_guides(adata, X, layers=(), **columns):

@@ -13,19 +13,11 @@ from programde.io.anndata import read_h5ad, screen_from_anndata
 from programde.io.cnmf import cnmf_spectra, find_usages, read_cnmf
 from programde.io.mudata import read_h5mu, screen_from_mudata
 from programde.io.text_tables import read_numbers
-from tests.io.conversions import one_modality, program_names, write_cnmf
+from tests.io.conversions import mudata_of, one_modality, program_names, write_cnmf
 from tests.screen.small_screens import small_adata
 
 SAME = np.arange(60)
 COLUMNS = {"covar_columns": ["depth", "batch", "mito"]}
-
-
-def mudata_of(parts):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # mudata and zarr announce their own changes
-        import mudata
-
-        return mudata.MuData(parts)
 
 
 def weights(rows=4, genes=5):

@@ -34,20 +34,6 @@ def numbers(table, **how):
     return metrics_by_kind(tables_by_kind(table), n_boot=100, **how)
 
 
-def test_who_shares_guides_with_whom_is_told_to_the_inflation_alone():
-    table = long_table(partitions=5)
-    table["group"] += "/" + table["partition"].astype(str)
-    guides = {f"g{g}/{p}": [f"n{(g + p) % 12}", f"n{(g - p) % 12}"]
-              for g in range(12) for p in range(5)}  # fmt: skip
-    told, blind = numbers(table, guides=guides)["saddlepoint"], numbers(table)["saddlepoint"]
-    assert told["lambda_mean_error"] < blind["lambda_mean_error"]
-    assert {key for key in told if told[key] != blind[key]} <= {
-        f"lambda_mean_{end}" for end in ("error", "df", "units", "low", "high")
-    }
-    del guides["g3/4"]  # groups nobody knows the guides of
-    assert numbers(table, guides=guides)["saddlepoint"] == blind
-
-
 def test_the_report_hears_single_guides_where_they_were_tested():
     class Facts:
         def __init__(self, **controls):

@@ -17,6 +17,10 @@ from programde.report.checked_tables import counted, need_columns
 DIRECTIONS = {"lowers": -1, "raises": 1, None: 0}
 FOUND, OTHER_WAY, MISSED, UNTESTED = "found", "found the other way", "not found", "not tested"
 EXPECTED = {-1: "falls", 1: "rises", 0: "either"}
+_SHOULD = {
+    -1: " Guides lower their genes, so the programs should fall.",
+    1: " Guides raise their genes, so the programs should rise.",
+}
 #: Columns of `expected_effects`.
 COLUMNS = ("target", "program", "expected", "rank")
 
@@ -137,6 +141,9 @@ def in_words(tested: pd.DataFrame, n_targets: int, level: float) -> str:
             f"which makes {len(own):,} of these tests"
             + (f"; {by_hand:,} named by hand." if by_hand else ".")
         )
+        for sign, words in _SHOULD.items():
+            if (own["expected"] == EXPECTED[sign]).all():
+                said += words
         if (own["expected"] == EXPECTED[0]).all():
             said += " Either direction counts: data.effect_of_guides says which is expected."
     return said.replace("%", " %").replace("  %", " %")

@@ -91,9 +91,9 @@ def gene_set_table(
     leading = top_genes(weighted, n_leading)
     place = {gene: at for at, gene in enumerate(genes)}
     in_set = _members(list(here.values()), place)
-    first = _members(list(leading.values()), place)
-    both = (first @ in_set.T).toarray()
-    n = np.asarray(first.sum(axis=1)).reshape(-1, 1)
+    ours = _members(list(leading.values()), place)
+    both = np.asarray((ours @ in_set.T).todense())
+    n = np.asarray(ours.sum(axis=1)).reshape(-1, 1)
     m = np.asarray(in_set.sum(axis=1)).reshape(1, -1)
     p = np.where(both > 0, stats.hypergeom.sf(both - 1, len(genes), m, n), 1.0)
     q = stats.false_discovery_control(p.ravel()).reshape(p.shape) if p.size else p

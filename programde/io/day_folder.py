@@ -158,7 +158,7 @@ def read_folder(
     """
     check_keywords("read_folder", keys, (*DEFAULT_KEYS, *BUILD_OPTIONS))
     files = find_day(folder, day, k, density_threshold)
-    where = {"k": k, "density_threshold": density_threshold, "name": files.name}
+    where: dict[str, Any] = {"k": k, "density_threshold": density_threshold, "name": files.name}
     where["on_missing"] = on_missing
     if files.guides is None:
         return read_cnmf(files.usages.parent, screen=files.screen, **where, **keys)

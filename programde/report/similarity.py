@@ -11,6 +11,8 @@ J. Am. Stat. Assoc. 68:117). Likeness is the correlation of two profiles over pr
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -218,7 +220,8 @@ def program_tree(
     """
     tree, names = program_linkage(results, level=level, most=most)
     drawn = hierarchy.dendrogram(tree, no_plot=True)
-    shown = [in_pictures(names[leaf], 40) for leaf in drawn["leaves"]]
+    leaves: Any = drawn["leaves"]
+    shown = [in_pictures(names[leaf], 40) for leaf in leaves]
     if ax is None:
         beside = 0.25 + inches(shown, 8)
         (ax,) = panels(beside + 6.2, 0.95 + 0.19 * len(shown), right=beside, left=0.25, top=0.12)

@@ -11,8 +11,10 @@ import io
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 import matplotlib
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
@@ -23,7 +25,7 @@ from programde.report.style import figure_of, png_bytes, styled, write_atomicall
 MOST_POINTS = 600
 #: A larger SVG gives way to pixels.
 MOST_BYTES = 160_000
-_SALT = {"svg.hashsalt": "programde", "svg.fonttype": "path"}
+_SALT: Any = {"svg.hashsalt": "programde", "svg.fonttype": "path"}
 _NOTHING = {"Date": None, "Creator": None, "Format": None, "Type": None}
 _SIZE = re.compile(rb'<svg [^>]*?height="([\d.]+)pt"[^>]*?width="([\d.]+)pt"', re.DOTALL)
 _SIZE_OTHER = re.compile(rb'<svg [^>]*?width="([\d.]+)pt"[^>]*?height="([\d.]+)pt"', re.DOTALL)
@@ -34,8 +36,10 @@ def n_points(picture: Axes | Figure) -> int:
     """Points of all scatters and lines of a picture, that is about what an SVG of it lists."""
     total = 0
     for ax in figure_of(picture).axes:
-        total += sum(len(line.get_xdata(orig=False)) for line in ax.lines) // 4  # type: ignore[arg-type]
-        total += sum(len(points.get_offsets()) for points in ax.collections)  # type: ignore[arg-type]
+        for line in ax.lines:
+            total += len(np.asarray(line.get_xdata())) // 4
+        for points in ax.collections:
+            total += len(np.asarray(points.get_offsets()))
     return total
 
 

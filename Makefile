@@ -39,8 +39,11 @@ test: env  ## the test suite
 quick: env  ## of the suite what takes less than a minute
 	@$(PYTHON) -m pytest -q -m "not slow"
 
-test-oldest test-newest: test-%: requirements/%.lock  ## the library's tests on the versions at either end
-	@sh scripts/test_bounds.sh $*
+test-oldest: requirements/oldest.lock  ## the library's tests on the oldest versions that it admits
+	@sh scripts/test_bounds.sh oldest
+
+test-newest: requirements/newest.lock  ## ... and on the newest
+	@sh scripts/test_bounds.sh newest
 
 lint: env  ## style and types
 	@ruff check $(wildcard $(CODE))

@@ -181,7 +181,7 @@ def tell_keys(parts: Sequence[str]) -> int:
                 continue
             told[same] = choice
             click.echo(f"{one.key}={one.default}")
-            said = one.meaning + (f" ({one.allowed})" if one.allowed else "")
+            said = f"{one.meaning} ({one.allowed})" if one.allowed else one.meaning
             if said:
                 click.echo(_filled(said, width))
         for other, keys in again.items():
@@ -193,4 +193,5 @@ def tell_keys(parts: Sequence[str]) -> int:
 
 
 def _filled(text: str, width: int) -> str:
-    return textwrap.fill(text, width, initial_indent="    ", subsequent_indent="    ")
+    ends = {"initial_indent": "    ", "subsequent_indent": "      "}
+    return "\n".join(textwrap.fill(line, width, **ends) for line in text.splitlines())

@@ -93,16 +93,18 @@ def settings(root: Path) -> Iterator[Setting]:
     if str(root) not in sys.path:
         sys.path.insert(0, str(root))
     from pipeline.config.schema import KINDS, ROOT, SECTIONS
+    from programde.crt.options import RunOptions
 
     conf = root / "conf"
     chosen, said = picked(conf), meanings(conf / "config.yaml")
     base = yaml.safe_load((conf / "config.yaml").read_text(encoding="utf-8"))
     for group, names in choices(conf).items():
-        default = chosen.get(group, "null")
-        meaning = "; ".join(f"{n}: {headline(conf / group / f'{n}.yaml')}" for n in names)
-        yield Setting(group, default, meaning, "one of " + ", ".join(names))
+        default = chosen.get(group, "None").replace("None", "null")
+        lines = [f"{name}: {headline(conf / group / f'{name}.yaml')}" for name in names]
+        yield Setting(group, default, "\n".join(lines))
     for name, spec in ROOT.items():
-        yield _setting(name, spec, base, said.get(name, ""))
+        documented = _documented(RunOptions.__doc__ or "").get(name, "")
+        yield _setting(name, spec, base, said.get(name, ""), docs=documented)
     for name, section in SECTIONS.items():
         file = conf / name / f"{chosen.get(name)}.yaml"
         own = _loaded(file) if file.is_file() else base.get(name) or {}

@@ -112,7 +112,21 @@ class FileOptions(SourceOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class KeyedOptions(FileOptions):
-    """What all sources whose parts have keys have in common."""
+    """What all sources whose parts have keys have in common.
+
+    Attributes
+    ----------
+    covar_key
+        Covariates, a table of cells; None: the intercept alone.
+    guide_assignment_key
+        Cells x guides, present where not 0.
+    guide_names_key
+        Names of the guides, in column order.
+    guide2gene_key
+        Guide -> target.
+    guide_targets_key
+        Targets as a list parallel to the guides, where there is no `guide2gene_key`.
+    """
 
     covar_key: str | None = "covar"
     guide_assignment_key: str = "guide_assignment"
@@ -123,7 +137,19 @@ class KeyedOptions(FileOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class H5adOptions(KeyedOptions):
-    """`io.anndata.read_h5ad`."""
+    """`io.anndata.read_h5ad`.
+
+    Attributes
+    ----------
+    path
+        The file, or the folder of a zarr store.
+    usage_key
+        Usages, cells x programs.
+    program_names_key
+        Names of the programs.
+    spectra_key
+        Genes x programs, in varm.
+    """
 
     path: str = option(path=True)
     usage_key: str = "cnmf_usage"
@@ -133,7 +159,25 @@ class H5adOptions(KeyedOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class MuDataOptions(KeyedOptions):
-    """What all sources that are MuData have in common; see `io.mudata.screen_from_mudata`."""
+    """What all sources that are MuData have in common; see `io.mudata.screen_from_mudata`.
+
+    Attributes
+    ----------
+    guides_path
+        An h5ad file of the guides alone; None: they are in the file.
+    usage_modality, usage_key
+        Modality of the usages, and where in it; None: its matrix X.
+    guide_modality, guide_layer
+        Modality whose variables are the guides, and the layer of it; None: found.
+    target_column, type_column, targeting_column
+        Columns of the table of guides: target, type, and whether a guide targets.
+    spectra_key
+        Of the usages' modality, in varm; None: found.
+    covar_modality
+        Modality of the covariates; None: found.
+    on_missing
+        Cells that are not in every modality: ``"error"`` or ``"drop"``.
+    """
 
     ntc_labels: tuple[str, ...] = NTC_TYPES
     guides_path: str | None = option(None, path=True)
@@ -151,14 +195,32 @@ class MuDataOptions(KeyedOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class H5muOptions(MuDataOptions):
-    """`io.mudata.read_h5mu`."""
+    """`io.mudata.read_h5mu`.
+
+    Attributes
+    ----------
+    path
+        The file.
+    """
 
     path: str = option(path=True)
 
 
 @dataclass(frozen=True, kw_only=True)
 class CnmfOptions(KeyedOptions):
-    """`io.cnmf.read_cnmf`, with guides and covariates from an h5ad or h5mu file."""
+    """`io.cnmf.read_cnmf`, with guides and covariates from an h5ad or h5mu file.
+
+    Attributes
+    ----------
+    folder, name
+        cNMF's folder, and the NAME of its files where it holds several.
+    screen
+        The h5ad or h5mu file of guides and covariates.
+    k, density_threshold
+        Number of programs, and T.
+    on_missing
+        Cells that are in one of the two only: ``"error"`` or ``"drop"``.
+    """
 
     folder: str = option(path=True)
     screen: str = option(path=True)
@@ -185,7 +247,15 @@ class FolderOptions(KeyedOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class PerturbNMFOptions(MuDataOptions):
-    """`io.perturbnmf.read_perturbnmf`: the MuData of one K and threshold of a run."""
+    """`io.perturbnmf.read_perturbnmf`: the MuData of one K and threshold of a run.
+
+    Attributes
+    ----------
+    out_dir, run_name
+        OUT_DIR/RUN_NAME, the folder of the run.
+    k, density_threshold
+        Number of programs, and T.
+    """
 
     out_dir: str = option(path=True)
     run_name: str
@@ -196,7 +266,19 @@ class PerturbNMFOptions(MuDataOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class GuideTablesOptions(FileOptions):
-    """`io.guide_tables.read_guide_tables`."""
+    """`io.guide_tables.read_guide_tables`.
+
+    Attributes
+    ----------
+    usage, assignments, guide_metadata, covariates
+        The tables: cells x programs; a row per cell and guide; a row per guide; cells x covariates.
+    cell_column, guide_column, value_column
+        Columns of the assignments; without values every row means present.
+    guide_id_column, target_column, type_column, targeting_column
+        Columns of the table of guides: name, target, type, and whether a guide targets.
+    on_missing
+        Cells that are not in every table: ``"error"`` or ``"drop"``.
+    """
 
     ntc_labels: tuple[str, ...] = NTC_TYPES
     usage: str = option(path=True)

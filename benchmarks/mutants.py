@@ -53,7 +53,7 @@ CRASHED = 70
 #: Status of pytest where it ran none of the tests: a wrong option, or a file that cannot be loaded.
 REFUSED = 4
 #: Seconds of CPU for one look, and what the tests of the first look may have taken together.
-LONGEST, QUICK = 200, 30.0
+LONGEST, QUICK = 100, 30.0
 #: Where `--reach` leaves what it found, in the copy.
 REACH = "reach.json"
 
@@ -291,7 +291,7 @@ def tried(bug: Bug, folder: Path, log: Path, sound: dict[str, bool]) -> dict[str
     while True:
         looks = [
             [test for test in tests if sound.get(test, True)]
-            for tests in (lines, files[:NEAREST], files[NEAREST : NEAREST + MORE])
+            for tests in (lines, files[:NEAREST], [] if lines else files[NEAREST : NEAREST + MORE])
         ]
         with put_in(bug, folder):
             for look, tests in enumerate(looks):  # noqa: B007

@@ -19,6 +19,7 @@ from pipeline.sweep.ranking_table import ORDER, POWER, Ranking
 from pipeline.sweep.recommendation import by_other_shares, recommendation
 from pipeline.sweep.record import word_of
 from programde.report.blocks import Block, Link, Table
+from programde.report.control_groups import LABELS
 from programde.report.lettering import in_pictures
 from programde.report.page import Section, render_page
 from programde.report.pictures import drawn_or_missing
@@ -235,12 +236,11 @@ def _agreement(ranking: Ranking, hits: pd.DataFrame) -> Section:
 def _panels(ranking: Ranking) -> dict[str, dict[str, object]]:
     """Control p-values of every setting, kind by kind."""
     panels: dict[str, dict[str, object]] = {}
-    beside = ("partition", "condition", "group", "program")
     for _, row in ranking.table.head(MOST_PANELS).iterrows():
         table = ranking.controls.get(row["run"])
         if table is None:
             continue
-        kinds = [column for column in table.columns if column not in beside]
+        kinds = [column for column in table.columns if column not in LABELS]
         words = f"{row['rank']}. {name_of(row, ranking.axes)}"
         name = "\n".join(textwrap.wrap(words, 36, break_on_hyphens=False))
         panels[name] = {display_name(kind): table[kind].dropna() for kind in kinds}

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from pipeline.sweep import ranking
-from pipeline.sweep.ranking_page import write_page
+from pipeline.sweep.ranking_page import _panels, write_page
 from pipeline.sweep.ranking_table import Ranking, _sorted, varying
 from pipeline.sweep.record import flatten, word_of
 from programde.report.metrics import calibration_metrics
@@ -164,3 +165,26 @@ def test_the_command_line_names_a_sweep_or_none(
     assert left.value.code == 1
     assert capsys.readouterr().err == "ranking: seep=abc is not an option; valid: sweep=ID\n"
     assert ranked == []
+
+
+def test_what_the_cells_know_reaches_the_ranking() -> None:
+    z = np.random.default_rng(5).standard_normal((10, 20))
+    programs = [f"p{k}" for k in range(20)]
+    p = pd.DataFrame(2 * stats.norm.sf(np.abs(z)), columns=programs)
+    signs = pd.DataFrame(np.sign(z), columns=programs)
+    between = pd.DataFrame(np.eye(20), programs, programs)
+    numbers = calibration_metrics(p, 100, signs=signs, correlation=between)
+    assert word_of({f"ntc/{key}": value for key, value in numbers.items()}) == verdict(numbers)
+    assert verdict(numbers) != verdict(calibration_metrics(p, 100))
+
+
+def test_signs_of_control_tests_are_no_p_values() -> None:
+    table = pd.DataFrame({"setting": ["a"], "run": ["r"], "rank": [1]})
+    controls = pd.DataFrame(
+        {"partition": 0, "condition": "", "group": ["g", "h"], "program": "p", "sign": [1.0, -1.0],
+         "raw": [0.2, 0.4]}
+    )  # fmt: skip
+    (panel,) = _panels(
+        Ranking(table, ["setting"], ["r"], "here", controls={"r": controls})
+    ).values()
+    assert len(panel) == 1

@@ -17,10 +17,12 @@ import numpy as np
 
 from programde.compiled import njit
 from programde.crt.kernels.logistic import FAST
-from programde.crt.kernels.pooled_cumulants import powers_of_two
+from programde.crt.kernels.pooled_cumulants import powers_of_four, weights_of
 from programde.crt.kernels.ranks import SIGN, TIED
 
 _TILE = 256
+#: Cells that are looked up in one staircase after another: so many pay for fetching it.
+_LONG = 2048
 #: Of the sorted values every so many are looked through first.
 STRIDE = 8
 #: Room that `steps` needs in `fine` for each treated cell, and besides.
@@ -122,11 +124,11 @@ def merge_ranks(
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def steps(below, upto, n0, n_half, off, fine):  # pragma: no cover - compiled
-    """Staircases of all programs: control c of program k has the shift
-    fine[k, off[k, c >> 4] + (c & 15)] = (#{upto <= c} + #{below <= c}) / 2 - n_half.
+def steps(below, upto, n0, off, fine):  # pragma: no cover - compiled
+    """Staircases of all programs: control c of program k has
+    fine[k, 16 off[k, c >> 4] + (c & 15)] = #{upto <= c} + #{below <= c}.
 
-    off (K, ceil(n0 / 16)) int32, fine (K, ROOM n1 + MORE) float32.
+    off (K, ceil(n0 / 16)) and fine (K, ROOM n1 + MORE) unsigned, as narrow as they can be.
     """
     m = below.shape[1]
     n_buckets = (n0 + 15) >> 4
@@ -145,17 +147,14 @@ def steps(below, upto, n0, n_half, off, fine):  # pragma: no cover - compiled
                 following = min(following, lo[a])
             if b < m:
                 following = min(following, hi[b])
-            # buckets up to the one that holds the next step are flat
-            flat = min(following >> 4, n_buckets)
-            if following >= n0:
-                flat = n_buckets
+            # buckets before the one that holds the next step are flat
+            flat = n_buckets if following >= n0 else following >> 4
             if flat > bucket:
-                value = np.float32(0.5 * (a + b) - n_half)
                 for j in range(16):
-                    fine[k, at + j] = value
+                    fine[k, (at << 4) + j] = a + b
                 for other in range(bucket, flat):
                     off[k, other] = at
-                at += 16
+                at += 1
                 bucket = flat
                 continue
             off[k, bucket] = at
@@ -165,76 +164,142 @@ def steps(below, upto, n0, n_half, off, fine):  # pragma: no cover - compiled
                     a += 1
                 while b < m and hi[b] <= c:
                     b += 1
-                fine[k, at + j] = np.float32(0.5 * (a + b) - n_half)
-            at += 16
+                fine[k, (at << 4) + j] = a + b
+            at += 1
             bucket += 1
 
 
-@njit(nogil=True, cache=True, error_model="numpy", inline="always")
-def _look_up(ranks, off, fine, out, n):  # pragma: no cover - compiled
+@njit(nogil=True, error_model="numpy", inline="always")
+def _one(rank, off, fine, half):  # pragma: no cover - compiled
+    """A control's centred rank among all: half = (n + 1) / 2."""
+    c = np.uint32(np.int32(rank) - np.int32(1))
+    at = (np.uint32(off[c >> np.uint32(4)]) << np.uint32(4)) + (c & np.uint32(15))
+    return rank + (np.float32(0.5) * np.float32(fine[at]) - half)
+
+
+@njit(nogil=True, error_model="numpy", inline="always")
+def _look_up(ranks, off, fine, half, out, n):  # pragma: no cover - compiled
     for i in range(n):
-        c = np.uint32(np.int32(ranks[i]) - np.int32(1))
-        out[i] = ranks[i] + fine[np.uint32(off[c >> np.uint32(4)]) + (c & np.uint32(15))]
+        out[i] = _one(ranks[i], off, fine, half)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def fill_rank_rows(ranks, off, fine, rows):  # pragma: no cover - compiled
-    """rows[i, k] float32 = centred rank of control i: `ranks` (K, n) float32 and the staircases."""
+def fill_rank_rows(ranks, off, fine, half, rows):  # pragma: no cover - compiled
+    """rows[i, k] float32 = centred rank of control i: `ranks` (K, n) float32 and the staircases.
+
+    Sixteen programs at a time, which share a line of the cache in `rows`.
+    """
     K, n = ranks.shape
-    buffer = np.empty((16, _TILE), np.float32)
-    for lo in range(0, n, _TILE):
-        m = min(_TILE, n - lo)
-        for first in range(0, K, 16):
-            width = min(16, K - first)
-            for j in range(width):
-                k = first + j
-                _look_up(ranks[k, lo : lo + m], off[k], fine[k], buffer[j], m)
-            for i in range(m):
-                row = rows[lo + i]
-                for j in range(width):
-                    row[first + j] = buffer[j, i]
+    for first in range(0, K, 16):
+        for lo in range(0, n, _TILE):
+            m = min(_TILE, n - lo)
+            some = rows[lo : lo + m]
+            for k in range(first, min(first + 16, K)):
+                row, near, far = ranks[k, lo : lo + m], off[k], fine[k]
+                for i in range(m):
+                    some[i, k] = _one(row[i], near, far, half)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def fill_ranks(ranks, off, fine, which, out):  # pragma: no cover - compiled
+def fill_ranks(ranks, off, fine, half, which, out):  # pragma: no cover - compiled
     """out (J, n) float64 = centred ranks of programs `which` (J,)."""
     for j in range(which.size):
         k = which[j]
-        _look_up(ranks[k], off[k], fine[k], out[j], ranks.shape[1])
+        _look_up(ranks[k], off[k], fine[k], half, out[j], ranks.shape[1])
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath=FAST)
-def rank_cumulants(ranks, off, fine, first, live, tau, p, out):  # pragma: no cover - compiled
+def fill_scaled(
+    ranks, off, fine, half, features, first, n_features, live, factor, scaled, local
+):  # pragma: no cover - compiled
+    """scaled (K, n) float32 = centred ranks of the controls of live batches times factor (K,);
+    local (B, r, K) = U_b of the ranks themselves."""
+    buffer = np.empty(_TILE)
+    for k in range(ranks.shape[0]):
+        h = factor[k]
+        for b in range(first.size - 1):
+            if not live[b]:
+                continue
+            for lo in range(first[b], first[b + 1], _TILE):
+                n = min(_TILE, first[b + 1] - lo)
+                _look_up(ranks[k, lo : lo + n], off[k], fine[k], half, buffer, n)
+                target = scaled[k, lo : lo + n]
+                for i in range(n):
+                    target[i] = np.float32(buffer[i] * h)
+                for j in range(n_features[b]):
+                    u = features[j, lo : lo + n]
+                    total = 0.0
+                    for i in range(n):
+                        total += u[i] * buffer[i]
+                    local[b, j, k] += total
+
+
+@njit(nogil=True, cache=True, error_model="numpy", fastmath={*FAST, "nnan"})
+def take_off(
+    features, first, n_features, live, along, scaled, place, out, reach
+):  # pragma: no cover - compiled
+    """out[k, place[i]] = scaled[k, i] - along_b[:, k]'u_i of the controls of live batches, float32;
+    along (B, r, K), features (r, n) float32; reach (K,) the largest absolute values."""
+    buffer = np.empty(_TILE, np.float32)
+    for k in range(scaled.shape[0]):
+        row = out[k]
+        largest = np.float32(0.0)
+        for b in range(first.size - 1):
+            if not live[b]:
+                continue
+            for lo in range(first[b], first[b + 1], _TILE):
+                n = min(_TILE, first[b + 1] - lo)
+                source = scaled[k, lo : lo + n]
+                for i in range(n):
+                    buffer[i] = source[i]
+                for j in range(n_features[b]):
+                    u = features[j, lo : lo + n]
+                    y = along[b, j, k]
+                    for i in range(n):
+                        buffer[i] -= y * u[i]
+                for i in range(n):
+                    size = abs(buffer[i])
+                    largest = size if size > largest else largest
+                at = place[lo]
+                if place[lo + n - 1] - at == n - 1:
+                    target = row[at : at + n]
+                    for i in range(n):
+                        target[i] = buffer[i]
+                else:
+                    for i in range(n):
+                        row[place[lo + i]] = buffer[i]
+        reach[k] = largest
+
+
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=FAST)
+def rank_cumulants(ranks, off, fine, half, first, live, tau, p, out):  # pragma: no cover - compiled
     """Add to out (K, 4) the cumulants of sum_i x_i (c_ik - tau_k), c the centred ranks of the
     controls of live batches, x_i ~ Bernoulli(p_i); tau (K,), p (n or more,)."""
     K = ranks.shape[0]
-    a = np.empty(_TILE)
-    b = np.empty(_TILE)
-    c2 = np.empty(_TILE)
-    c3 = np.empty(_TILE)
-    c4 = np.empty(_TILE)
-    spare = np.zeros(4)
-    for g in range(first.size - 1):
-        if not live[g]:
+    a = np.zeros((4, _LONG))
+    c2 = np.empty(_LONG)
+    c3 = np.empty(_LONG)
+    c4 = np.empty(_LONG)
+    found = np.empty((4, 4))
+    for b in range(first.size - 1):
+        if not live[b]:
             continue
-        for lo in range(first[g], first[g + 1], _TILE):
-            n = min(_TILE, first[g + 1] - lo)
+        for lo in range(first[b], first[b + 1], _LONG):
+            n = min(_LONG, first[b + 1] - lo)
+            weights_of(p, lo, n, c2, c3, c4)
             some = p[lo : lo + n]
-            for i in range(n):
-                q = some[i] * (1.0 - some[i])
-                c2[i] = q
-                c3[i] = q * (1.0 - 2.0 * some[i])
-                c4[i] = q * (1.0 - 6.0 * q)
-            for k in range(0, K, 2):
-                other = min(k + 1, K - 1)
-                _look_up(ranks[k, lo : lo + n], off[k], fine[k], a, n)
-                _look_up(ranks[other, lo : lo + n], off[other], fine[other], b, n)
-                t0, t1 = tau[k], tau[other]
-                for i in range(n):
-                    a[i] -= t0
-                    b[i] -= t1
-                second = out[other] if other > k else spare
-                powers_of_two(a[:n], b[:n], some, c2[:n], c3[:n], c4[:n], out[k], second)
+            for k in range(0, K, 4):
+                together = min(4, K - k)
+                for j in range(together):
+                    row = a[j]
+                    _look_up(ranks[k + j, lo : lo + n], off[k + j], fine[k + j], half, row, n)
+                    t = tau[k + j]
+                    for i in range(n):
+                        row[i] -= t
+                powers_of_four(a, n, some, c2, c3, c4, found)
+                for j in range(together):
+                    for c in range(4):
+                        out[k + j, c] += found[j, c]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

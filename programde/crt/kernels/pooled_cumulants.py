@@ -13,77 +13,94 @@ import numpy as np
 from programde.compiled import njit
 from programde.crt.kernels.logistic import FAST
 
-_TILE = 256
+_TILE = 512
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath=FAST)
-def _summands(
-    residual, features, zeta, tau, r, k, last, lo, n, a0, a1, a2, a3
-):  # pragma: no cover - compiled
-    """a0 .. a3 (n,) = summands of programs k .. k + 3, the last one again where they end."""
-    k1, k2, k3 = min(k + 1, last), min(k + 2, last), min(k + 3, last)
-    r0 = residual[k, lo : lo + n]
-    r1 = residual[k1, lo : lo + n]
-    r2 = residual[k2, lo : lo + n]
-    r3 = residual[k3, lo : lo + n]
-    t0, t1, t2, t3 = tau[k], tau[k1], tau[k2], tau[k3]
-    for i in range(n):
-        a0[i] = r0[i] - t0
-        a1[i] = r1[i] - t1
-        a2[i] = r2[i] - t2
-        a3[i] = r3[i] - t3
+def _summands(residual, features, zeta, tau, r, k, lo, n, out):  # pragma: no cover - compiled
+    """out (n,) = summands of program k in cells lo .. lo + n."""
+    row = residual[k, lo : lo + n]
+    t = tau[k]
     m = 0
-    while m + 1 < r:
-        u = features[m, lo : lo + n]
-        w = features[m + 1, lo : lo + n]
-        y0, y1, y2, y3 = zeta[m, k], zeta[m, k1], zeta[m, k2], zeta[m, k3]
-        z0, z1, z2, z3 = zeta[m + 1, k], zeta[m + 1, k1], zeta[m + 1, k2], zeta[m + 1, k3]
+    if r >= 4:
+        u0 = features[0, lo : lo + n]
+        u1 = features[1, lo : lo + n]
+        u2 = features[2, lo : lo + n]
+        u3 = features[3, lo : lo + n]
+        y0, y1, y2, y3 = zeta[0, k], zeta[1, k], zeta[2, k], zeta[3, k]
         for i in range(n):
-            x = u[i]
-            y = w[i]
-            a0[i] -= y0 * x + z0 * y
-            a1[i] -= y1 * x + z1 * y
-            a2[i] -= y2 * x + z2 * y
-            a3[i] -= y3 * x + z3 * y
+            out[i] = row[i] - t - y0 * u0[i] - y1 * u1[i] - y2 * u2[i] - y3 * u3[i]
+        m = 4
+    else:
+        for i in range(n):
+            out[i] = row[i] - t
+    while m + 1 < r:
+        u0 = features[m, lo : lo + n]
+        u1 = features[m + 1, lo : lo + n]
+        y0, y1 = zeta[m, k], zeta[m + 1, k]
+        for i in range(n):
+            out[i] -= y0 * u0[i] + y1 * u1[i]
         m += 2
     if m < r:
-        u = features[m, lo : lo + n]
-        y0, y1, y2, y3 = zeta[m, k], zeta[m, k1], zeta[m, k2], zeta[m, k3]
+        u0 = features[m, lo : lo + n]
+        y0 = zeta[m, k]
         for i in range(n):
-            x = u[i]
-            a0[i] -= y0 * x
-            a1[i] -= y1 * x
-            a2[i] -= y2 * x
-            a3[i] -= y3 * x
+            out[i] -= y0 * u0[i]
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath=FAST)
-def powers_of_two(a, b, p, c2, c3, c4, out_a, out_b):  # pragma: no cover - compiled
-    """Add to out_a and out_b (4,) the sums of p a, c2 a^2, c3 a^3, c4 a^4, and those of b."""
-    s1 = s2 = s3 = s4 = 0.0
-    t1 = t2 = t3 = t4 = 0.0
-    for i in range(a.size):
-        q, w2, w3, w4 = p[i], c2[i], c3[i], c4[i]
-        x = a[i]
+def powers_of_four(a, n, p, c2, c3, c4, out):  # pragma: no cover - compiled
+    """out (4, 4) = sums over n cells of p a, c2 a^2, c3 a^3, c4 a^4 for each of four rows a."""
+    r0, r1, r2, r3 = a[0], a[1], a[2], a[3]
+    s01 = s02 = s03 = s04 = 0.0
+    s11 = s12 = s13 = s14 = 0.0
+    s21 = s22 = s23 = s24 = 0.0
+    s31 = s32 = s33 = s34 = 0.0
+    for i in range(n):
+        q, x2, x3, x4 = p[i], c2[i], c3[i], c4[i]
+        x = r0[i]
         y = x * x
-        s1 += q * x
-        s2 += w2 * y
-        s3 += w3 * (y * x)
-        s4 += w4 * (y * y)
-        x = b[i]
+        s01 += q * x
+        s02 += x2 * y
+        s03 += x3 * (y * x)
+        s04 += x4 * (y * y)
+        x = r1[i]
         y = x * x
-        t1 += q * x
-        t2 += w2 * y
-        t3 += w3 * (y * x)
-        t4 += w4 * (y * y)
-    out_a[0] += s1
-    out_a[1] += s2
-    out_a[2] += s3
-    out_a[3] += s4
-    out_b[0] += t1
-    out_b[1] += t2
-    out_b[2] += t3
-    out_b[3] += t4
+        s11 += q * x
+        s12 += x2 * y
+        s13 += x3 * (y * x)
+        s14 += x4 * (y * y)
+        x = r2[i]
+        y = x * x
+        s21 += q * x
+        s22 += x2 * y
+        s23 += x3 * (y * x)
+        s24 += x4 * (y * y)
+        x = r3[i]
+        y = x * x
+        s31 += q * x
+        s32 += x2 * y
+        s33 += x3 * (y * x)
+        s34 += x4 * (y * y)
+    sums = (
+        (s01, s02, s03, s04),
+        (s11, s12, s13, s14),
+        (s21, s22, s23, s24),
+        (s31, s32, s33, s34),
+    )
+    for j in range(4):
+        for c in range(4):
+            out[j, c] = sums[j][c]
+
+
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=FAST)
+def weights_of(p, lo, n, c2, c3, c4):  # pragma: no cover - compiled
+    """Weights of second, third and fourth powers in the cumulants, for cells lo .. lo + n."""
+    for i in range(n):
+        q = p[lo + i] * (1.0 - p[lo + i])
+        c2[i] = q
+        c3[i] = q * (1.0 - 2.0 * p[lo + i])
+        c4[i] = q * (1.0 - 6.0 * q)
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath=FAST)
@@ -96,34 +113,26 @@ def pooled_cumulants(
     tau (U, K), p (U, n or more) inside (0, 1).
     """
     K = residual.shape[0]
-    a0 = np.empty(_TILE)
-    a1 = np.empty(_TILE)
-    a2 = np.empty(_TILE)
-    a3 = np.empty(_TILE)
+    a = np.zeros((4, _TILE))
     c2 = np.empty(_TILE)
     c3 = np.empty(_TILE)
     c4 = np.empty(_TILE)
-    spare = np.zeros(4)
+    found = np.empty((4, 4))
     for b in range(ranks.size):
         for lo in range(first[b], first[b + 1], _TILE):
             n = min(_TILE, first[b + 1] - lo)
             for u in range(p.shape[0]):
                 if not live[u, b]:
                     continue
-                pu = p[u, lo : lo + n]
-                for i in range(n):
-                    q = pu[i] * (1.0 - pu[i])
-                    c2[i] = q
-                    c3[i] = q * (1.0 - 2.0 * pu[i])
-                    c4[i] = q * (1.0 - 6.0 * q)
-                w2, w3, w4 = c2[:n], c3[:n], c4[:n]
+                weights_of(p[u], lo, n, c2, c3, c4)
+                some = p[u, lo : lo + n]
                 for k in range(0, K, 4):
-                    _summands(
-                        residual, features, zeta[u, b], tau[u], ranks[b], k, K - 1, lo, n,
-                        a0, a1, a2, a3,
-                    )  # fmt: skip
-                    o1 = out[u, k + 1] if k + 1 < K else spare
-                    o2 = out[u, k + 2] if k + 2 < K else spare
-                    o3 = out[u, k + 3] if k + 3 < K else spare
-                    powers_of_two(a0[:n], a1[:n], pu, w2, w3, w4, out[u, k], o1)
-                    powers_of_two(a2[:n], a3[:n], pu, w2, w3, w4, o2, o3)
+                    together = min(4, K - k)
+                    for j in range(together):
+                        _summands(
+                            residual, features, zeta[u, b], tau[u], ranks[b], k + j, lo, n, a[j]
+                        )
+                    powers_of_four(a, n, some, c2, c3, c4, found)
+                    for j in range(together):
+                        for c in range(4):
+                            out[u, k + j, c] += found[j, c]

@@ -91,6 +91,7 @@ class ControlPool:
             # a column that is zero here must stay so: rounding would make it one of its own
             self.T[b][:, ~C[lo:hi].any(axis=0)] = 0.0
             self._outside[b] = outside
+        self.features_single = self.features.astype(np.float32)
         self.ones = np.stack([self.features[:, lo:hi].sum(axis=1) for lo, hi in self.segments])
         self.squares = np.stack(
             [self.features[:, lo:hi] @ self.features[:, lo:hi].T for lo, hi in self.segments]

@@ -117,24 +117,26 @@ class UnitRanks:
         self.own = np.ascontiguousarray(own.T)
         self.per_sum = 2.0 / (unit.treated.size * unit.n_controls)
         self.effect = 2.0 * centred.sum(axis=1) / (unit.treated.size * unit.n_controls)
-        self._made: tuple[np.ndarray, np.ndarray] | None = None
+        self._made: tuple[np.ndarray, np.ndarray, np.float32] | None = None
 
     def summed(self, H: np.ndarray) -> Summed:
         """Ranks as summands, with Q' of them H (k, K)."""
         return Summed(self.own, H, self.effect, self.per_sum)
 
     @property
-    def steps(self) -> tuple[np.ndarray, np.ndarray]:
-        """What the treated cells add to the controls' ranks, as `kernels.merged_ranks.steps`."""
+    def steps(self) -> tuple[np.ndarray, np.ndarray, np.float32]:
+        """What the treated cells add to the controls' ranks, as `kernels.merged_ranks.steps`, and
+        the centre of all ranks."""
         from programde.crt.kernels.merged_ranks import MORE, ROOM, steps
 
         if self._made is None:
             n1, K = self.own.shape
             n0 = self.sorted.V.shape[1]
-            off = np.empty((K, (n0 + 15) // 16), dtype=np.int32)
-            fine = np.empty((K, ROOM * n1 + MORE), dtype=np.float32)
-            steps(self._below, self._upto, n0, 0.5 * (self.unit.n_cells + 1), off, fine)
-            self._made = (off, fine)
+            narrow = np.uint16 if ROOM * n1 + MORE < 2**16 * 16 and 2 * n1 < 2**16 else np.uint32
+            off = np.empty((K, (n0 + 15) // 16), dtype=narrow)
+            fine = np.empty((K, ROOM * n1 + MORE), dtype=narrow)
+            steps(self._below, self._upto, n0, off, fine)
+            self._made = (off, fine, np.float32(0.5 * (self.unit.n_cells + 1)))
         return self._made
 
     def fill_rows(self, rows: np.ndarray) -> None:
@@ -143,11 +145,32 @@ class UnitRanks:
 
         fill_rank_rows(self.sorted.ranks, *self.steps, rows)
 
-    def fill(self, which: np.ndarray, out: np.ndarray, lo: int = 0, hi: int | None = None) -> None:
-        """The ranks of the pool's slots lo .. hi for some programs into out (J, .) float64."""
+    def fill(self, which: np.ndarray, out: np.ndarray) -> None:
+        """The ranks of the pool's slots for some programs into out (J, n) float64."""
         from programde.crt.kernels.merged_ranks import fill_ranks
 
-        fill_ranks(self.sorted.ranks[:, lo:hi], *self.steps, which, out)
+        fill_ranks(self.sorted.ranks, *self.steps, which, out)
+
+    def fill_residuals(
+        self, factor: np.ndarray, scaled: np.ndarray, place: np.ndarray, out: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The residuals of ranks on the covariates, times factor (K,).
+
+        Those of the pool's slots go to place[slot] of out (K, .) float32, by way of scaled (K, n);
+        those of the treated cells are returned (n1, K), with the largest of all (K,).
+        """
+        from programde.crt.kernels.merged_ranks import fill_scaled, take_off
+
+        unit, pool = self.unit, self.unit.pool
+        local = np.zeros((pool.n_batches, pool.features.shape[0], self.own.shape[1]))
+        cells = pool.first, pool.ranks, unit.live
+        fill_scaled(self.sorted.ranks, *self.steps, pool.features, *cells, factor, scaled, local)
+        H = unit.along(local, self.own)
+        own = (self.own - unit.q @ H) * factor
+        along = ((unit.M @ H) * factor).astype(np.float32)
+        reach = np.empty(factor.size, dtype=np.float32)
+        take_off(pool.features_single, *cells, along, scaled, place, out, reach)
+        return own, np.maximum(np.abs(own).max(axis=0), reach)
 
     def written(self, which: np.ndarray) -> np.ndarray:
         """Centred ranks of programs `which` (J,) in all cells that take part (J, n): the pool's

@@ -108,12 +108,13 @@ class _Scratch:
         self.strata = strata
         self.summands = np.empty((0, 0))
         self.sorted = np.empty((0, 0), dtype=np.float32)
+        self._scaled = np.empty((0, 0), dtype=np.float32)
         self._filled = False
 
     def _allot(self, K: int) -> None:
         n = self.strata.n_places
         if self.summands.shape != (K, n):
-            self.summands = np.zeros((K, n))
+            self.summands = np.zeros((K, n))  # only those of treated cells are asked for
             self.sorted = np.zeros((-4 * (-K // 4), n), dtype=np.float32)
             self._filled = False
 
@@ -147,7 +148,6 @@ class _Scratch:
                     if lean:
                         residual = residual - along.T @ unit.pool.features[:, lo:hi]
                     at = self._at(lo, hi)
-                    self.summands[:, at] = residual
                     self.sorted[:K, at] = (residual - centre[:, None]) * factor[:, None]
             self._filled = not lean
         self.summands[:, places] = own.T
@@ -166,32 +166,14 @@ class _Scratch:
         the lattice spans of programs `few`."""
         K = ranks.own.shape[1]
         self._allot(K)
-        pool, every = unit.pool, np.arange(K)
+        if self._scaled.shape != ranks.sorted.ranks.shape:
+            self._scaled = np.empty_like(ranks.sorted.ranks)
         if few.size:
             spans[few] = lattice_spans(ranks.written(few).T)
-        local = np.zeros((pool.n_batches, pool.features.shape[0], K))
-        for b in np.flatnonzero(unit.live):
-            for lo, hi in _tiles(*pool.segments[b]):
-                at = self._at(lo, hi)
-                raw = np.empty((K, hi - lo))
-                ranks.fill(every, raw, lo, hi)
-                self.summands[:, at] = raw
-                local[b] += pool.features[:, lo:hi] @ raw.T
-        H = unit.along(local, ranks.own)
-        own = ranks.own - unit.q @ H
-        reach = np.abs(own).max(axis=0)
-        for b in np.flatnonzero(unit.live):
-            along = (unit.M[b] @ H).T
-            for lo, hi in _tiles(*pool.segments[b]):
-                at = self._at(lo, hi)
-                rest = self.summands[:, at] - along @ pool.features[:, lo:hi]
-                self.summands[:, at] = rest
-                rest *= factor[:, None]
-                self.sorted[:K, at] = rest
-                np.maximum(reach, np.abs(rest).max(axis=1) / factor, out=reach)
-        self.summands[:, places] = own.T
-        self.sorted[:K, places] = (own * factor).T
-        return reach * factor
+        own, reach = ranks.fill_residuals(factor, self._scaled, self.strata.place, self.sorted)
+        self.sorted[:K, places] = own.T
+        self.summands[:, places] = (own / factor).T
+        return reach
 
 
 class _Law(ConditionalLaw):
@@ -213,10 +195,6 @@ class _Law(ConditionalLaw):
         self._sorted = scratch.sorted
         self._constant = factor == 0.0
         self._half_span = 0.5 * spans * factor
-
-
-def _tiles(first: int, last: int) -> list[tuple[int, int]]:
-    return [(lo, min(lo + _CELLS, last)) for lo in range(first, last, _CELLS)]
 
 
 def _cells_of(unit: PooledUnit) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What float32 sums within a tile of cells cost the conditional law, and where they are not used."""
+"""What float32 sums within a tile cost the conditional law, and where they are not used."""
 
 import numpy as np
 

@@ -53,7 +53,10 @@ def _run_hydra(task: Any, words: Sequence[str], conf: Path, more: Sequence[str])
     """Call `task` with what Hydra composes of a command line, and of `more` words after it."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us instead of being printed
     before = sys.argv
-    sys.argv = [before[0], *words, *more]
+    # Hydra takes overrides in one row only, so that none of ours may follow an option
+    options = [w for w in words if w.startswith("-") or not ("=" in w or w.startswith(("~", "+")))]
+    overrides = [word for word in words if word not in options]
+    sys.argv = [before[0], *overrides, *more, *options]
     try:
         hydra.main(version_base="1.3", config_path=str(conf), config_name="config")(task)()
     except (HydraException, OmegaConfBaseException) as error:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.config.command_line import answered_by_hydra
 from pipeline.config.params import Options, declared_keys
 from pipeline.files import (
     read_json,
@@ -22,7 +23,7 @@ from pipeline.files import (
 )
 from pipeline.stages.entry import STAGE_LOG, _hold_the_folder
 
-from .conftest import Project
+from .conftest import ROOT, Project
 
 
 def test_options_refuse_what_was_not_declared() -> None:
@@ -145,3 +146,25 @@ def test_a_stage_holds_the_folder_of_its_point(
     with (tmp_path / "executed.lock").open() as other, pytest.raises(BlockingIOError):
         fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
     held.close()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--help"], "== Configuration groups =="),
+        (["-h"], "== Configuration groups =="),
+        (["--cfg", "job", "seed=7"], "seed: 7"),
+        (["seed=7", "--cfg", "job", "--package", "fdr"], "level: 0.1"),
+        (["experiment=calibration_grid", "--cfg", "hydra"], "n_jobs: 2"),
+        (["--info", "defaults"], "Defaults List"),
+        (["-sc", "install=bash"], "hydra_bash_completion"),
+    ],
+)
+def test_hydra_answers_what_it_is_asked(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As it would itself, and nothing runs."""
+    with contextlib.suppress(SystemExit):  # as Hydra leaves after its help
+        assert answered_by_hydra(words, ROOT / "conf")
+    assert said in capsys.readouterr().out
+    assert not answered_by_hydra(["seed=7", "-m"], ROOT / "conf")

@@ -40,7 +40,7 @@ def write_h5mu(modalities, path):
 
 
 def test_the_registry():
-    assert list(READERS) == ["h5ad", "h5mu", "cnmf", "perturbnmf", "guide_tables"]
+    assert list(READERS) == ["h5ad", "h5mu", "cnmf", "folder", "perturbnmf", "guide_tables"]
     assert READERS["cnmf"] is read_cnmf
     with pytest.raises(OptionError, match=r"data.kind='h5mv' is not known; did you mean 'h5mu'"):
         READERS["h5mv"]

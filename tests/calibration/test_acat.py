@@ -103,6 +103,7 @@ def test_values_that_are_no_p_values_are_refused():
         acat(np.array([[0.1, 0.5]]), weights=np.array([1.0, -1.0]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", [0.5, 0.05, 0.01, 0.001])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_uniform_under_independence(level, weighted):

@@ -91,6 +91,7 @@ def shifts(rng, n_units, touched, slope=-0.4, n_programs=20, scale=0.04):
     return beta, se, np.tile(share, (n_units, 1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("touched", [0, 1, 5])
 def test_untouched_programs_are_called_no_more_often_than_may_be(touched):
     # false alarm 1e-3: 5,000 units, one program that is not touched

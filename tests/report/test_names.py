@@ -59,6 +59,7 @@ def drawable(**changes: object) -> Facts:
     return replace(given, **changes)
 
 
+@pytest.mark.slow
 def test_pictures_write_names_letter_by_letter() -> None:
     table = hostile_results()
     with warnings.catch_warnings():

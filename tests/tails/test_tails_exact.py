@@ -69,7 +69,7 @@ def bernoulli_screen(n, propensity):
     return W, p, probability, sums
 
 
-@pytest.mark.parametrize("n", [9, 19])
+@pytest.mark.parametrize("n", [9, pytest.param(19, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("propensity", PROPENSITIES)
 @pytest.mark.parametrize("side", ["both", "right", "left"])
 def test_bernoulli_tails_equal_enumeration(propensity, n, side):

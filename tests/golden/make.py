@@ -40,7 +40,7 @@ RENEWED: dict[str, str] = {
     r"\.omnibus\.[pq]_acat": (
         "p-values near one no longer silence a target: the combination is truncated at one half"
     ),
-    r"^one\..*(null|skew_normal|[pq]_value|[pq]_acat)": (
+    r"^one\.(ols|conditions|all_batches|rare)[./].*(null|skew_normal|[pq]_value|[pq]_acat)": (
         "rows of control cells are made once for all targets: sums round elsewhere (1e-6 at most)"
     ),
     r"^one\.usages/": "values that differ by rounding alone are tied: usages at the floor are",

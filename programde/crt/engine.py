@@ -3,6 +3,7 @@
 Per unit: propensity -> law -> sums of B resamples -> null statistics -> a fixed-size summary, and
 both exact tails while the law is at hand. Given covariates (`crt.given_covariates`) exact tails
 come without a law of the sampler's, which then is made only where there are draws to be made.
+Units that share their control cells go the same way from what those give (`crt.pooled`).
 Blocks of units are shared out to threads; the compiled kernels release the GIL and all threads
 read the same arrays. A unit's result depends on (seed, unit name) and its population alone.
 

@@ -12,7 +12,13 @@ resamples and J threads:
                                                    time, for exact tails
     results     512 G K                            summaries of the draws, exact tails, shifts
 
-Where each unit has a population of its own, every thread holds one, with its own copies.
+Where units share control cells, n0 of them, these are held once:
+
+    controls     36 n0 K + 12 n0 p + 4 n0 D        residuals, sorted values and ranks, covariates by
+                                                   batch, rows
+
+and every thread is given room for one population of a unit's own, with its copies, which some units
+need; in general it takes a third of that, for ranks, rows and sorted summands.
 """
 
 from __future__ import annotations
@@ -62,7 +68,7 @@ def memory_need(
     n_cells, n_programs, n_covariates, n_units, n_resamples
         Sizes of the run.
     own_cells
-        Cells of a typical unit's own population; None where units share one.
+        Cells of a typical unit against control cells; None where units share one population.
     """
     width = -(-(n_programs + n_covariates) // 16) * 16
     screen = n_cells * (16 * n_programs + 8 * n_covariates)
@@ -73,7 +79,8 @@ def memory_need(
         shared = n_cells * (28 * n_programs + 24 * n_covariates + 4 * width)
         return MemoryNeed(BASE + screen + shared + results, thread)
     copies = own_cells * (44 * n_programs + 32 * n_covariates + 4 * width)
-    return MemoryNeed(BASE + screen + results, thread + copies)
+    shared = own_cells * (36 * n_programs + 12 * n_covariates + 4 * width)
+    return MemoryNeed(BASE + screen + shared + results, thread + copies)
 
 
 def fitting_threads(need: MemoryNeed, n_threads: int, free: float | None = None) -> int:

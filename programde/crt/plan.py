@@ -3,7 +3,8 @@
 Against the complement all units share one population, all cells. Against control cells (see
 `control_group`) a target has its own: its treated cells and the control cells; a group of
 non-targeting guides is tested among the control cells alone. Cells that are in neither group of a
-unit's test (`control_group.Membership`) are left out of its population.
+unit's test (`control_group.Membership`) are left out of its population. Targets against control
+cells are told as such (`pooled.pool_cells`), so that what they share is made but once.
 
 Batches in which a unit has no treated cell tell nothing about it, and a logistic propensity
 separates there; they are left out of that unit's population (`drop_empty_batches`).

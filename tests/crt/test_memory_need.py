@@ -16,7 +16,7 @@ def test_the_formula():
     assert need.total(2) == need.fixed + 2 * need.per_thread
     assert need.total(2) < 1e9
     own = memory_need(50_000, 70, 9, 300, 1023, own_cells=4000)
-    assert own.fixed == need.fixed - population
+    assert own.fixed == need.fixed - population + 4000 * (36 * 70 + 12 * 9 + 4 * 80)
     assert own.per_thread > need.per_thread
 
 

@@ -103,7 +103,8 @@ class PooledStrata:
         B, k, _ = self.strata.shape
         counts = np.bincount(stratum, minlength=B)
         if (counts > self._room).any():
-            self.grow(np.where(counts > self._room, counts + counts // 2, 0))
+            # room for larger ones too: growing means that all is put in place anew
+            self.grow(np.maximum(2 * counts, 2 * self._room))
         order = np.argsort(stratum, kind="stable")
         before = np.concatenate([[0], np.cumsum(counts)])[:-1]
         places = np.empty(stratum.size, dtype=np.int64)

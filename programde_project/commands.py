@@ -149,7 +149,10 @@ def init(folder: Path) -> int:
     running.need_pipeline()
     folder = folder.expanduser().resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    tell_changes(folder, layout.lay_out(folder))
+    changes = layout.lay_out(folder)
+    tell_changes(folder, changes)
+    if not (changes.written or changes.removed):
+        click.echo(f"{folder} is of programDE {__version__} already", err=True)
     if not (folder / "params.yaml").is_file():
         return running.call(folder, ["-m", "pipeline.stages.compose"])
     return 0
@@ -287,5 +290,8 @@ def tell_changes(folder: Path, changes: layout.Changes) -> None:
             "its stages run again",
             err=True,
         )
+    elif changes.written or changes.removed:
+        count = len(changes.written) + len(changes.removed)
+        click.echo(f"note: {count} files of {folder} have a new form", err=True)
     for name in changes.beside:
         click.echo(f"note: you have edited {name}; its new form is {name}.new", err=True)

@@ -27,6 +27,7 @@ from programde.report.own_programs import n_leading, own_gene_ranks
 from programde.report.positive_controls import expected_effects
 from programde.report.power import Missed
 from programde.screen.guides import check_ntc_labels
+from programde.screen.screen import Screen
 from programde.screen.spectra import top_genes
 from programde.screen.store import load_screen
 
@@ -82,9 +83,9 @@ def single_guides(o: Options) -> dict[str, Metrics]:
     )
 
 
-def expected(o: Options, results: pd.DataFrame) -> pd.DataFrame | None:
+def expected(o: Options, screen: Screen, results: pd.DataFrame) -> pd.DataFrame | None:
     """The positive controls: targets whose own gene leads a program, and those named by hand."""
-    spectra = load_screen(paths.SCREEN).spectra
+    spectra = screen.spectra
     targets = list(results["target"].unique())
     own = None
     if spectra is not None:
@@ -92,23 +93,22 @@ def expected(o: Options, results: pd.DataFrame) -> pd.DataFrame | None:
     return expected_effects(own, o.data.positive_controls or (), o.data.effect_of_guides)
 
 
-def gene_sets(o: Options) -> pd.DataFrame:
+def gene_sets(o: Options, screen: Screen) -> pd.DataFrame:
     """The gene sets that programs' leading genes belong to; empty where none were given."""
     if o.report.gene_sets is None:
         return no_gene_sets()
-    spectra = load_screen(paths.SCREEN).spectra
+    spectra = screen.spectra
     if spectra is None:
         tell("report.gene_sets is not used: nothing says which genes make the programs")
         return no_gene_sets()
     return gene_set_table(spectra, read_gmt(o.inputs.gene_sets))
 
 
-def behind_hits(o: Options, results: pd.DataFrame) -> list[HitCells]:
+def behind_hits(o: Options, screen: Screen, results: pd.DataFrame) -> list[HitCells]:
     """The cells behind the strongest hits."""
     hits = strongest_hits(results, o.fdr.level, o.report.n_opened)
     if not len(hits):
         return []
-    screen = load_screen(paths.SCREEN)
     labels = check_ntc_labels(screen.guide_to_target, o.data.ntc_labels)
     without = o.analysis.exclude_guides
     control = choose_control(
@@ -120,9 +120,8 @@ def behind_hits(o: Options, results: pd.DataFrame) -> list[HitCells]:
     return hit_cells(screen, hits, control, exclude_guides=without)
 
 
-def inputs() -> Inputs:
+def inputs(screen: Screen) -> Inputs:
     """What came in."""
-    screen = load_screen(paths.SCREEN)
     already_said(screen.notes)
     summary = read_json(paths.INPUT_REPORT / "summary.json")
     targets = read_table(paths.INPUT_REPORT / "targets.parquet").set_index("target")
@@ -137,13 +136,12 @@ def inputs() -> Inputs:
     )
 
 
-def missed(o: Options, results: pd.DataFrame) -> Missed:
+def missed(o: Options, screen: Screen, results: pd.DataFrame) -> Missed:
     """Power by known effects in control cells, and how the means of hits changed."""
     table, about = load_table(paths.SPIKES)
     numbers = {key: value for key, value in about.items() if key != "why_not"}
     if table is None:
         return Missed(None, about["why_not"])
-    screen = load_screen(paths.SCREEN)
     labels = check_ntc_labels(screen.guide_to_target, o.data.ntc_labels)
     of = "guide" if "guide" in results else "target"
     columns = screen.target_columns()
@@ -167,6 +165,7 @@ def missed(o: Options, results: pd.DataFrame) -> Missed:
 def read_facts(o: Options) -> Facts:
     """All that the report is made from."""
     results, effects = read_table(paths.RESULTS), read_table(paths.TRUTH)
+    screen = load_screen(paths.SCREEN)
     built_in = f"built-in screen, seed {o.data.as_dict().get('seed')}"
     programs = read_table(paths.INPUT_REPORT / paths.PROGRAMS).set_index("program")
     return Facts(
@@ -174,17 +173,17 @@ def read_facts(o: Options) -> Facts:
         programs=programs[["label", "top_genes"]],
         controls=controls(o),
         comparison=Comparison(**read_json(paths.CONTROL)),
-        inputs=inputs(),
+        inputs=inputs(screen),
         omnibus=read_table(paths.OMNIBUS),
         across=read_table(paths.ACROSS),
         guides=read_table(paths.GUIDES),
         units=read_table(paths.UNITS),
-        expected=expected(o, results),
-        gene_sets=gene_sets(o),
-        hit_cells=behind_hits(o, results),
+        expected=expected(o, screen, results),
+        gene_sets=gene_sets(o, screen),
+        hit_cells=behind_hits(o, screen, results),
         guide_effects=read_table(paths.CRT / paths.GUIDE_EFFECTS),
         truth=Truth(effects, truth_metrics(results, effects)) if len(effects) else None,
-        missed=missed(o, results),
+        missed=missed(o, screen, results),
         smallest_seen=smallest_seen(results, "guide" if "guide" in results else "target"),
         level=o.fdr.level,
         few=o.analysis.min_treated,

@@ -178,10 +178,12 @@ def _table(ranking: Ranking) -> Section:
     table = ranking.table.copy()
     if "ntc/rate_05_low" in table:
         ends = zip(table["ntc/rate_05_low"], table["ntc/rate_05_high"], strict=True)
-        table[INTERVAL] = [f"{100 * low:.1f} to {100 * high:.1f} %" for low, high in ends]
+        table[INTERVAL] = [
+            _in_one_line(f"{100 * low:.1f} to {100 * high:.1f} %") for low, high in ends
+        ]
     if "ntc/lambda_mean_low" in table:
         ends = zip(table["ntc/lambda_mean_low"], table["ntc/lambda_mean_high"], strict=True)
-        table[INFLATION_INTERVAL] = [f"{low:.2f} to {high:.2f}" for low, high in ends]
+        table[INFLATION_INTERVAL] = [_in_one_line(f"{low:.2f} to {high:.2f}") for low, high in ends]
     if ranking.powers is not None:
         table[POWER_INTERVAL] = [_percents(ranking, run) for run in table["run"]]
     for axis in ranking.axes:  # a browser breaks lines at a hyphen
@@ -212,7 +214,11 @@ def _percents(ranking: Ranking, run: str) -> str:
     if run not in ranking.powers.mix:
         return ""
     low, high = ranking.powers.interval(run)
-    return f"{100 * low:.0f} to {100 * high:.0f} %"
+    return _in_one_line(f"{100 * low:.0f} to {100 * high:.0f} %")
+
+
+def _in_one_line(words: str) -> str:
+    return words.replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def _agreement(ranking: Ranking, hits: pd.DataFrame) -> Section:

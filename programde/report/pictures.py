@@ -336,7 +336,7 @@ def _held_out(facts: Facts, folder: Path) -> dict[str, Picture]:
     effects = facts.results.pivot_table(index=facts.tested, columns="program", values="effect")
     out = {"ntc_crossfit": crossfit, "betas_df": effects}
     try:
-        programs = most_varying(effects, crossfit["meta"]["pvals_real"], 3)
+        programs = most_varying(effects, crossfit["meta"]["pvals_real"], 1)
         paths = make_ntc_empirical_qq_plots(
             out, folder, programs_to_plot=programs, make_per_batch=False, seed=facts.seed
         )

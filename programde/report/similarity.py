@@ -168,16 +168,17 @@ def similarity_figure(
     widths = tuple(max(1.4, 0.17 * len(table)) for table in tables)
     left = 0.2 + max(inches(part, 7) for part in names)
     axes = panels(
-        min(16.0, 2 * left + sum(widths) + 1.2), min(13.0, max(widths) + left + 0.8), widths,
-        left=left, below=left, top=0.4, right=0.9, gap=left + 0.1,
+        min(16.0, 2 * left + sum(widths) + 1.2), min(13.0, max(widths) + 0.75), widths,
+        left=left, below=0.3, top=0.4, right=0.9, gap=left + 0.1,
     )  # fmt: skip
     titles = (f"{tested_column(results).capitalize()}s", "Programs")
     for ax, table, words, title in zip(axes, tables, names, titles, strict=True):
         image = ax.imshow(table.to_numpy(), cmap=DIVERGING, vmin=-1, vmax=1, aspect="auto")
-        ax.set_xticks(range(len(words)), words, rotation=90)
+        ax.set_xticks([])  # columns stand in the order of the rows
         ax.set_yticks(range(len(words)), words)
         ax.tick_params(length=0, labelsize=7)
         ax.set_title(title)
+        ax.set_xlabel("in the same order", fontsize=7)
     figure = figure_of(axes[0])
     bar = figure.colorbar(image, ax=axes[1], fraction=0.05, pad=0.03)
     bar.set_label("correlation of effect profiles", fontsize=8)

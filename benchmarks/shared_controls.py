@@ -167,7 +167,7 @@ def picture(found: dict[str, Any], path: Path) -> None:
 
     from programde.report import style
 
-    figure = Figure(figsize=(11, 4), layout="constrained")
+    figure = Figure(figsize=(12, 4), layout="constrained")
     left, *others = figure.subplots(1, 4, width_ratios=[2.4, 1, 1, 1])
     labels = list(found["ways"])
     at = np.arange(len(labels))[::-1]
@@ -182,7 +182,7 @@ def picture(found: dict[str, Any], path: Path) -> None:
     left.set_xscale("log")
     left.set_xlim(1, 5000)
     left.set_yticks(at, labels)
-    left.set_xlabel("ms per target: shared controls (blue), a population each (grey)")
+    left.set_xlabel("ms per target: shared (blue), each its own (grey)")
     for axes, name in zip(others, GROWTH, strict=True):
         for (label, sizes), colour in zip(
             found["growth"].items(), (style.BLUE, style.ORANGE), strict=True
@@ -191,10 +191,12 @@ def picture(found: dict[str, Any], path: Path) -> None:
                 x, y = sizes[name]["values"], sizes[name]["milliseconds"]
                 axes.plot(x, y, "o-", color=colour, label=label)
         axes.set_xscale("log")
-        axes.set_yscale("log")
+        axes.set_xticks(GROWTH[name], [f"{value:,}" for value in GROWTH[name]])
+        axes.minorticks_off()
+        axes.set_ylim(0, None)
         axes.set_xlabel(name)
     others[0].set_ylabel("ms per target")
-    others[0].legend(fontsize=7)
+    figure.legend(*others[0].get_legend_handles_labels(), loc="outside upper right", ncols=2)
     figure.savefig(path, dpi=120)
 
 

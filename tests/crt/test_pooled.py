@@ -248,3 +248,23 @@ def test_strata_of_a_burden():
     table = screen.covariate_table.assign(burden=np.arange(screen.n_cells) % 7)
     sampler = StratifiedPermutation(burden_key="burden", bins_by="cells", n_bins=4)
     same(*runs(replace(screen, covariate_table=table), options(sampler=sampler, n_resamples=49)))
+
+
+@pytest.mark.parametrize("statistic", [OLS(), UTest()], ids=lambda s: s.name)
+def test_neither_threads_nor_company_matter(statistic, monkeypatch):
+    screen = small()
+    control = choose_control(screen, "nt_cells", ["NTC"])
+    units = [u for u in screen.target_units() if u.name != "NTC"]
+
+    def found(units, n_jobs):
+        how = options(statistic, n_resamples=49, tails=True, n_jobs=n_jobs)
+        tasks = plan(screen, units, control)
+        return run_tasks(tasks, [u.name for u in units], screen.program_names, how)
+
+    every = found(units, 1)
+    monkeypatch.setattr("programde.crt.engine.TOGETHER", 1)
+    for other, rows in ((found(units, 2), [0, 1, 2]), (found(units[1:2], 1), [1])):
+        np.testing.assert_array_equal(other.effect, every.effect[rows])
+        close(other.effect_se, every.effect_se[rows])
+        np.testing.assert_array_equal(other.null.n_ge, every.null.n_ge[rows])
+        np.testing.assert_array_equal(other.tails.log_left, every.tails.log_left[rows])

@@ -195,14 +195,12 @@ def stratified_sums_at(
             continue
         for k in range(size):
             source = np.int64(where[order[first + k]])
-            if source < n:
-                for d in range(width):
-                    flat[k * stride + d] = rows[source, d]
-                for d in range(width, stride):
-                    flat[k * stride + d] = 0.0
-            else:
-                for d in range(stride):
-                    flat[k * stride + d] = tail[source - n, d]
+            target = flat[k * stride : (k + 1) * stride]
+            copied = rows[source] if source < n else tail[source - n]
+            for d in range(copied.size):
+                target[d] = copied[d]
+            for d in range(copied.size, stride):
+                target[d] = 0.0
             cells[k] = k * stride
         at_once = bounds_of(size, m, n_draws, bounds)
         for begin in range(0, n_draws, at_once):

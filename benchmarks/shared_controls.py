@@ -72,7 +72,7 @@ WAYS = [
 ]
 
 
-def screen_of(controls: int, K: int, n1: int, slopes: bool = False, seed: int = 0) -> Screen:
+def screen_of(controls: int, K: int, n1: int, slopes: int = 0, seed: int = 0) -> Screen:
     """One guide a cell: control cells, and `N_TARGETS` targets of n1 cells each."""
     rng = np.random.default_rng(seed)
     N = controls + n1 * N_TARGETS
@@ -135,7 +135,7 @@ def measure(quick: bool) -> dict[str, Any]:
     """All numbers."""
     found: dict[str, Any] = {"middle": MIDDLE, "ways": {}, "growth": {}, "columns": {}}
     sizes = {"controls": 3000, "K": 20, "n1": 60} if quick else MIDDLE
-    screen, rich = screen_of(**sizes), screen_of(**sizes, slopes=True)
+    screen, rich = screen_of(**sizes), screen_of(**sizes, slopes=1)
     for way in WAYS:
         seconds(screen, way, 1)
         here = per_target(screen, way)

@@ -82,7 +82,7 @@ def _telling(load: Callable[..., Any]) -> Callable[..., Any]:
 
 def _stamped(kernel: Any) -> Any:
     """Add our stamp to the one by which numba judges whether a cached kernel is fresh."""
-    cache = getattr(kernel, "_cache", None)
+    cache: Any = getattr(kernel, "_cache", None)
     store = getattr(cache, "_cache_file", None)
     if hasattr(cache, "load_overload"):
         cache.load_overload = _telling(cache.load_overload)

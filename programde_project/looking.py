@@ -193,5 +193,5 @@ def tell_keys(parts: Sequence[str]) -> int:
 
 
 def _filled(text: str, width: int) -> str:
-    ends = {"initial_indent": "    ", "subsequent_indent": "      "}
+    ends: dict[str, Any] = {"initial_indent": "    ", "subsequent_indent": "      "}
     return "\n".join(textwrap.fill(line, width, **ends) for line in text.splitlines())

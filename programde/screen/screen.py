@@ -114,12 +114,12 @@ class Screen(ShortForm):
             "targets": listed(list(self.target_columns())),
             "guides": listed(self.guide_names),
             "programs": listed(self.program_names),
-            "covariates": columns if table is None else f"{columns} of {listed(table.columns)}",
+            "covariates": columns if table is None else f"{columns} of {listed(list(table.columns))}",
         }
         if self.batch is not None:
-            facts["batches"] = listed(np.unique(self.batch))
+            facts["batches"] = listed(list(np.unique(self.batch)))
         if self.condition is not None:
-            facts["conditions"] = listed(np.unique(self.condition))
+            facts["conditions"] = listed(list(np.unique(self.condition)))
         facts["tested"] = f"{self.effect_unit}, floor {self.floor:.2g}"
         if self.notes:
             facts["notes"] = listed(self.notes, 1)

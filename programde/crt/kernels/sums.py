@@ -175,7 +175,7 @@ def stratified_sums_at(
     order, starts, totals, where, rows, tail, n_draws, key, sums
 ):  # pragma: no cover - compiled
     """`stratified_sums` with rows as in `bernoulli_sums_at`."""
-    n, width = rows.shape
+    n = rows.shape[0]
     stride = sums.shape[1]
     total = sums.reshape(sums.size)
     counter = np.empty(1, np.uint64)

@@ -109,7 +109,8 @@ class Screen(ShortForm):
 
     def _facts(self) -> tuple[str, Mapping[str, object]]:
         columns = f"{self.covariates.shape[1]} columns"
-        table = self.covariate_table
+        if self.covariate_table is not None:
+            columns += f" of {listed(list(self.covariate_table.columns))}"
         facts: dict[str, object] = {
             "targets": listed(list(self.target_columns())),
             "guides": listed(self.guide_names),

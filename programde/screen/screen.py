@@ -115,9 +115,7 @@ class Screen(ShortForm):
             "targets": listed(list(self.target_columns())),
             "guides": listed(self.guide_names),
             "programs": listed(self.program_names),
-            "covariates": columns
-            if table is None
-            else f"{columns} of {listed(list(table.columns))}",
+            "covariates": columns,
         }
         if self.batch is not None:
             facts["batches"] = listed(list(np.unique(self.batch)))

@@ -23,7 +23,9 @@ from programde.screen.store import load_screen
 
 def guides_alone(screen: Screen, o: Options) -> CRTResult:
     """Least-squares effects of each guide alone."""
-    options = run_options(o, 0, statistic=make_statistic("ols"), min_treated=2, tails=False)
+    options = run_options(
+        o, 0, statistic=make_statistic("ols"), min_treated=2, tails=False, shifts=False
+    )
     how = {**comparison(o), **which_targets(o), "by_condition": False}
     return run_targets(screen, options, unit="guide", **how)
 

@@ -149,6 +149,7 @@ def spike_controls(
         raise InputError("program scores are no usages, so that there is no fold change of them")
     from threadpoolctl import threadpool_limits
 
+    options = replace(options, shifts=False)  # a set is found or not: no other scale is shown
     everywhere = np.ones(screen.n_cells, dtype=bool)
     masks = [everywhere]
     if by_condition:

@@ -125,6 +125,7 @@ def run_tasks(
         options.n_resamples,
         list(condition or [""] * len(names)),
         options.tails,
+        options.shifts,
     )
     workers = worker_count(options.n_jobs)
     with (
@@ -237,7 +238,8 @@ def _test_block(
     effects = np.stack([statistic.observed(treated) for treated in treated_of])
     errors = statistic.standard_errors(treated_of, effects)
     rows = [task.places[unit] for unit in testable]
-    table.shifts(rows, population.shifts.of(treated_of, effects, errors))
+    if options.shifts:
+        table.shifts(rows, population.shifts.of(treated_of, effects, errors))
     rungs = population.population.rungs
     for row, effect, error, treated in zip(rows, effects, errors, treated_of, strict=True):
         table.effect(row, effect, error)

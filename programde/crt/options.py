@@ -43,6 +43,9 @@ class RunOptions:
         laws that allow for the propensity being estimated, see `crt.given_covariates`.
         ``"propensity"``: laws that take the fitted propensity for the true one. Other samplers have
         one law.
+    shifts
+        Whether to keep effects as log-ratios and in usage points too, of which direct effects and
+        what the report says of a hit are made.
     """
 
     statistic: Statistic
@@ -56,6 +59,7 @@ class RunOptions:
     progress: bool | None = None
     tails: bool = True
     given: str = option("covariates", choices=GIVEN)
+    shifts: bool = True
 
     def __post_init__(self) -> None:
         check_options(self)

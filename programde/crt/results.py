@@ -229,6 +229,7 @@ class ResultTable:
         n_draws: int,
         condition: list[str],
         tails: bool = False,
+        shifts: bool = True,
     ):
         shape = (len(units), len(programs))
         self.units = units
@@ -242,7 +243,7 @@ class ResultTable:
         self._p_max = np.full(len(units), np.nan)
         self._status = ["not tested"] * len(units)
         self._probability = TreatmentProbability.empty(len(units))
-        self._shifts = Shifts.empty(*shape)
+        self._shifts = Shifts.empty(*shape) if shifts else None
         self._tails = LogTails.empty(*shape) if tails else None
         self._no_tails = "" if tails else "not asked for"
         self._any_tails = False
@@ -260,6 +261,7 @@ class ResultTable:
 
     def shifts(self, rows: Sequence[int], shifts: Shifts) -> None:
         """Note some units' effects on other scales."""
+        assert self._shifts is not None
         for item in fields(Shifts):
             getattr(self._shifts, item.name)[rows] = getattr(shifts, item.name)
 

@@ -142,7 +142,8 @@ def _effects(prepared: PreparedPool, ready: Sequence[_Ready], table: ResultTable
     if outcomes:
         errors = pooled_errors(prepared.pool, prepared.outcome, units, outcomes)
     rows = [one.test.row for one in ready]
-    table.shifts(rows, prepared.shifts.of(units, effects, errors))
+    if prepared.options.shifts:
+        table.shifts(rows, prepared.shifts.of(units, effects, errors))
     for row, unit, effect, error in zip(rows, units, effects, errors, strict=True):
         table.effect(row, effect, error)
         table.columns(row, unit.rung_columns.size, unit.kept.size)

@@ -1,3 +1,5 @@
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -126,6 +128,15 @@ def test_dataframe_with_other_cells_is_refused():
     twice = pd.DataFrame(usages(), index=[*NAMES[1:], "c5"])
     with pytest.raises(InputError, match="c0"):
         check_usage(twice, None, NAMES)
+
+
+@pytest.mark.parametrize(("off", "told"), [(0.9e-5, False), (1.1e-5, True)])
+def test_sums_of_float32_are_ones(off, told):
+    U = usages() / usages().sum(axis=1, keepdims=True) * (1 + off)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        check_usage(U, None, NAMES)
+    assert bool(caught) is told
 
 
 def test_rows_that_do_not_sum_to_one_are_renormalised_with_a_warning():

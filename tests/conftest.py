@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import logging
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -53,3 +55,14 @@ def pytest_configure(config: pytest.Config) -> None:
         statuses = [process.wait() for process in both]
         if not any(statuses):
             MADE.write_text(wanted)
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_found() -> Iterator[None]:
+    """Hydra and DVC set up logging for a process of their own; the next test has none of it."""
+    loggers = [logging.getLogger(name) for name in (None, "hydra", "dvc")]
+    before = [(logger, list(logger.handlers), logger.level) for logger in loggers]
+    yield
+    for logger, handlers, level in before:
+        logger.handlers[:] = handlers
+        logger.setLevel(level)

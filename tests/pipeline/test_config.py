@@ -44,6 +44,8 @@ def choices() -> list[str]:
 def test_every_choice_composes(
     choice: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if choice == "experiment=best_power":
+        pytest.importorskip("hydra_plugins.hydra_optuna_sweeper", reason="an extra: optuna")
     monkeypatch.chdir(tmp_path)
     inputs = []
     group, _, _ = choice.partition("=")
@@ -57,7 +59,9 @@ def test_every_choice_composes(
                 inputs += [f"data.out_dir={tmp_path}", "data.run_name=run", "data.k=5"]
             elif key in FOLDERS:
                 (tmp_path / "a.usages.k_5.dt_0_5.consensus.txt").write_text("content")
+                (tmp_path / "cells_D1.h5ad").write_text("content")
                 inputs += [f"data.folder={tmp_path}", "data.k=5"]
+                inputs += ["data.day=D1"] if kind == "folder" else []
             else:
                 (tmp_path / key).write_text("content")
                 inputs.append(f"data.{key}={tmp_path / key}")

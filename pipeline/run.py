@@ -23,9 +23,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 
+import yaml
+
 from pipeline.config.params import project_root
 from pipeline.stages.entry import STAGE_LOG
-from pipeline.sweep.workspace import COMPOSE, Plan
 from programde.errors import OptionError, ProgramDEError, nearest
 
 #: Where a run says who it is, and what its stages say of themselves.
@@ -233,11 +234,9 @@ def main() -> None:
                 "takes them on the command line"
             )
         root = project_root()
-        stages = Plan(root).order
-        if unknown := [word for word in words if word not in (COMPOSE, *stages)]:
-            raise OptionError(
-                f"there is no stage {unknown[0]!r}{nearest(unknown[0], (COMPOSE, *stages))}"
-            )
+        stages = yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+        if unknown := [word for word in words if word not in stages]:
+            raise OptionError(f"there is no stage {unknown[0]!r}{nearest(unknown[0], stages)}")
         status = run(root, words)
     except ProgramDEError as error:
         print("run:", " ".join(str(error).split()), file=sys.stderr)

@@ -61,15 +61,9 @@ REACH = "reach.json"
 _code = ROOT
 
 #: Bugs that are none: id -> why no test could see it.
-EQUIVALENT: dict[str, str] = {
-    'programde/report/direct_plots.py: figure.legend(handles, words, loc="l'
-    'ower center", ncols=3) | figure.legend(handles, words, loc="lower cent'
-    'er", ncols=3) -> (figure.legend(handles, words, loc=\'lower center\'))':
-    "in how many columns a legend is set",
-    'programde/tails/covariate_strata.py: fixed = hi > lo and abs(along @ a'
-    'long - (hi - lo)) <= _SAME * (hi - lo) | hi > lo -> (hi >= lo)':
-    "strata are made of the cells in them: none is empty",
-}  # fmt: skip
+EQUIVALENT: dict[str, str] = json.loads(
+    (ROOT / "benchmarks" / "results" / "equivalent.json").read_text(encoding="utf-8")
+)
 
 
 def drawn(n: int, seed: int) -> list[Bug]:

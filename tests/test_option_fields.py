@@ -113,3 +113,16 @@ def test_the_defaults_that_classes_give() -> None:
     assert specs(Made)["anything"].check([1, {}]) == [1, {}]
     with pytest.raises(TypeError, match=r"option\(\) has no 'minimun'; did you mean 'minimum'"):
         option(3, minimun=1)
+
+
+def test_a_field_that_must_be_given_has_a_range_too() -> None:
+    @dataclass(frozen=True)
+    class Asked:
+        count: int = option(minimum=1)
+
+        def __post_init__(self) -> None:
+            check_options(self)
+
+    assert Asked(1).count == 1
+    with pytest.raises(OptionError, match="count=0 is out of range: must be >= 1"):
+        Asked(0)

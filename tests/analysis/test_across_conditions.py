@@ -84,3 +84,8 @@ def test_level_under_the_null():
 def test_needs_a_condition():
     with pytest.raises(InputError, match="condition"):
         across_conditions(table(np.ones((1, 1)), np.ones((1, 1)), [1]).drop(columns="condition"))
+
+
+def test_an_effect_of_nothing_points_nowhere():
+    out = across_conditions(table(np.array([[0.5, 1.0]]), np.array([[1.0, 0.0]]), [100, 100]))
+    assert (out.n_conditions.item(), out.n_up.item(), out.n_down.item()) == (2, 1, 0)

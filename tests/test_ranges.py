@@ -15,6 +15,7 @@ def test_a_group_of_no_cells_is_no_group(key):
         RunOptions(OLS(), Bernoulli(), **{key: 0})
 
 
-def test_not_all_guides_are_controls():
-    with pytest.raises(OptionError, match="ntc_frac_guides=1.0 is out of range"):
-        SyntheticOptions(ntc_frac_guides=1.0)
+@pytest.mark.parametrize(("key", "value"), [("ntc_frac_guides", 1.0), ("frac_causal_genes", -0.1)])
+def test_shares_are_shares(key, value):
+    with pytest.raises(OptionError, match=f"{key}={value} is out of range"):
+        SyntheticOptions(**{key: value})

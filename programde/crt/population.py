@@ -95,9 +95,10 @@ class Population:
         columns of `basis`, as many, span the same."""
         return rungs_of(self.covariates.shape[1], self.tiers)
 
-    def rung_of(self, n_treated: int) -> int:
-        """The richest rung that a unit of so many treated cells can carry; the last one else."""
-        cells = min(n_treated, self.n_cells - n_treated)
+    def rung_of(self, n_treated: int, left_out: int = 0) -> int:
+        """The richest rung that a unit of so many treated cells can carry, which leaves so many
+        cells out; the last one else."""
+        cells = min(n_treated, self.n_cells - left_out - n_treated)
         return rung_for(self.rungs, cells, self.per_column, self.tiers)
 
     def locate(self, cells: np.ndarray) -> np.ndarray:

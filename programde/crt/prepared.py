@@ -80,16 +80,20 @@ class PreparedPopulation:
 
     def why_untestable(self, treated: np.ndarray) -> str:
         """Why a unit cannot be tested, in a few words; empty where it can."""
-        n_control = self.population.n_cells - treated.size
-        if treated.size == 0:
+        return self.why_too_few(treated.size) or str(self.statistic.why_untestable(treated))
+
+    def why_too_few(self, n_treated: int, left_out: int = 0) -> str:
+        """Why so many treated cells are no test, where so many cells are left out of it."""
+        n_control = self.population.n_cells - left_out - n_treated
+        if n_treated == 0:
             return "no treated cells"
         if n_control == 0:
             return "no control cells"
-        if treated.size < self.options.min_treated:
-            return f"{treated.size} treated cells, fewer than {self.options.min_treated}"
+        if n_treated < self.options.min_treated:
+            return f"{n_treated} treated cells, fewer than {self.options.min_treated}"
         if n_control < self.options.min_control:
             return f"{n_control} control cells, fewer than {self.options.min_control}"
-        return str(self.statistic.why_untestable(treated))
+        return ""
 
     def laws(
         self, treated: Sequence[np.ndarray], guesses: Sequence[np.ndarray | None] = ()

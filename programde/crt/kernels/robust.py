@@ -32,6 +32,28 @@ def hc3_weights(x, leverage, inverse_d, cubic, fourth):  # pragma: no cover - co
         fourth[g] += total
 
 
+@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract", "reassoc"})
+def hc3_weights_by_unit(x, leverage, inverse_d, cubic, fourth):  # pragma: no cover - compiled
+    """`hc3_weights` where the covariates' leverages (G, c) differ from unit to unit.
+
+    A cell with x~ = 0, or of leverage 1 under the covariates alone, has no weight.
+    """
+    for g in range(x.shape[0]):
+        row, base, third, scale = x[g], leverage[g], cubic[g], inverse_d[g]
+        total = 0.0
+        for i in range(row.size):
+            value = 0.0 if base[i] > 1.0 - LEAST else row[i]
+            square = value * value
+            left = 1.0 - base[i] - square * scale
+            weight = 0.0
+            if value != 0.0:
+                weight = square / (left * left) if left > LEAST else np.nan
+            row[i] = weight
+            third[i] = weight * value
+            total += weight * square
+        fourth[g] += total
+
+
 @njit(nogil=True, cache=True, error_model="numpy")
 def squares(values, out):  # pragma: no cover - compiled
     """out = values ** 2, both (c, K); `values` may be memory-mapped."""

@@ -23,6 +23,7 @@ from programde.tails.linearised import Linearised
 #: x is collinear with the covariates where d <= COLLINEAR * n1, observed and drawn alike; float32
 #: sums know d to about a tenth of that.
 COLLINEAR = 1e-6
+IS_COLLINEAR = "collinear with the covariates"
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ class PreparedOLS:
         """A reason where `observed` cannot be computed, else an empty string."""
         projection = sum_rows(self.basis, treated)
         d = treated.size - projection @ projection
-        return "" if d > COLLINEAR * treated.size else "collinear with the covariates"
+        return "" if d > COLLINEAR * treated.size else IS_COLLINEAR
 
     def finish(self, sums: np.ndarray, n_treated: np.ndarray) -> np.ndarray:
         """beta (B, K) float64 from `sums` (B, D) and `n_treated` (B,).

@@ -98,5 +98,10 @@ def compose(params: dict[str, Any]) -> None:
         )
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Take the command line."""
     run("compose", compose, configured)
+
+
+if __name__ == "__main__":
+    main()

@@ -281,7 +281,7 @@ def build(folder: Path, stages: dict[str, tuple[list[str], list[str], list[str]]
     (fake / "__init__.py").touch()
     entries: dict[str, dict] = {
         "compose": {
-            "cmd": "python -m pipeline.stages.compose",
+            "cmd": "python -m pipeline.stages compose",
             "deps": ["conf"],
             "outs": [
                 {"params.yaml": {"cache": False, "persist": True}},

@@ -21,7 +21,7 @@ from scipy import sparse
 
 from benchmarks.measure import exponent, machine, say
 from programde.crt.control_group import choose_control
-from programde.crt.engine import Deferred, RunOptions, Task, run_tasks
+from programde.crt.engine import AnyTask, Deferred, RunOptions, run_tasks
 from programde.crt.plan import plan
 from programde.crt.samplers import SAMPLERS
 from programde.crt.statistics import STATISTICS
@@ -113,7 +113,7 @@ def seconds(screen: Screen, way: Way, n: int, shared: bool = True, n_jobs: int =
     control = choose_control(screen, "nt_cells", ["NTC"])
     units = [unit for unit in screen.target_units() if unit.name != "NTC"][:n]
 
-    def tasks() -> Iterable[Task | Deferred]:
+    def tasks() -> Iterable[AnyTask]:
         for task in plan(screen, units, control):
             yield replace(task, pooled=None) if isinstance(task, Deferred) and not shared else task
 

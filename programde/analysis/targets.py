@@ -12,7 +12,8 @@ from programde.analysis.options import Comparison
 from programde.analysis.separation import check_burden
 from programde.analysis.tested_units import condition_levels, units_to_test, without_controls
 from programde.crt.control_group import ControlGroup, choose_control, left_out_cells
-from programde.crt.engine import Deferred, RunOptions, Task, run_tasks
+from programde.crt.engine import AnyTask, RunOptions, run_tasks
+from programde.crt.leaving_out import effects_alone
 from programde.crt.memory_need import fitting_threads, memory_need
 from programde.crt.plan import plan
 from programde.crt.population import intercept_of, spans_constant
@@ -177,7 +178,7 @@ def run_units(
     options = given_what_can_be(screen, options)
     options = fit_to_memory(screen, units, own, options, len(units) * len(levels))
 
-    def tasks() -> Iterator[Task | Deferred]:
+    def tasks() -> Iterator[AnyTask]:
         for number, level in enumerate(levels):
             yield from plan(
                 screen,
@@ -188,6 +189,7 @@ def run_units(
                 are_controls=are_controls,
                 first_row=number * len(units),
                 suffix=f" in {level}" if level else "",
+                sharing=effects_alone(options),
             )
 
     names = [unit.name for unit in units] * len(levels)

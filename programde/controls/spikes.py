@@ -27,7 +27,7 @@ from programde.controls.control_sets import SetDrawer
 from programde.controls.options import SpikeOptions
 from programde.controls.spike_results import OFF, Spikes
 from programde.crt.control_group import ControlGroup
-from programde.crt.engine import Deferred, RunOptions, Task, run_tasks
+from programde.crt.engine import Deferred, Later, RunOptions, Task, run_tasks
 from programde.crt.plan import plan
 from programde.errors import InputError
 from programde.screen.composition import floor_and_close, transformed
@@ -175,7 +175,7 @@ def spike_controls(
         """Sets with their populations, each in the row of its number."""
         for number, mask in enumerate(masks):
             mine = [s for s in which if s % len(masks) == number]
-            for task in plan(
+            for later in plan(
                 fake,
                 [every[s] for s in mine],
                 control,
@@ -183,7 +183,8 @@ def spike_controls(
                 drop_empty_batches=drop_empty_batches,
                 are_controls=True,
             ):
-                assert isinstance(task, Task)  # controls share their populations
+                assert isinstance(later, Later)  # controls share their populations
+                task = later.build()
                 yield replace(task, places=[mine[place] for place in task.places])
 
     unspiked = run_tasks(
@@ -204,7 +205,7 @@ def spike_controls(
     def widened() -> Iterator[Deferred]:
         for s in range(spikes.n_sets):
             yield Deferred(
-                partial(_widened, next(planned([s])), screen, chosen[s], spikes, rngs[s])
+                partial(_widened, next(planned([s])), screen, chosen[s], spikes, rngs[s]), s
             )
 
     columns = [f"spike {j}" for j in range(n_programs * n_spikes)]

@@ -13,15 +13,15 @@ separates there; they are left out of that unit's population (`drop_empty_batche
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import cache, partial
+from functools import partial
 
 import numpy as np
 
 from programde.crt.control_group import ControlGroup, Membership
-from programde.crt.engine import Deferred, Task
 from programde.crt.pooled.pool_cells import OwnCells, PoolCells
 from programde.crt.pooled.pooled_block import PooledTest
 from programde.crt.population import population_of
+from programde.crt.tasks import Deferred, Later, Once, Task
 from programde.screen.screen import Screen, Unit
 
 
@@ -35,8 +35,9 @@ def plan(
     are_controls: bool = False,
     first_row: int = 0,
     suffix: str = "",
-) -> Iterator[Task | Deferred]:
-    """Units with their populations, made on the way.
+    sharing: bool = False,
+) -> Iterator[Later | Deferred]:
+    """Units with their populations, which are made when they are due.
 
     Parameters
     ----------
@@ -56,6 +57,9 @@ def plan(
         Row of the first unit in the result.
     suffix
         Appended to units' names, from which their random streams derive.
+    sharing
+        Whether units that leave cells out of a population share it (`leaving_out`), rather than
+        have each their own.
     """
     treated_all = [screen.treated_cells(unit) for unit in units]
     base = np.ones(screen.n_cells, dtype=bool) if cells is None else cells.copy()
@@ -69,10 +73,16 @@ def plan(
         base &= control.cells
     membership = None if are_controls else Membership(screen, control)
 
-    whole = cache(lambda: population_of(screen))
+    whole = Once(lambda: population_of(screen))
 
-    def task(packed: np.ndarray, rows: Sequence[int]) -> Task:
-        chosen = np.unpackbits(packed, count=screen.n_cells).astype(bool)
+    neither = [treated[:0] for treated in treated_all]
+    if membership is not None:
+        neither = [membership.unclear(*pair) for pair in zip(units, treated_all, strict=True)]
+
+    def task(packed: bytes, rows: Sequence[int], out: Sequence[np.ndarray] = ()) -> Task:
+        chosen = np.unpackbits(np.frombuffer(packed, np.uint8), count=screen.n_cells).astype(bool)
+        for cells in out:
+            chosen[cells] = False
         population = whole()
         if not chosen.all():
             population = population_of(screen, np.flatnonzero(chosen), population)
@@ -81,17 +91,17 @@ def plan(
             names=[units[row].name + suffix for row in rows],
             treated=[population.locate(treated_all[row]) for row in rows],
             places=[row + first_row for row in rows],
+            without=[population.locate(neither[row]) for row in rows] if sharing else (),
+            alone=lambda i: task(packed, rows[i : i + 1], [neither[rows[i]]]),
         )
 
     # units that are tested in the same cells share a population
     shared: dict[bytes, list[int]] = {}
     for row, treated in enumerate(treated_all):
         mask = base
-        if membership is not None:
-            neither = membership.unclear(units[row], treated)
-            if neither.size:
-                mask = mask.copy()
-                mask[neither] = False
+        if neither[row].size and not sharing:
+            mask = mask.copy()
+            mask[neither[row]] = False
         if codes is not None:
             present = np.zeros(codes.max() + 1, dtype=bool)
             present[codes[treated[mask[treated]]]] = True
@@ -99,7 +109,7 @@ def plan(
                 mask = mask & present[codes]
         shared.setdefault(np.packbits(mask).tobytes(), []).append(row)
     for key, rows in shared.items():
-        yield task(np.frombuffer(key, dtype=np.uint8), rows)
+        yield Later(partial(task, key, rows), [row + first_row for row in rows])
 
 
 def batch_codes(screen: Screen) -> np.ndarray:
@@ -153,5 +163,6 @@ def _own(
         own = OwnCells(pool, inside, np.unique(removed), live)
         yield Deferred(
             partial(task, row, own),
+            row + first_row,
             PooledTest(units[row].name + suffix, row + first_row, own),
         )

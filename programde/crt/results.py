@@ -25,6 +25,11 @@ UNREADABLE = (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZip
 FORMAT = 5
 #: A cell treated with a higher probability than this is treated for certain.
 CERTAIN = 0.999
+#: Before the names of arrays that belong to parts of a result.
+PREFIXES = ("null", "probability", "tails", "shifts")
+
+#: The rows of one block: their numbers, what was found, and words on it.
+Part = dict[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,8 +189,7 @@ class CRTResult(ShortForm):
                 np.load(stream, allow_pickle=False) as stored,
             ):
                 arrays = {name: stored[name] for name in stored.files}
-            prefixes = ("null", "probability", "tails", "shifts")
-            parts: dict[str, dict[str, np.ndarray]] = {prefix: {} for prefix in prefixes}
+            parts: dict[str, dict[str, np.ndarray]] = {prefix: {} for prefix in PREFIXES}
             plain = {}
             for key, array in arrays.items():
                 prefix, _, name = key.partition("_")
@@ -210,7 +214,7 @@ class CRTResult(ShortForm):
 
 
 class ResultTable:
-    """A result being filled, row by row, from several threads (each row by one).
+    """A result being filled row by row; the whole of it, or the rows of one block.
 
     Parameters
     ----------
@@ -220,6 +224,10 @@ class ResultTable:
         Null draws behind each test.
     tails
         Whether exact tails are to come.
+    shifts
+        Whether effects on other scales are.
+    rows
+        Of a block: the rows that are held, by which they are spoken of as in the whole.
     """
 
     def __init__(
@@ -230,65 +238,109 @@ class ResultTable:
         condition: list[str],
         tails: bool = False,
         shifts: bool = True,
+        rows: Sequence[int] | None = None,
     ):
-        shape = (len(units), len(programs))
         self.units = units
         self._programs = programs
         self._condition = condition
+        self._rows = list(range(len(units))) if rows is None else list(rows)
+        self._place = {row: place for place, row in enumerate(self._rows)}
+        shape = (len(self._rows), len(programs))
         self._effect = np.full(shape, np.nan)
         self._error = np.full(shape, np.nan)
-        self._n_treated = np.zeros(len(units), dtype=np.int64)
-        self._n_control = np.zeros(len(units), dtype=np.int64)
+        self._n_treated = np.zeros(shape[0], dtype=np.int64)
+        self._n_control = np.zeros(shape[0], dtype=np.int64)
         self._null = NullSummary.empty(*shape, n_draws)
-        self._p_max = np.full(len(units), np.nan)
-        self._status = ["not tested"] * len(units)
-        self._probability = TreatmentProbability.empty(len(units))
+        self._p_max = np.full(shape[0], np.nan)
+        self._status = ["not tested"] * shape[0]
+        self._probability = TreatmentProbability.empty(shape[0])
         self._shifts = Shifts.empty(*shape) if shifts else None
         self._tails = LogTails.empty(*shape) if tails else None
         self._no_tails = "" if tails else "not asked for"
         self._any_tails = False
 
+    def block(self, rows: Sequence[int]) -> ResultTable:
+        """An empty table of some rows of this one."""
+        return ResultTable(
+            self.units, self._programs, self._null.n_draws, self._condition,
+            self._tails is not None, self._shifts is not None, rows,
+        )  # fmt: skip
+
+    def part(self) -> Part:
+        """What this table holds."""
+        told = {"no_tails": self._no_tails, "any_tails": self._any_tails}
+        return {"rows": self._rows, "status": self._status, **told, **self._arrays()}
+
+    def put(self, part: Part) -> None:
+        """Store what the table of a block held."""
+        places = [self._place[row] for row in part["rows"]]
+        for name, array in self._arrays().items():
+            array[places] = part[name]
+        for place, status in zip(places, part["status"], strict=True):
+            self._status[place] = status
+        self._no_tails = part["no_tails"] or self._no_tails
+        self._any_tails |= part["any_tails"]
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        """All arrays, a row for each unit, by name."""
+        found = {
+            "effect": self._effect,
+            "error": self._error,
+            "n_treated": self._n_treated,
+            "n_control": self._n_control,
+            "p_max": self._p_max,
+        }
+        held = (self._null, self._probability, self._tails, self._shifts)
+        for prefix, part in zip(PREFIXES, held, strict=True):
+            for item in fields(part) if part is not None else ():
+                if item.name != "n_draws":
+                    found[f"{prefix}_{item.name}"] = getattr(part, item.name)
+        return found
+
     def count(self, row: int, n_treated: int, n_cells: int, reason: str) -> None:
         """Note a unit's cells and why it is not tested, if so."""
-        self._n_treated[row] = n_treated
-        self._n_control[row] = n_cells - n_treated
-        self._status[row] = reason
+        place = self._place[row]
+        self._n_treated[place] = n_treated
+        self._n_control[place] = n_cells - n_treated
+        self._status[place] = reason
 
     def effect(self, row: int, effect: np.ndarray, error: np.ndarray) -> None:
         """Note a unit's effects (K,) and standard errors (K,)."""
-        self._effect[row] = effect
-        self._error[row] = error
+        self._effect[self._place[row]] = effect
+        self._error[self._place[row]] = error
 
     def shifts(self, rows: Sequence[int], shifts: Shifts) -> None:
         """Note some units' effects on other scales."""
         assert self._shifts is not None
+        places = [self._place[row] for row in rows]
         for item in fields(Shifts):
-            getattr(self._shifts, item.name)[rows] = getattr(shifts, item.name)
+            getattr(self._shifts, item.name)[places] = getattr(shifts, item.name)
 
     def reason(self, row: int, reason: str) -> None:
         """Note why a unit has effects and no null law."""
-        self._status[row] = reason
+        self._status[self._place[row]] = reason
 
     def columns(self, row: int, taken: int, of: int) -> None:
         """Note on how many columns of the covariates a unit's propensity was fitted."""
-        self._probability.n_columns[row] = taken
-        self._probability.n_covariates[row] = of
+        self._probability.n_columns[self._place[row]] = taken
+        self._probability.n_covariates[self._place[row]] = of
 
     def probability(self, row: int, mean: np.ndarray) -> None:
         """Note how probable treatment is in each of a unit's cells (n,)."""
-        self._probability.put(row, mean)
+        self._probability.put(self._place[row], mean)
 
     def null(self, row: int, summary: NullSummary, p_max: float) -> None:
         """Note the summary of a unit's draws, and its omnibus p-value."""
+        place = self._place[row]
         for item in fields(NullSummary):
             if item.name != "n_draws":
-                getattr(self._null, item.name)[row] = getattr(summary, item.name)[0]
-        self._p_max[row] = p_max
+                getattr(self._null, item.name)[place] = getattr(summary, item.name)[0]
+        self._p_max[place] = p_max
 
     def tails(self, row: int, tails: LogTails) -> None:
         """Note a unit's exact tails (K,)."""
         assert self._tails is not None
-        self._tails.put(row, tails)
+        self._tails.put(self._place[row], tails)
         self._any_tails = True
 
     def without_tails(self, reason: str) -> None:

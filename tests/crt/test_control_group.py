@@ -13,7 +13,7 @@ from programde.crt.control_group import (
     choose_control,
     left_out_cells,
 )
-from programde.crt.engine import Deferred
+from programde.crt.engine import Deferred, Later
 from programde.crt.plan import plan
 from programde.errors import InputError, OptionError
 from programde.screen.cells import guides_with_cells, nt_only_cells, targets_per_cell
@@ -45,7 +45,7 @@ def populations(screen: Screen, units, control, **options):
     """Unit -> (cells of its population, its treated cells), as places in the screen."""
     found = {}
     for task in plan(screen, units, control, **options):
-        task = task.build() if isinstance(task, Deferred) else task
+        task = task.build() if isinstance(task, Deferred | Later) else task
         cells = task.population.cells
         cells = np.arange(screen.n_cells) if cells is None else cells
         for name, treated in zip(task.names, task.treated, strict=True):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from programde.crt.control_group import choose_control
-from programde.crt.engine import Deferred
+from programde.crt.engine import Deferred, Later
 from programde.crt.plan import plan
 from programde.errors import InputError, OptionError
 from programde.screen.cells import guides_per_cell, nt_only_cells
@@ -14,7 +14,7 @@ from tests.crt.small import screen_of
 
 
 def tasks_of(*args, **options):
-    found = [t.build() if isinstance(t, Deferred) else t for t in plan(*args, **options)]
+    found = [t.build() if isinstance(t, Deferred | Later) else t for t in plan(*args, **options)]
     return found
 
 

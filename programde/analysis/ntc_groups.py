@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from concurrent.futures import Executor
 
 from programde.analysis.ntc_null import NTCNull
 from programde.analysis.options import Comparison
@@ -15,6 +17,7 @@ from programde.controls.groups import (
     group_units,
 )
 from programde.controls.options import GroupOptions
+from programde.crt.checkpoint import Checkpoint
 from programde.crt.control_group import choose_control
 from programde.crt.options import RunOptions
 from programde.crt.program_correlation import program_correlation
@@ -59,11 +62,15 @@ def run_ntc_groups(
     drop_empty_batches: bool = True,
     by_condition: bool = False,
     exclude_guides: Sequence[str] = (),
+    executor: Executor | None = None,
+    checkpoint: str | os.PathLike[str] | Checkpoint | None = None,
 ) -> NTCNull:
-    """Test groups of non-targeting guides as if they were targets; see `run_targets`.
+    """Test groups of non-targeting guides as if they were targets.
 
     Parameters
     ----------
+    screen, options, ntc_labels, control
+        As of `run_targets`.
     group_size
         Guides per group; None for the median of the real targets, or as many as leave
         `min_groups` groups.
@@ -75,8 +82,27 @@ def run_ntc_groups(
         Guide-frequency bins by which groups follow real targets.
     seed
         Seed of the partitions.
+    drop_empty_batches, by_condition
+        As of `run_targets`.
     exclude_guides
         Guides that are in no group, and whose cells are no control cells.
+
+    Returns
+    -------
+    NTCNull
+        The tests of the groups, and which guides each holds.
+
+    Examples
+    --------
+    >>> import programde as pde
+    >>> adata = pde.make_sceptre_style_synth(N=400, K=3, n_target_genes=4, seed=0)
+    >>> screen = pde.screen_from_anndata(adata, usage_key="usage")
+    >>> options = pde.RunOptions(pde.OLS(), pde.Bernoulli(), n_resamples=0)
+    >>> groups = pde.run_ntc_groups(screen, options, ntc_labels="NTC", group_size=1)
+    >>> groups.group_size
+    1
+    executor, checkpoint
+        As of `run_targets`.
     """
     Comparison(control=control, by_condition=by_condition, drop_empty_batches=drop_empty_batches)
     labels = check_ntc_labels(screen.guide_to_target, ntc_labels)
@@ -101,6 +127,8 @@ def run_ntc_groups(
         by_condition=by_condition,
         drop_empty_batches=drop_empty_batches,
         are_controls=True,
+        executor=executor,
+        checkpoint=checkpoint,
     )
     return NTCNull(
         result=result,

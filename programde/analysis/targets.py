@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from concurrent.futures import Executor
 from dataclasses import replace
 
 import numpy as np
@@ -11,14 +13,15 @@ import numpy as np
 from programde.analysis.options import Comparison
 from programde.analysis.separation import check_burden
 from programde.analysis.tested_units import condition_levels, units_to_test, without_controls
+from programde.crt.checkpoint import Checkpoint
 from programde.crt.control_group import ControlGroup, choose_control, left_out_cells
-from programde.crt.engine import AnyTask, RunOptions, run_tasks
-from programde.crt.leaving_out import effects_alone
-from programde.crt.memory_need import fitting_threads, memory_need
-from programde.crt.plan import plan
+from programde.crt.memory_need import fitting_threads, memory_need, workers_must_hold
+from programde.crt.options import RunOptions
 from programde.crt.population import intercept_of, spans_constant
 from programde.crt.prepared import asks_given_covariates
 from programde.crt.results import CRTResult
+from programde.crt.run_study import run_study
+from programde.crt.study import Study
 from programde.errors import ProgramDEWarning, tell
 from programde.screen.control_labels import ntc_labels_if_any
 from programde.screen.screen import Screen, Unit
@@ -38,6 +41,8 @@ def run_targets(
     cells_with_other_targets: str = "drop",
     exclude_targets: Sequence[str] = (),
     exclude_guides: Sequence[str] = (),
+    executor: Executor | None = None,
+    checkpoint: str | os.PathLike[str] | Checkpoint | None = None,
 ) -> CRTResult:
     """Test every target of a screen on every program.
 
@@ -66,6 +71,27 @@ def run_targets(
         holds another target as well is in neither group.
     exclude_targets, exclude_guides
         See `units_to_test`; a control guide that is excluded makes no control cell.
+
+    Returns
+    -------
+    CRTResult
+        Effects, null summaries and exact tails, before calibration.
+
+    Examples
+    --------
+    >>> import programde as pde
+    >>> adata = pde.make_sceptre_style_synth(N=400, K=3, n_target_genes=4, seed=0)
+    >>> screen = pde.screen_from_anndata(adata, usage_key="usage")
+    >>> options = pde.RunOptions(pde.OLS(), pde.Bernoulli(), n_resamples=0)
+    >>> pde.run_targets(screen, options, ntc_labels="NTC").effect.shape
+    (4, 3)
+    executor
+        Who tests: an executor that keeps to `concurrent.futures`, such as a pool of processes or
+        Dask's ``client.get_executor()``, see `programde.cluster`; None for `options.n_jobs`
+        threads of this process. The result has the same bytes.
+    checkpoint
+        A folder in which finished blocks of targets are kept until all are done: a run that was
+        killed goes on from them. Or a `Checkpoint`, for several calls.
     """
     how = Comparison(
         control=control,
@@ -96,6 +122,8 @@ def run_targets(
         label="targets",
         by_condition=by_condition,
         drop_empty_batches=drop_empty_batches,
+        executor=executor,
+        checkpoint=checkpoint,
     )
 
 
@@ -105,6 +133,7 @@ def fit_to_memory(
     control: ControlGroup | None,
     options: RunOptions,
     n_rows: int,
+    executor: Executor | None = None,
 ) -> RunOptions:
     """The options with as many threads as fit into memory.
 
@@ -116,25 +145,30 @@ def fit_to_memory(
         The control group, where it gives units populations of their own; None where it does not.
     n_rows
         Rows of the result.
+    executor
+        Who tests, where it is not threads; its workers must have the memory that it takes.
 
     Raises
     ------
     OptionError
-        Not even one thread fits; gives the figures.
+        Not even one thread fits, or a worker has too little; gives the figures.
     """
     own = None
     if control is not None and control.cells is not None:
         treated = np.median([screen.treated_cells(unit).size for unit in units]) if units else 0
         own = int(control.cells.sum()) + int(treated)
     need = memory_need(
-        # the screen itself is in memory already
-        screen.n_cells if own is None else 0,
+        # the screen itself is in memory already, but for workers
+        screen.n_cells if own is None or executor is not None else 0,
         screen.n_programs,
         screen.covariates.shape[1],
         n_rows,
         options.n_resamples,
         own_cells=own,
     )
+    if executor is not None:
+        workers_must_hold(need, executor)
+        return options
     asked = worker_count(options.n_jobs)
     fitting = fitting_threads(need, asked)
     if fitting < asked:
@@ -171,30 +205,16 @@ def run_units(
     by_condition: bool,
     drop_empty_batches: bool,
     are_controls: bool = False,
+    executor: Executor | None = None,
+    checkpoint: str | os.PathLike[str] | Checkpoint | None = None,
 ) -> CRTResult:
     """Test units in all cells, or once per level of the condition."""
     levels = condition_levels(screen) if by_condition else [""]
     own = None if are_controls else control
     options = given_what_can_be(screen, options)
-    options = fit_to_memory(screen, units, own, options, len(units) * len(levels))
-
-    def tasks() -> Iterator[AnyTask]:
-        for number, level in enumerate(levels):
-            yield from plan(
-                screen,
-                units,
-                control,
-                cells=None if not level else np.asarray(screen.condition).astype(str) == level,
-                drop_empty_batches=drop_empty_batches,
-                are_controls=are_controls,
-                first_row=number * len(units),
-                suffix=f" in {level}" if level else "",
-                sharing=effects_alone(options),
-            )
-
-    names = [unit.name for unit in units] * len(levels)
-    rows = [level for level in levels for _ in units]
-    return run_tasks(tasks(), names, screen.program_names, options, label=label, condition=rows)
+    options = fit_to_memory(screen, units, own, options, len(units) * len(levels), executor)
+    study = Study(screen, list(units), control, options, levels, drop_empty_batches, are_controls)
+    return run_study(study, label, executor, checkpoint)
 
 
 __all__ = [

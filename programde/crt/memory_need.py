@@ -23,9 +23,11 @@ need; in general it takes a third of that, for ranks, rows and sorted summands.
 
 from __future__ import annotations
 
+from concurrent.futures import Executor
 from dataclasses import dataclass
 
 from programde.errors import OptionError
+from programde.executors import limits
 from programde.memory import free_memory
 
 #: What Python and the libraries take, in bytes.
@@ -110,3 +112,20 @@ def fitting_threads(need: MemoryNeed, n_threads: int, free: float | None = None)
             "or a larger machine"
         )
     return max(1, int((free - need.fixed) // need.per_thread))
+
+
+def workers_must_hold(need: MemoryNeed, executor: Executor) -> None:
+    """Refuse what does not fit into the memory of an executor's workers, where that is known.
+
+    Raises
+    ------
+    OptionError
+        A worker has less; gives both figures.
+    """
+    for limit, n_threads in limits(executor):
+        if limit is not None and need.total(n_threads) > limit:
+            raise OptionError(
+                f"each worker needs about {need.total(n_threads) / 1e9:,.1f} GB for its "
+                f"{n_threads} threads and has {limit / 1e9:,.1f} GB; give them more "
+                "(worker_memory), or fewer threads each"
+            )

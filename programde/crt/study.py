@@ -1,0 +1,97 @@
+"""Units against their controls, all that a run of tests is told: to be run here or elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+
+from programde.crt.control_group import ControlGroup
+from programde.crt.leaving_out import effects_alone
+from programde.crt.options import RunOptions
+from programde.crt.plan import plan
+from programde.crt.tasks import AnyTask
+from programde.screen.screen import Screen, Unit
+from programde.stamps import code_stamp, stamp
+
+#: Of a screen, what no test depends on.
+BESIDE_THE_TESTS = {"cell_names": [], "notes": (), "spectra": None, "program_labels": {},
+                    "unfloored": None, "moi": None}  # fmt: skip
+#: Of the options, what changes no result.
+BESIDE_THE_RESULT = ("n_jobs", "progress")
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """What is tested.
+
+    Attributes
+    ----------
+    screen, units, control, options
+        As for `plan.plan` and `engine.run_tasks`.
+    levels
+        Levels of the condition in whose cells all units are tested; `[""]` for all cells at once.
+    drop_empty_batches, are_controls
+        As for `plan.plan`.
+    """
+
+    screen: Screen
+    units: list[Unit]
+    control: ControlGroup
+    options: RunOptions
+    levels: list[str]
+    drop_empty_batches: bool
+    are_controls: bool
+
+    @property
+    def names(self) -> list[str]:
+        """Name of each row: the units, for each level."""
+        return [unit.name for unit in self.units] * len(self.levels)
+
+    @property
+    def conditions(self) -> list[str]:
+        """Level of each row."""
+        return [level for level in self.levels for _ in self.units]
+
+    def tasks(self) -> Iterator[AnyTask]:
+        """What the engine is to do."""
+        for number, level in enumerate(self.levels):
+            cells = None
+            if level:
+                cells = np.asarray(self.screen.condition).astype(str) == level
+            yield from plan(
+                self.screen,
+                self.units,
+                self.control,
+                cells=cells,
+                drop_empty_batches=self.drop_empty_batches,
+                are_controls=self.are_controls,
+                first_row=number * len(self.units),
+                suffix=f" in {level}" if level else "",
+                sharing=effects_alone(self.options),
+            )
+
+    def slim(self) -> Study:
+        """The same, without what no test depends on."""
+        table = self.screen.covariate_table
+        kept = None if table is None else table.reset_index(drop=True)
+        screen = replace(self.screen, covariate_table=kept, **BESIDE_THE_TESTS)  # type: ignore[arg-type]
+        return replace(self, screen=screen, options=replace(self.options, n_jobs=1, progress=False))
+
+    def stamp(self) -> str:
+        """Stamp of all that the result depends on.
+
+        Raises
+        ------
+        OptionError
+            Something of one's own cannot be told by its content.
+        """
+        slim = self.slim()
+        what = {f.name: getattr(slim, f.name) for f in fields(slim) if f.name != "options"}
+        how = {f.name: getattr(slim.options, f.name) for f in fields(slim.options)
+               if f.name not in BESIDE_THE_RESULT}  # fmt: skip
+        return stamp(code_stamp(), what, how)
+
+
+__all__ = ["Study"]

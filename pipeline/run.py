@@ -10,11 +10,9 @@ is left behind, and the next call goes on.
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import logging
 import os
-import shutil
 import signal
 import sys
 import threading
@@ -26,11 +24,14 @@ from types import FrameType
 import yaml
 
 from pipeline.config.params import project_root
-from pipeline.stages.entry import STAGE_LOG
+from pipeline.files import of_the_system
+from pipeline.locks import held
+from pipeline.stages.entry import LOG, STAGE_LOG
+from pipeline.warm import warmed
 from programde.errors import OptionError, ProgramDEError, nearest
 
-#: Where a run says who it is, and what its stages say of themselves.
-LOCK, LOG = Path(".dvc/tmp/programde-run.lock"), Path(".dvc/tmp/programde-stages.jsonl")
+#: Where a run says who it is.
+LOCK = Path(".dvc/tmp/programde-run.lock")
 #: Seconds that a stage is given to end by itself after a signal.
 PATIENCE = 5.0
 
@@ -46,28 +47,22 @@ class StageFailedError(ProgramDEError):
 @contextlib.contextmanager
 def alone(root: Path) -> Iterator[None]:
     """Hold the folder; whoever comes second is told who holds it, and waits."""
-    from filelock import FileLock, Timeout
+    owner = (root / LOCK).with_suffix(".pid")
 
-    path = root / LOCK
-    path.parent.mkdir(parents=True, exist_ok=True)
-    owner = path.with_suffix(".pid")
-    lock = FileLock(path)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
+    def told() -> None:
         who = owner.read_text().strip() if owner.is_file() else ""
         print(
             f"run: process {who or 'unknown'} is running this folder; waiting for it to end",
             file=sys.stderr,
             flush=True,
         )
-        lock.acquire()
-    try:
+
+    with held(root / LOCK, waiting=told):
         owner.write_text(f"{os.getpid()}\n")
-        yield
-    finally:
-        owner.unlink(missing_ok=True)
-        lock.release()
+        try:
+            yield
+        finally:
+            owner.unlink(missing_ok=True)
 
 
 def reproduce(root: Path, targets: Sequence[str] = ()) -> None:
@@ -93,6 +88,9 @@ def reproduce(root: Path, targets: Sequence[str] = ()) -> None:
     log = root / LOG
     log.unlink(missing_ok=True)
     os.environ[STAGE_LOG] = str(log)
+    # a stage says `python`: this one, whatever the shell calls so
+    path = [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
+    os.environ["PATH"] = os.pathsep.join(path)
     try:
         with dvc_repository(root) as repo:
             repo.reproduce(list(targets) or None)
@@ -137,17 +135,7 @@ def _reason(error: BaseException, log: Path) -> StageFailedError:
 
 def _of_the_system(error: OSError, root: Path) -> str:
     """A full disk or a place that cannot be written to, in one line with the cure."""
-    where = error.filename or root
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        folder = Path(str(where)).parent if Path(str(where)).parent.is_dir() else root
-        free = shutil.disk_usage(folder).free
-        return (
-            f"{where}: {error.strerror}, {free / 1e6:,.0f} MB are free there; free some and run "
-            "the same command again, which goes on where this one ended"
-        )
-    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-        return f"{where}: {error.strerror}; make it writable, or copy the project elsewhere"
-    return f"{where}: {error.strerror or error}"
+    return of_the_system(error, root) or f"{error.filename or root}: {error.strerror or error}"
 
 
 def _entries(log: Path) -> list[dict]:
@@ -201,7 +189,8 @@ def run(root: Path, targets: Sequence[str] = ()) -> int:
 
     def work() -> None:
         try:
-            with alone(root):
+            with alone(root), warmed(root, {}) as found:
+                os.environ.update(found)
                 reproduce(root, targets)
         except BaseException as error:
             failure.append(error)

@@ -9,7 +9,7 @@ uses without declaring is an error on the first run, instead of a result that go
 
 from __future__ import annotations
 
-import errno
+import contextlib
 import importlib
 import json
 import os
@@ -22,10 +22,15 @@ from typing import Any
 
 from pipeline.config.params import FREE, Options, declared_keys, project_root, read_params, select
 from pipeline.config.pin import check_pin
+from pipeline.files import of_the_system
+from pipeline.locks import held
 from programde.errors import OptionError, ProgramDEError, ProgramDEWarning
 
 #: File (JSON lines) to which a stage appends what it did, where this variable is set.
 STAGE_LOG = "PROGRAMDE_STAGE_LOG"
+
+#: That file of a plain run; beside it lies the lock that a stage holds.
+LOG = Path(".dvc/tmp/programde-stages.jsonl")
 
 #: What is told when the user interrupts.
 INTERRUPTED = "interrupted"
@@ -71,21 +76,22 @@ def run(name: str, function: Callable[[dict[str, Any]], None], configure: Config
         Makes it, given the folder conf/; None where there is nothing to run.
     """
     started = time.monotonic()
-    held = _hold_the_folder()  # noqa: F841  until this process ends
     warnings.showwarning = _show_warning  # type: ignore[assignment]
     try:
-        root = project_root()
-        check_pin(root)
-        params = configure(root / "conf")
-        if params is not None:
-            function(params)
+        with contextlib.ExitStack() as stack:
+            root = project_root()
+            _hold_the_folder(stack)
+            check_pin(root)
+            params = configure(root / "conf")
+            if params is not None:
+                function(params)
     except ProgramDEError as error:
         _leave(name, started, str(error))
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+        if (line := of_the_system(error)) is None:
             log_stage(name, started, f"{type(error).__name__}: {error}")
             raise
-        _leave(name, started, f"{error.filename or 'output'}: {error.strerror}")
+        _leave(name, started, line)
     except KeyboardInterrupt:
         _leave(name, started, INTERRUPTED, status=130)
     except Exception as error:
@@ -121,20 +127,14 @@ def log_stage(name: str, started: float, error: str | None) -> None:
             stream.write(json.dumps(entry) + "\n")
 
 
-def _hold_the_folder() -> Any:
-    """Wait for a stage that a killed driver left running in this folder, and hold it in turn."""
+def _hold_the_folder(stack: contextlib.ExitStack) -> None:
+    """Wait for a stage that a killed run left running in this folder, and hold it in turn."""
     where = os.environ.get(STAGE_LOG)
-    if where is None:
-        return None
-    import fcntl
-
-    stream = Path(where).with_suffix(".lock").open("a")
-    try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        note("a run that was killed left a stage running in this folder; waiting for it to end")
-        fcntl.flock(stream, fcntl.LOCK_EX)
-    return stream
+    if where is None and not LOG.parents[1].is_dir():
+        return  # no project of DVC's
+    said = "another stage is running in this folder, left by a run that was killed; waiting for it"
+    lock = Path(where or LOG).with_suffix(".lock")
+    stack.enter_context(held(lock, waiting=lambda: note(said)))
 
 
 def _leave(name: str, started: float, message: str, status: int = 1) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,14 @@ def cache_dir(root: Path) -> Path:
     """The project's cache; its configuration may have put it elsewhere."""
     with dvc_repository(root) as repo:
         return cache_of(repo)
+
+
+def write_settings(path: Path, settings: Mapping[str, Mapping[str, str]]) -> None:
+    """Write a file of settings for DVC, values quoted where they hold its signs."""
+    from configobj import ConfigObj
+
+    with path.open("wb") as stream:
+        ConfigObj(settings, interpolation=False, encoding="utf-8").write(stream)
 
 
 def reproduce(folder: Path, stage: str) -> None:

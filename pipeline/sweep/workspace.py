@@ -14,10 +14,10 @@ DVC is called in this process: a restored stage then takes hundredths of a secon
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
+import secrets
 import shutil
 import sys
 import time
@@ -31,9 +31,11 @@ import yaml
 
 from pipeline.config.params import PARAMS, declared_keys, select
 from pipeline.files import replacing_folder
+from pipeline.locks import held
 from pipeline.stages.compose import write_params
 from pipeline.stages.entry import INTERRUPTED, STAGE_LOG
-from pipeline.sweep.repository import cache_dir, reproduce
+from pipeline.sweep.repository import cache_dir, reproduce, write_settings
+from pipeline.warm import kept
 from programde.errors import ProgramDEError
 
 SWEEPS = Path("sweeps")
@@ -108,25 +110,21 @@ class Plan:
         return self._hashes[dep]
 
 
+def locked(name: str, root: Path, wait: bool = True) -> contextlib.AbstractContextManager[None]:
+    """Hold the lock `name`; wait for whoever holds it, or not. See `pipeline.locks.held`."""
+    return held(root / SWEEPS / "locks" / f"{name}.lock", wait)
+
+
 @contextlib.contextmanager
-def locked(name: str, root: Path, kind: int = fcntl.LOCK_EX) -> Iterator[None]:
-    """Hold the lock `name`; wait for whoever holds it. Freed by the system if we are killed.
+def driving(root: Path) -> Iterator[None]:
+    """Say that a sweep is going on, for as long as the context lasts; several may.
 
-    Raises
-    ------
-    BlockingIOError
-        Somebody holds it, and `kind` says not to wait.
+    Each holds a lock of its own. They come in by a gate, which whoever cleans up keeps shut.
     """
-    folder = root / SWEEPS / "locks"
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f"{name}.lock").open("a") as stream:
-        fcntl.flock(stream, kind)
+    with contextlib.ExitStack() as stack:
+        with locked("gate", root):
+            stack.enter_context(locked(f"driver-{secrets.token_hex(4)}", root))
         yield
-
-
-def driving(root: Path) -> contextlib.AbstractContextManager[None]:
-    """Say that a sweep is going on, for as long as the context lasts; several may."""
-    return locked("driver", root, fcntl.LOCK_SH)
 
 
 def snapshot(root: Path) -> Plan:
@@ -164,14 +162,24 @@ def lay_out(plan: Plan, params: dict[str, Any], point: str) -> Path:
 
 
 def _configure(root: Path, folder: Path) -> None:
-    """DVC's settings of a point: the project's (its remote), the shared cache, no git."""
+    """DVC's settings of a point: the project's (its remote), the shared cache, no git.
+
+    A cache within the project is named from the point's folder: what the project's own path holds
+    (a comma, a hash sign, %(x)s) has a meaning in DVC's file.
+    """
     folder.mkdir()
     if (root / ".dvc" / "config").is_file():
         shutil.copy2(root / ".dvc" / "config", folder)
-    (folder / "config.local").write_text(
-        "[core]\n    no_scm = true\n    analytics = false\n    check_update = false\n"
-        f"    site_cache_dir = {root / SWEEPS / 'site'}\n"
-        f"[cache]\n    dir = {cache_dir(root)}\n    type = reflink,hardlink,copy\n"
+    cache = cache_dir(root)
+    if cache.is_relative_to(root):
+        from_point = Path(os.path.relpath(root, root / SWEEPS / "points" / "ID" / ".dvc"))
+        cache = from_point / cache.relative_to(root)
+    write_settings(
+        folder / "config.local",
+        {
+            "core": {"no_scm": "true", "analytics": "false", "check_update": "false"},
+            "cache": {"dir": cache.as_posix(), "type": "reflink,hardlink,copy"},
+        },
     )
 
 
@@ -204,7 +212,9 @@ def compute(
     log = workspace / EXECUTED
     log.unlink(missing_ok=True)
     runs: list[StageRun] = []
-    with _whole(workspace), _environment(_stage_environment(plan.source, log)):
+    environment = _stage_environment(plan, log)
+    environment |= kept(plan.source, environment)
+    with _whole(workspace), _environment(environment):
         for stage in plan.order:
             tell(stage)
             output = contextlib.nullcontext() if show else _output_to(workspace / OUTPUT)
@@ -240,18 +250,21 @@ def _whole(workspace: Path) -> Iterator[None]:
 def clean(root: Path) -> str:
     """Delete the folders of all points that nobody is computing; one line on what that freed."""
     freed = kept = count = 0
-    now = fcntl.LOCK_EX | fcntl.LOCK_NB
     for folder in sorted((root / SWEEPS / "points").glob("*")):
         try:
-            with locked(f"point-{folder.name}", root, now):
+            with locked(f"point-{folder.name}", root, wait=False):
                 freed += _removed(folder)
                 count += 1
         except BlockingIOError:
             kept += 1
-    with contextlib.suppress(BlockingIOError), locked("driver", root, now):
-        freed += sum(
-            _removed(root / SWEEPS / name) for name in ("code", "site", "hydra", "runs", "locks")
-        )
+    with contextlib.suppress(BlockingIOError), locked("gate", root, wait=False):
+        with contextlib.ExitStack() as drivers:
+            for file in (root / SWEEPS / "locks").glob("driver-*.lock"):
+                drivers.enter_context(locked(file.stem, root, wait=False))
+            freed += sum(_removed(root / SWEEPS / n) for n in ("code", "site", "hydra", "runs"))
+        for file in (root / SWEEPS / "locks").glob("*-*.lock"):
+            with contextlib.suppress(BlockingIOError), locked(file.stem, root, wait=False):
+                file.unlink()
     cache = _size(cache_dir(root), links=True)
     in_use = f", {kept} in use were left" if kept else ""
     return (
@@ -267,18 +280,20 @@ def _removed(folder: Path) -> int:
     return size
 
 
-def _stage_environment(code: Path, log: Path) -> dict[str, str]:
+def _stage_environment(plan: Plan, log: Path) -> dict[str, str]:
     """Stages import the snapshot, run on the driver's interpreter, and say that they ran."""
+    site = plan.root / SWEEPS / "site"  # by the environment: in DVC's file a path may not hold all
 
     def first(place: Path, variable: str) -> str:
         return os.pathsep.join([str(place), *filter(None, [os.environ.get(variable)])])
 
     return {
         "PATH": first(Path(sys.executable).parent, "PATH"),
-        "PYTHONPATH": first(code, "PYTHONPATH"),
+        "PYTHONPATH": first(plan.source, "PYTHONPATH"),
         "PYTHONSAFEPATH": "1",
         STAGE_LOG: str(log),
         "DVC_NO_ANALYTICS": "1",
+        "DVC_SITE_CACHE_DIR": os.environ.get("DVC_SITE_CACHE_DIR") or str(site),
     }
 
 

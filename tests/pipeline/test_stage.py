@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from pipeline.files import (
     write_table,
     write_text,
 )
+from pipeline.locks import held
 from pipeline.stages.entry import STAGE_LOG, _hold_the_folder
 
 from .conftest import ROOT, Project
@@ -104,7 +104,8 @@ def test_stage_error_is_one_line(project: Project) -> None:
     assert not (project.folder / "data/crt").exists()
     done = project.stage("crt", "seed=28")
     assert done.status == 1
-    assert done.err == "crt: data/crt: No space left on device\n"
+    assert done.err.startswith("crt: data/crt: no space left on the disk: ")
+    assert done.err.count("\n") == 1
     done = project.stage("crt", "sampler=bernuli")
     assert done.status == 1
     assert done.err.count("\n") == 1
@@ -138,14 +139,18 @@ def test_a_stage_does_not_sweep(project: Project) -> None:
 def test_a_stage_holds_the_folder_of_its_point(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """So that one which a killed driver left running is waited for; by hand nothing is held."""
-    monkeypatch.delenv(STAGE_LOG, raising=False)
-    assert _hold_the_folder() is None
+    """So that one which a killed run left running is waited for, by `dvc repro` as well."""
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(STAGE_LOG, str(tmp_path / "executed.jsonl"))
-    held = _hold_the_folder()
-    with (tmp_path / "executed.lock").open() as other, pytest.raises(BlockingIOError):
-        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    held.close()
+    (tmp_path / ".dvc").mkdir()
+    for lock in (tmp_path / "executed.lock", tmp_path / ".dvc/tmp/programde-stages.lock"):
+        with contextlib.ExitStack() as stack:
+            _hold_the_folder(stack)
+            with pytest.raises(BlockingIOError), held(lock, wait=False):
+                pass
+        with held(lock, wait=False):
+            pass
+        monkeypatch.delenv(STAGE_LOG, raising=False)
 
 
 @pytest.mark.parametrize(

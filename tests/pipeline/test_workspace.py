@@ -111,9 +111,9 @@ def test_clean_leaves_what_is_in_use(project: Project) -> None:
 
 
 def test_a_lock_keeps_others_out(project: Project) -> None:
-    with locked("x", project.folder):
-        with pytest.raises(BlockingIOError), locked("x", project.folder, wait=False):
-            pass
+    again = locked("x", project.folder, wait=False)
+    with locked("x", project.folder), pytest.raises(BlockingIOError), again:
+        pass
     with locked("x", project.folder, wait=False):
         pass
 

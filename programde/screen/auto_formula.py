@@ -51,19 +51,52 @@ def automatic_columns(
         return []
     n_cells = len(next(iter(continuous.values()))[0])
     sizes = {name: int(indicator.sum()) for name, indicator in batches.items()}
-    large = [name for name in batches if sizes[name] >= CELLS_PER_COLUMN]
-    df, n_slopes, room = _what_fits(n_cells, len(continuous), len(large), n_straight)
+    df, sloped, large = what_fits(n_cells, list(continuous), sizes, n_straight, notes)
     columns = [
         Column(f"{name} spline {j + 2}", column, CURVED)
         for name, (values, _) in continuous.items()
         for j, column in enumerate(curved_columns(values, df).T)
     ]
-    sloped = list(continuous)[:n_slopes]
     columns += [
         Column(f"{batch} x {name}", batches[batch] * continuous[name][1], INTERACTION)
         for name in sloped
         for batch in large
     ]
+    return columns
+
+
+def what_fits(
+    n_cells: int,
+    continuous: Sequence[str],
+    batches: Mapping[str, int],
+    n_straight: int,
+    notes: list[str],
+) -> tuple[int, list[str], list[str]]:
+    """Which columns there are beside the straight ones.
+
+    Parameters
+    ----------
+    n_cells
+        N.
+    continuous
+        Names of the continuous covariates.
+    batches
+        Name of each batch but the first -> its number of cells.
+    n_straight, notes
+        See `automatic_columns`.
+
+    Returns
+    -------
+    df
+        Degrees of freedom of the splines.
+    sloped
+        Covariates with a slope per batch.
+    large
+        Batches that have one.
+    """
+    large = [name for name, size in batches.items() if size >= CELLS_PER_COLUMN]
+    df, n_slopes, room = _what_fits(n_cells, len(continuous), len(large), n_straight)
+    sloped = list(continuous)[:n_slopes]
     _say(notes, df, room, n_cells, list(continuous)[n_slopes:] if large else [])
     if len(large) < len(batches) and sloped:
         small = [name for name in batches if name not in large]
@@ -71,7 +104,7 @@ def automatic_columns(
             f"covariates.formula=auto: no slopes of their own for batches of fewer than "
             f"{CELLS_PER_COLUMN} cells: {some(small)}"
         )
-    return columns
+    return df, sloped, large
 
 
 def _what_fits(

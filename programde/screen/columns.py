@@ -92,12 +92,33 @@ def is_constant(values: np.ndarray) -> bool:
     return bool(spread <= 8 * np.finfo(float).eps * float(np.abs(values).max()))
 
 
+@dataclass(frozen=True)
+class ZScore:
+    """(scale x - mean - rest) / sd: what is left of a mean after rounding goes as well."""
+
+    scale: float
+    mean: float
+    rest: float
+    sd: float
+
+    @classmethod
+    def of(cls, values: np.ndarray) -> ZScore:
+        """That of values (N,) that are not constant; population sd."""
+        scale = float(_power_of_two(np.abs(values).max()))  # exact, and squares cannot overflow
+        scaled = values * scale
+        mean = float(scaled.mean())
+        scaled = scaled - mean
+        rest = float(scaled.mean())
+        scaled = scaled - rest
+        return cls(scale, mean, rest, float(np.sqrt(np.mean(scaled * scaled))))
+
+    def __call__(self, values: np.ndarray) -> np.ndarray:
+        return (values * self.scale - self.mean - self.rest) / self.sd
+
+
 def z_score(values: np.ndarray) -> np.ndarray:
     """(x - mean) / sd of values (N,) that are not constant; population sd."""
-    scaled = values * _power_of_two(np.abs(values).max())  # exact, and squares cannot overflow
-    scaled = scaled - scaled.mean()
-    scaled = scaled - scaled.mean()
-    return scaled / np.sqrt(np.mean(scaled * scaled))
+    return ZScore.of(values)(values)
 
 
 def beyond(

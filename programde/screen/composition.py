@@ -115,7 +115,7 @@ def check_usage(
     check_rows(what, values.shape, len(cell_names))
     if order is not None:
         values = values[order]
-    names = _program_names(program_names, values.shape[1], what, 1 if scores else 2)
+    names = program_name_list(program_names, values.shape[1], what, 1 if scores else 2)
     _check_entries(values, cell_names, what, signed=scores)
     if scores:
         return CheckedUsage(values, names, np.ones(len(values), dtype=bool), notes)
@@ -135,9 +135,10 @@ def check_usage(
     return CheckedUsage(values, names, keep, notes)
 
 
-def _program_names(
+def program_name_list(
     names: Sequence[object] | None, n_programs: int, what: str, at_least: int
 ) -> list[str]:
+    """Names of the programs, unique; ``program_0`` ... where none are given."""
     if n_programs < at_least:
         raise InputError(
             f"{what} has {n_programs} program(s); a composition needs at least 2 programs"
@@ -232,14 +233,19 @@ def floor_value(usage: np.ndarray, floor: Floor) -> tuple[float, str | None]:
             )
     else:
         eps = _positive_quantile(usage, floor)
-    if not 0 < eps < usage.max():
-        raise InputError(
-            f"floor {eps:.6g} is not below the largest usage ({usage.max():.6g}), every usage "
-            "would be floored; choose a smaller quantile, scale or fixed value"
-        )
+    floor_below(eps, usage.max())
     if note:
         tell(note)
     return eps, note
+
+
+def floor_below(eps: float, largest: float) -> None:
+    """Raise an InputError unless the floor lies below the largest usage."""
+    if not 0 < eps < largest:
+        raise InputError(
+            f"floor {eps:.6g} is not below the largest usage ({largest:.6g}), every usage "
+            "would be floored; choose a smaller quantile, scale or fixed value"
+        )
 
 
 def _positive_quantile(usage: np.ndarray, floor: Floor) -> float:
@@ -332,6 +338,12 @@ def clr_from_usage(U: Any, eps_quantile: float = 1e-4) -> np.ndarray:
     ------
     InputError
         See `check_usage` and `floor_value`.
+
+    Examples
+    --------
+    >>> import numpy as np, programde as pde
+    >>> pde.clr_from_usage(np.array([[0.2, 0.8], [0.5, 0.5]])).round(3).tolist()
+    [[-0.693, 0.693], [0.0, 0.0]]
     """
     shape = getattr(U, "shape", None) or np.shape(U)
     names = list(U.index) if isinstance(U, pd.DataFrame) else list(range(shape[0] if shape else 0))

@@ -175,22 +175,28 @@ def _of_full_rank(columns: list[Column], n_cells: int, notes: list[str]) -> Enco
     tiers = np.array([column.tier for column in columns], dtype=np.int8)
     kept = independent_columns(matrix)
     if len(kept) < matrix.shape[1]:
-        lost = sorted(set(range(len(names))) - set(kept.tolist()))
-        straight = [names[j] for j in lost if tiers[j] == STRAIGHT]
-        further = [names[j] for j in lost if tiers[j] != STRAIGHT]
-        what = "that are linear combinations of the others dropped"
-        if straight:
-            tell(f"covariate column(s) {what}: {some(straight, 20)}", notes)
-        if further:  # of no consequence: the others span the same
-            notes.append(f"curved or product column(s) {what}: {some(further, 20)}")
         matrix = np.ascontiguousarray(matrix[:, kept])
-        names, tiers = [names[j] for j in kept.tolist()], tiers[kept]
-    if matrix.shape[1] >= n_cells - 1:
+    tell_dependent(names, tiers, kept, n_cells, notes)
+    return Encoded(matrix, [names[j] for j in kept.tolist()], notes, tiers[kept])
+
+
+def tell_dependent(
+    names: list[str], tiers: np.ndarray, kept: np.ndarray, n_cells: int, notes: list[str]
+) -> None:
+    """Tell which columns are not kept; an InputError where there are as many as cells."""
+    lost = sorted(set(range(len(names))) - set(kept.tolist()))
+    straight = [names[j] for j in lost if tiers[j] == STRAIGHT]
+    further = [names[j] for j in lost if tiers[j] != STRAIGHT]
+    what = "that are linear combinations of the others dropped"
+    if straight:
+        tell(f"covariate column(s) {what}: {some(straight, 20)}", notes)
+    if further:  # of no consequence: the others span the same
+        notes.append(f"curved or product column(s) {what}: {some(further, 20)}")
+    if len(kept) >= n_cells - 1:
         raise InputError(
-            f"{matrix.shape[1]} independent covariate columns for {n_cells} cells leave nothing "
+            f"{len(kept)} independent covariate columns for {n_cells} cells leave nothing "
             "to test; use fewer covariates or more cells"
         )
-    return Encoded(matrix, names, notes, tiers)
 
 
 def encode_categorical_covariates(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import pandas as pd
@@ -62,6 +62,27 @@ def name_list(
     if not not_names.isdisjoint(names) or "" in names:
         refuse_missing(what, names, not_names | {""})
     return names
+
+
+class ChosenNames(Sequence[str]):
+    """Some of many names, looked up where they are."""
+
+    def __init__(self, names: Sequence[str], rows: np.ndarray):
+        self._names, self._rows = names, rows
+
+    def __len__(self) -> int:
+        return int(self._rows.size)
+
+    @overload
+    def __getitem__(self, place: int) -> str: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> list[str]: ...
+
+    def __getitem__(self, place: int | slice) -> str | list[str]:
+        if isinstance(place, slice):
+            return [self._names[int(row)] for row in self._rows[place]]
+        return self._names[int(self._rows[place])]
 
 
 def refuse_missing(

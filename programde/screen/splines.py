@@ -18,6 +18,8 @@ from programde.screen.columns import beyond, z_score
 #: The outer knots, as quantiles: what few cells lie beyond is followed straight, so that no cell
 #: weighs more than it would in a straight line.
 OUTER = 0.002
+#: With fewer knots a spline is a straight line.
+LEAST_KNOTS = 3
 
 
 def quantile_knots(x: np.ndarray, df: int) -> np.ndarray:
@@ -66,7 +68,7 @@ def curved_columns(x: np.ndarray, df: int) -> np.ndarray:
     """
     z = z_score(x)
     knots = quantile_knots(z, df)
-    if len(knots) < 3:
+    if len(knots) < LEAST_KNOTS:
         return np.empty((len(x), 0))
     straight = np.column_stack([np.ones(len(z)), z])
     return beyond(straight, natural_spline(z, knots))[0]

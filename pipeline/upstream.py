@@ -1,4 +1,4 @@
-"""What is used of Hydra, submitit and DVC beyond what they promise to keep.
+"""What is used of Hydra, submitit, DVC and MLflow beyond what they promise to keep.
 
 All of it stands here, and tests/pipeline/test_upstream.py says so when an upgrade breaks it.
 """
@@ -6,7 +6,10 @@ All of it stands here, and tests/pipeline/test_upstream.py says so when an upgra
 from __future__ import annotations
 
 import contextlib
+import io
 import itertools
+import os
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,8 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
+
+from pipeline.files import replacing
 
 #: Class of Hydra's own sweeper: a plain grid, which is expanded here.
 GRID = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
@@ -88,6 +93,25 @@ def patient_collection() -> Iterator[list[str]]:
         setattr(Job, "results", collect)  # noqa: B010
 
 
+@contextlib.contextmanager
+def default_artifacts(place: str) -> Iterator[None]:
+    """Where MLflow's experiment "Default" keeps its files, while a new database is made.
+
+    MLflow would write the working folder's path into an SQL statement as Python writes texts, which
+    fails for a path with both kinds of quotes, or with a colon before a letter.
+    """
+    name = "_MLFLOW_SERVER_ARTIFACT_ROOT"
+    before = os.environ.get(name)
+    os.environ[name] = place
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = before
+
+
 def cache_of(repo: Any) -> Path:
     """The folder of a DVC repository's cache; its configuration may have put it elsewhere."""
     return Path(repo.cache.local_cache_dir)
@@ -97,6 +121,59 @@ def remote_of(repo: Any) -> str | None:
     """Name of a DVC repository's default remote, if it has one."""
     name = repo.config["core"].get("remote")
     return str(name) if name else None
+
+
+@contextlib.contextmanager
+def quick_lock_files() -> Iterator[None]:
+    """Let DVC read and write dvc.lock with libyaml, and whole or not at all.
+
+    DVC keeps comments and blank lines when it writes a file; its lock files have none, and to keep
+    what is not there takes seconds where a stage depends on a hundred files. It also writes in
+    place, so that a killed run leaves half a file. What is written here is the same text.
+    """
+    from dvc import dvcfile
+
+    modify = dvcfile.modify_yaml
+
+    @contextlib.contextmanager
+    def quick(path: Any, fs: Any = None) -> Iterator[dict[str, Any]]:
+        if Path(path).name != dvcfile.LOCK_FILE:
+            with modify(path, fs=fs) as data:
+                yield data
+            return
+        yaml = _lock_yaml()
+        file = Path(path)
+        data = (yaml.load(file) if file.exists() else None) or {}
+        yield data
+        text = io.StringIO()
+        yaml.dump(data, text)
+        with replacing(file) as temporary:  # libyaml leaves a blank where nothing stands
+            temporary.write_text(re.sub(r": $", ":", text.getvalue(), flags=re.M), encoding="utf-8")
+
+    setattr(dvcfile, "modify_yaml", quick)  # noqa: B010
+    try:
+        yield
+    finally:
+        setattr(dvcfile, "modify_yaml", modify)  # noqa: B010
+
+
+def _lock_yaml() -> Any:
+    """What writes a lock file as DVC does: null as nothing, keys in their order."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.representer import SafeRepresenter
+
+    class Representer(SafeRepresenter):
+        pass
+
+    Representer.add_representer(
+        type(None),
+        lambda self, _: self.represent_scalar("tag:yaml.org,2002:null", ""),
+    )
+    yaml = YAML(typ="safe")
+    yaml.Representer = Representer
+    yaml.default_flow_style = False
+    yaml.representer.sort_base_mapping_type_on_output = False
+    return yaml
 
 
 def without_fetching_records(repo: Any) -> None:

@@ -19,6 +19,7 @@ from pipeline.config.params import project_root
 from pipeline.upstream import (
     cache_of,
     push_computations,
+    quick_lock_files,
     remote_of,
     without_fetching_records,
 )
@@ -38,7 +39,7 @@ def dvc_repository(folder: Path) -> Iterator[Any]:
 
     with warnings.catch_warnings(), contextlib.chdir(folder):
         warnings.simplefilter("ignore", DeprecationWarning)
-        with Repo(".") as repo:
+        with quick_lock_files(), Repo(".") as repo:
             yield repo
 
 

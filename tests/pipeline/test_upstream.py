@@ -109,3 +109,65 @@ def test_dvc_fetches_records_by_that_name() -> None:
         "self",
         "used_run_cache",
     ]
+
+
+LOCKED = """\
+schema: '2.0'
+stages:
+  first:
+    cmd: python -c 1
+    deps:
+    - path: zä b.txt
+      hash: md5
+      md5: 900150983cd24fb0d6963f7d28e17f72
+      size: 3
+    params:
+      params.yaml:
+        analysis.pairs:
+        usage.floor: 1e-06
+        data:
+          a: null and void
+          b: 'yes'
+          c:
+          - NT
+          - '01'
+          d: {}
+          e: 'a long sentence: it is folded where DVC folds it, at eighty letters or so,
+            and : goes on'
+"""
+
+
+def test_a_lock_file_is_written_as_dvc_writes_it(tmp_path: Path) -> None:
+    from dvc import dvcfile
+
+    plain, quick = tmp_path / "plain" / "dvc.lock", tmp_path / "quick" / "dvc.lock"
+    for file in (plain, quick):
+        file.parent.mkdir()
+        file.write_text(LOCKED, encoding="utf-8")
+
+    def edit(file: Path) -> None:
+        with dvcfile.modify_yaml(str(file)) as data:
+            data["stages"]["second"] = {"cmd": ["a", "b"], "x": {"y": None, "z": 1e-9, "w": True}}
+
+    edit(plain)
+    theirs = dvcfile.modify_yaml
+    with upstream.quick_lock_files():
+        edit(quick)
+        assert dvcfile.modify_yaml is not theirs
+    assert dvcfile.modify_yaml is theirs
+    assert quick.read_bytes() == plain.read_bytes()
+
+
+def test_a_lock_file_is_whole_or_as_it_was(tmp_path: Path) -> None:
+    from dvc import dvcfile
+
+    file = tmp_path / "dvc.lock"
+    file.write_text(LOCKED, encoding="utf-8")
+    with (
+        upstream.quick_lock_files(),
+        pytest.raises(Exception, match="represent"),
+        dvcfile.modify_yaml(str(file)) as data,
+    ):
+        data["stages"]["second"] = object()
+    assert file.read_text(encoding="utf-8") == LOCKED
+    assert [path.name for path in tmp_path.iterdir()] == ["dvc.lock"]

@@ -39,13 +39,13 @@ from .compat.calibration import is_bh_adjusted_like as is_bh_adjusted_like
 from .compat.crt import run_all_genes_union_crt as run_all_genes_union_crt
 from .compat.crt import run_one_gene_union_crt as run_one_gene_union_crt
 from .compat.draws import bernoulli_index_sampler as bernoulli_index_sampler
+from .compat.draws import compute_ols_denom as compute_ols_denom
+from .compat.draws import compute_ols_denom_reference as compute_ols_denom_reference
 from .compat.draws import crt_betas_for_gene as crt_betas_for_gene
 from .compat.draws import crt_index_sampler_fast_numba as crt_index_sampler_fast_numba
 from .compat.draws import crt_pvals_for_gene as crt_pvals_for_gene
 from .compat.draws import stratified_permutation_sampler as stratified_permutation_sampler
 from .compat.empirical import NTCNullResult as NTCNullResult
-from .compat.empirical import compute_ols_denom as compute_ols_denom
-from .compat.empirical import compute_ols_denom_reference as compute_ols_denom_reference
 from .compat.empirical import run_ntc_empirical_null as run_ntc_empirical_null
 from .compat.global_null import collect_gene_diagnostics as collect_gene_diagnostics
 from .compat.global_null import collect_ntc_group_diagnostics as collect_ntc_group_diagnostics
@@ -54,16 +54,18 @@ from .compat.global_null import summarize_diagnostics as summarize_diagnostics
 from .compat.global_null import write_summary as write_summary
 from .compat.inputs import CRTInputs as CRTInputs
 from .compat.inputs import prepare_crt_inputs as prepare_crt_inputs
-from .compat.ntc import build_ntc_group_inputs as build_ntc_group_inputs
 from .compat.ntc import crt_pvals_for_guide_set as crt_pvals_for_guide_set
 from .compat.ntc import crt_pvals_for_guide_set_skew as crt_pvals_for_guide_set_skew
 from .compat.ntc import crt_pvals_for_ntc_groups_ensemble as crt_pvals_for_ntc_groups_ensemble
 from .compat.ntc import (
     crt_pvals_for_ntc_groups_ensemble_skew as crt_pvals_for_ntc_groups_ensemble_skew,
 )
-from .compat.ntc import guide_frequency as guide_frequency
-from .compat.ntc import make_ntc_groups_ensemble as make_ntc_groups_ensemble
-from .compat.ntc import make_ntc_groups_matched_by_freq as make_ntc_groups_matched_by_freq
+from .compat.ntc_partitions import build_ntc_group_inputs as build_ntc_group_inputs
+from .compat.ntc_partitions import guide_frequency as guide_frequency
+from .compat.ntc_partitions import make_ntc_groups_ensemble as make_ntc_groups_ensemble
+from .compat.ntc_partitions import (
+    make_ntc_groups_matched_by_freq as make_ntc_groups_matched_by_freq,
+)
 from .compat.ntc_pvals import (
     compute_ntc_empirical_pvals_crossfit as compute_ntc_empirical_pvals_crossfit,
 )

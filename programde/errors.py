@@ -8,7 +8,19 @@ from collections.abc import Iterable
 
 
 class ProgramDEError(ValueError):
-    """Anything that a user of programDE can cure; the message is one line."""
+    """Anything that a user of programDE can cure; the message is one line.
+
+    Parameters
+    ----------
+    message
+        What is wrong, and what to do.
+
+    Examples
+    --------
+    >>> import programde as pde
+    >>> issubclass(pde.InputError, pde.ProgramDEError), issubclass(pde.InputError, ValueError)
+    (True, True)
+    """
 
     def __init__(self, message: object = ""):
         # names that come in (of programs, cells, files) may hold line breaks
@@ -16,15 +28,56 @@ class ProgramDEError(ValueError):
 
 
 class InputError(ProgramDEError):
-    """The data that came in cannot be used as they are."""
+    """The data that came in cannot be used as they are.
+
+    Parameters
+    ----------
+    message
+        What is wrong, and what to do.
+
+    Examples
+    --------
+    >>> import anndata, programde as pde
+    >>> try:
+    ...     pde.get.results(anndata.AnnData())
+    ... except pde.InputError as error:
+    ...     print(error)
+    uns['programde'] is not there: pde.tl.test(adata) makes it
+    """
 
 
 class OptionError(ProgramDEError):
-    """An option has a value that is not allowed, or a name that does not exist."""
+    """An option has a value that is not allowed, or a name that does not exist.
+
+    Parameters
+    ----------
+    message
+        What is wrong, and what to do.
+
+    Examples
+    --------
+    >>> import programde as pde
+    >>> try:
+    ...     pde.SpikeOptions(n_sets=-1)
+    ... except pde.OptionError as error:
+    ...     print(error)
+    n_sets=-1 is out of range: must be >= 0 and <= 1,000,000
+    """
 
 
 class ProgramDEWarning(UserWarning):
-    """Something was changed on the user's behalf; the message names what and why."""
+    """Something was changed on the user's behalf; the message names what and why.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> import numpy as np, programde as pde
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always")
+    ...     _ = pde.clr_from_usage(np.array([[2.0, 6.0], [0.5, 0.5]]))
+    >>> caught[0].category.__name__
+    'ProgramDEWarning'
+    """
 
 
 def nearest(name: object, valid: Iterable[object]) -> str:

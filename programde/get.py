@@ -9,6 +9,8 @@ import pandas as pd
 
 from programde.errors import InputError
 
+__all__ = ["controls", "kept", "results", "settings", "targets", "verdict"]
+
 #: Where in `uns` the results are kept.
 KEY = "programde"
 
@@ -16,10 +18,30 @@ KEY = "programde"
 def kept(adata: Any, key: str = KEY) -> Mapping[str, Any]:
     """All that is kept under `key`.
 
+    Parameters
+    ----------
+    adata
+        What `tl.test` was called with, or read again from a file.
+    key
+        Where in `uns` to look.
+
+    Returns
+    -------
+    mapping
+        Name of a part -> the part, see `programde.tl`.
+
     Raises
     ------
     InputError
-        Nothing is.
+        Nothing is there.
+
+    Examples
+    --------
+    >>> import programde as pde
+    >>> adata = pde.make_sceptre_style_synth(N=800, K=5, n_target_genes=10, seed=0)
+    >>> table = pde.tl.test(adata, usage_key="usage", n_resamples=0)
+    >>> sorted(pde.get.kept(adata))
+    ['controls', 'metrics', 'results', 'sentence', 'settings', 'targets', 'verdict', 'version']
     """
     uns = getattr(adata, "uns", None)
     if uns is None or key not in uns:
@@ -62,6 +84,14 @@ def results(adata: Any, key: str = KEY, *, level: float | None = None) -> pd.Dat
     ------
     InputError
         There are none.
+
+    Examples
+    --------
+    >>> import programde as pde
+    >>> adata = pde.make_sceptre_style_synth(N=800, K=5, n_target_genes=10, seed=0)
+    >>> table = pde.tl.test(adata, usage_key="usage", n_resamples=0)
+    >>> len(pde.get.results(adata)), len(pde.get.results(adata, level=1e-9))
+    (50, 0)
     """
     table = _table(adata, "results", key, "pde.tl.test(adata)")
     if level is None:
@@ -70,21 +100,106 @@ def results(adata: Any, key: str = KEY, *, level: float | None = None) -> pd.Dat
 
 
 def targets(adata: Any, key: str = KEY) -> pd.DataFrame:
-    """One row per target: does it shift any program at all? See `omnibus_table`."""
+    """One row per target: does it shift any program at all?
+
+    Parameters
+    ----------
+    adata
+        What `tl.test` was called with, or read again from a file.
+    key
+        Where in `uns` the results are.
+
+    Returns
+    -------
+    DataFrame
+        As `omnibus_table`.
+
+    Examples
+    --------
+    >>> import programde as pde
+    >>> adata = pde.make_sceptre_style_synth(N=800, K=5, n_target_genes=10, seed=0)
+    >>> table = pde.tl.test(adata, usage_key="usage", n_resamples=0)
+    >>> len(pde.get.targets(adata))
+    10
+    """
     return _table(adata, "targets", key, "pde.tl.test(adata)")
 
 
 def controls(adata: Any, key: str = KEY) -> pd.DataFrame:
-    """P-values of groups of control guides, a column per kind."""
+    """P-values of groups of control guides, as if they were targets.
+
+    Parameters
+    ----------
+    adata
+        What `tl.test` was called with, or read again from a file.
+    key
+        Where in `uns` the results are.
+
+    Returns
+    -------
+    DataFrame
+        One row per group x program, with a column per kind of p-value.
+
+    Examples
+    --------
+    >>> import programde as pde
+    >>> adata = pde.make_sceptre_style_synth(N=800, K=5, n_target_genes=10, seed=0)
+    >>> table = pde.tl.test(adata, usage_key="usage", n_resamples=0)
+    >>> bool(pde.get.controls(adata)["saddlepoint"].between(0, 1).all())
+    True
+    """
     return _table(adata, "controls", key, "pde.tl.test(..., n_partitions=10)")
 
 
 def verdict(adata: Any, key: str = KEY) -> str:
-    """Whether the p-values can be taken at their word: a word, and the sentence behind it."""
+    """Whether the p-values can be taken at their word.
+
+    Parameters
+    ----------
+    adata
+        What `tl.test` was called with, or read again from a file.
+    key
+        Where in `uns` the results are.
+
+    Returns
+    -------
+    str
+        A word (calibrated, inflated, conservative, or too few controls to tell), and the sentence
+        behind it.
+
+    Examples
+    --------
+    >>> import programde as pde
+    >>> adata = pde.make_sceptre_style_synth(N=800, K=5, n_target_genes=10, seed=0)
+    >>> table = pde.tl.test(adata, usage_key="usage", n_resamples=0)
+    >>> pde.get.verdict(adata).split(".")[0]
+    'too few controls to tell'
+    """
     made_by = "pde.tl.test(..., n_partitions=10)"
     return f"{_part(adata, 'verdict', key, made_by)}. {_part(adata, 'sentence', key, made_by)}"
 
 
 def settings(adata: Any, key: str = KEY) -> dict[str, Any]:
-    """How the results were made: what `tl.test` was called with; what was None is left out."""
+    """How the results were made.
+
+    Parameters
+    ----------
+    adata
+        What `tl.test` was called with, or read again from a file.
+    key
+        Where in `uns` the results are.
+
+    Returns
+    -------
+    dict
+        What `tl.test` was called with, defaults included; what was None is left out.
+
+    Examples
+    --------
+    >>> import programde as pde
+    >>> adata = pde.make_sceptre_style_synth(N=800, K=5, n_target_genes=10, seed=0)
+    >>> table = pde.tl.test(adata, usage_key="usage", n_resamples=0)
+    >>> pde.get.settings(adata)["statistic"]
+    'ols'
+    """
     return dict(_part(adata, "settings", key, "pde.tl.test(adata)"))

@@ -58,7 +58,20 @@ def qq(data: Any, *, key: str = get.KEY, **options: Any) -> Axes:
     key
         Where in `uns` the results are.
     **options
-        Of `qq_panel`: `ax`, `title`, ...
+        Of `report.qq_plots.qq_panel`: `ax`, `title`, ...
+
+    Returns
+    -------
+    Axes
+        Of matplotlib.
+
+    Examples
+    --------
+    >>> import programde as pde
+    >>> adata = pde.make_sceptre_style_synth(N=800, K=5, n_target_genes=10, seed=0)
+    >>> table = pde.tl.test(adata, usage_key="usage", n_resamples=0)
+    >>> pde.pl.qq(adata, title="controls").get_title(loc="left")
+    'controls'
     """
     if not hasattr(data, "uns"):
         return qq_plots.qq_panel(data, **options)
@@ -82,6 +95,19 @@ def volcano(data: Any, *, key: str = get.KEY, **options: Any) -> Axes:
         Where in `uns` the results are.
     **options
         Of `report.effect_plots.volcano`: `level`, `n_labels`, `ax`, `title`, ...
+
+    Returns
+    -------
+    Axes
+        Of matplotlib.
+
+    Examples
+    --------
+    >>> import programde as pde
+    >>> adata = pde.make_sceptre_style_synth(N=800, K=5, n_target_genes=10, seed=0)
+    >>> table = pde.tl.test(adata, usage_key="usage", n_resamples=0)
+    >>> pde.pl.volcano(adata, title="all tests").get_title(loc="left")
+    'all tests'
     """
     return effect_plots.volcano(_table(data, key), **options)
 
@@ -97,6 +123,19 @@ def heatmap(data: Any, *, key: str = get.KEY, **options: Any) -> Axes | Figure:
         Where in `uns` the results are.
     **options
         Of `report.effect_plots.effect_heatmap`: `level`, `max_targets`, `max_programs`, `title`.
+
+    Returns
+    -------
+    Axes or Figure
+        Of matplotlib, as said at `data`.
+
+    Examples
+    --------
+    >>> import programde as pde
+    >>> adata = pde.make_sceptre_style_synth(N=800, K=5, n_target_genes=10, seed=0)
+    >>> table = pde.tl.test(adata, usage_key="usage", n_resamples=0)
+    >>> len(pde.pl.heatmap(adata).get_yticks())
+    10
     """
     figure = effect_plots.effect_heatmap(_table(data, key), **options)
     return figure.axes[0] if hasattr(data, "uns") else figure
@@ -116,10 +155,24 @@ def hit(adata: Any, target: str, program: str, *, key: str = get.KEY, **options:
     **options
         Of `report.hit_plots.violin`: `ax`, `title`, `labels`.
 
+    Returns
+    -------
+    Axes
+        Of matplotlib.
+
     Raises
     ------
     InputError
         There is no such test.
+
+    Examples
+    --------
+    >>> import programde as pde
+    >>> adata = pde.make_sceptre_style_synth(N=800, K=5, n_target_genes=10, seed=0)
+    >>> table = pde.tl.test(adata, usage_key="usage", n_resamples=0)
+    >>> first = table.sort_values("p_value").iloc[0]
+    >>> pde.pl.hit(adata, first["target"], first["program"]).get_ylabel()
+    'usage of the program'
     """
     from programde.analysis.hit_cells import hit_cells
     from programde.crt.control_group import choose_control
@@ -146,8 +199,30 @@ def power(data: Any, *more: Any, key: str = get.KEY, **options: Any) -> Axes | F
     data
         An AnnData that ``tl.test(..., power=True)`` has analysed: the Axes come back; or what
         `report.power_plots.power_figure` takes: the Figure.
+    *more
+        What else that takes.
     key
         Where in `uns` the results are.
+    **options
+        Of `report.power_plots.power_figure`.
+
+    Returns
+    -------
+    Axes or Figure
+        Of matplotlib, as said at `data`.
+
+    Raises
+    ------
+    InputError
+        No power is kept, or too little to draw.
+
+    Examples
+    --------
+    >>> import programde as pde
+    >>> adata = pde.make_sceptre_style_synth(N=800, K=3, n_target_genes=10, seed=0)
+    >>> table = pde.tl.test(adata, usage_key="usage", n_resamples=0, n_partitions=0, power=True)
+    >>> pde.pl.power(adata).get_ylabel()
+    'found'
     """
     if not hasattr(data, "uns"):
         return power_plots.power_figure(data, *more, **options)

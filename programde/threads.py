@@ -24,10 +24,20 @@ def limit_threading(n_threads: int = 1) -> None:
     Environment variables are read when a library loads, so setting them later does nothing; this
     talks to the loaded libraries (threadpoolctl), and sets the variables for child processes.
 
+    Parameters
+    ----------
+    n_threads
+        How many each may use.
+
     Raises
     ------
     OptionError
         If `n_threads` is below 1.
+
+    Examples
+    --------
+    >>> import programde as pde
+    >>> pde.limit_threading(1)
     """
     from threadpoolctl import threadpool_limits
 

@@ -25,6 +25,8 @@ import pandas as pd
 from programde import __version__, get
 from programde.errors import check_choice
 
+__all__ = ["calibration_metrics", "judged", "test"]
+
 #: Targets that are controls, wherever nothing else is said; as conf/data/h5ad.yaml has it.
 NTC_LABELS = ("non-targeting", "safe-targeting", "NTC")
 CALIBRATIONS = ("saddlepoint", "skew_normal", "none")
@@ -189,6 +191,21 @@ def judged(groups: Any, single: Any, calibration: str, side: str = "both") -> di
         Of the p-values that are judged.
     side
         ``"both"``, ``"left"`` or ``"right"``.
+
+    Returns
+    -------
+    dict
+        `metrics` (those that are numbers), `verdict` (a word) and `sentence`.
+
+    Examples
+    --------
+    >>> import programde as pde
+    >>> adata = pde.make_sceptre_style_synth(N=800, K=5, n_target_genes=10, seed=0)
+    >>> screen = pde.screen_from_anndata(adata, usage_key="usage")
+    >>> options = pde.RunOptions(pde.OLS(), pde.Bernoulli(), n_resamples=0)
+    >>> groups = pde.run_ntc_groups(screen, options, ntc_labels="NTC", group_size=1)
+    >>> pde.tl.judged(groups, None, "saddlepoint")["verdict"]
+    'too few controls to tell'
     """
     from programde.report.verdict import verdict
 

@@ -219,10 +219,25 @@ def calibrate(
     controls, options
         What the calibration itself asks for; see `Sources`.
 
+    Returns
+    -------
+    Calibrated
+        P-values (G, K), their side, and of each test which way was taken.
+
     Raises
     ------
     OptionError
         On an unknown method or side, or where the method needs what is not there.
+
+    Examples
+    --------
+    >>> import programde as pde
+    >>> adata = pde.make_sceptre_style_synth(N=400, K=3, n_target_genes=4, seed=0)
+    >>> screen = pde.screen_from_anndata(adata, usage_key="usage")
+    >>> options = pde.RunOptions(pde.OLS(), pde.Bernoulli(), n_resamples=0)
+    >>> result = pde.run_targets(screen, options, ntc_labels="NTC")
+    >>> pde.calibrate(result, "saddlepoint").p_value.shape
+    (4, 3)
     """
     check_choice("calibrate", method, CALIBRATIONS)
     check_choice("side", side, SIDES)

@@ -152,7 +152,8 @@ def plan_run(
 
     Parameters
     ----------
-    screen, options, ntc_labels, control, targets, unit, drop_empty_batches, by_condition,
+    screen, options, ntc_labels, control, targets, unit, drop_empty_batches, by_condition
+        As of `run_targets`.
     cells_with_other_targets, exclude_targets, exclude_guides
         As of `run_targets`.
     n_partitions
@@ -167,6 +168,7 @@ def plan_run(
     Returns
     -------
     RunPlan
+        Tests, time, memory and disk; printed, it says so in words.
 
     Examples
     --------

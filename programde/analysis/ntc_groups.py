@@ -86,6 +86,8 @@ def run_ntc_groups(
         As of `run_targets`.
     exclude_guides
         Guides that are in no group, and whose cells are no control cells.
+    executor, checkpoint
+        As of `run_targets`.
 
     Returns
     -------
@@ -101,8 +103,6 @@ def run_ntc_groups(
     >>> groups = pde.run_ntc_groups(screen, options, ntc_labels="NTC", group_size=1)
     >>> groups.group_size
     1
-    executor, checkpoint
-        As of `run_targets`.
     """
     Comparison(control=control, by_condition=by_condition, drop_empty_batches=drop_empty_batches)
     labels = check_ntc_labels(screen.guide_to_target, ntc_labels)

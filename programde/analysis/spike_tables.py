@@ -37,6 +37,17 @@ def spike_table(spikes: Spikes, method: str, side: str = "both") -> pd.DataFrame
     ------
     InputError
         The calibration is ``"ntc_empirical"``.
+
+    Examples
+    --------
+    >>> import programde as pde
+    >>> adata = pde.make_sceptre_style_synth(N=800, K=3, n_target_genes=4, seed=0)
+    >>> screen = pde.screen_from_anndata(adata, usage_key="usage")
+    >>> options = pde.RunOptions(pde.OLS(), pde.Bernoulli(), n_resamples=0)
+    >>> sizes = pde.SpikeOptions(n_sets=2, n_unspiked_sets=2, fold_changes=(1.5, 2.0))
+    >>> spikes = pde.run_spikes(screen, options, sizes, ntc_labels="NTC")
+    >>> sorted(set(pde.spike_table(spikes, "saddlepoint")["fold"]))
+    [1.0, 1.5, 2.0]
     """
     if method == "ntc_empirical":
         raise InputError(

@@ -34,14 +34,34 @@ def run_spikes(
     Parameters
     ----------
     screen, options
-        As of `run_targets`; its other parameters mean the same here.
+        As of `run_targets`.
     spikes
         How many sets, which effects.
+    ntc_labels, control, targets, unit, drop_empty_batches, by_condition
+        As of `run_targets`: the sets are as large as its targets.
+    cells_with_other_targets, exclude_targets, exclude_guides
+        As of `run_targets`.
+
+    Returns
+    -------
+    Spikes
+        Tests of the sets with effects and of those without, for `spike_table`.
 
     Raises
     ------
     InputError
         See `controls.spikes.spike_controls`.
+
+    Examples
+    --------
+    >>> import programde as pde
+    >>> adata = pde.make_sceptre_style_synth(N=800, K=3, n_target_genes=4, seed=0)
+    >>> screen = pde.screen_from_anndata(adata, usage_key="usage")
+    >>> options = pde.RunOptions(pde.OLS(), pde.Bernoulli(), n_resamples=0)
+    >>> sizes = pde.SpikeOptions(n_sets=2, n_unspiked_sets=2, fold_changes=(1.5, 2.0))
+    >>> spikes = pde.run_spikes(screen, options, sizes, ntc_labels="NTC")
+    >>> spikes.n_treated > 0
+    True
     """
     labels = ntc_labels_if_any(screen.guide_to_target, ntc_labels)
     units = units_to_test(

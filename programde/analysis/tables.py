@@ -91,6 +91,16 @@ def results_table(
     ------
     OptionError
         If `side` is not that of `calibrated`.
+
+    Examples
+    --------
+    >>> import programde as pde
+    >>> adata = pde.make_sceptre_style_synth(N=400, K=3, n_target_genes=4, seed=0)
+    >>> screen = pde.screen_from_anndata(adata, usage_key="usage")
+    >>> options = pde.RunOptions(pde.OLS(), pde.Bernoulli(), n_resamples=0)
+    >>> result = pde.run_targets(screen, options, ntc_labels="NTC")
+    >>> list(pde.results_table(result, pde.calibrate(result, "saddlepoint")))[:4]
+    ['target', 'program', 'effect', 'effect_se']
     """
     side = _side_of(calibrated, side)
     n_units, n_programs = result.effect.shape
@@ -251,7 +261,12 @@ def omnibus_table(
     level: str = "target",
     target_of: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
-    """One row per target: does it shift any program? Parameters as of `results_table`.
+    """One row per target: does it shift any program?
+
+    Parameters
+    ----------
+    result, calibrated, adjust, level, target_of
+        As of `results_table`.
 
     Returns
     -------
@@ -262,6 +277,16 @@ def omnibus_table(
         without draws), p_acat (Cauchy combination of the calibrated p-values, hence of their side;
         Liu and Xie 2020), their q-values, n_treated, and the program of the smallest p-value. By
         condition, `condition` comes first and q_max_within, q_acat_within after q_max, q_acat.
+
+    Examples
+    --------
+    >>> import programde as pde
+    >>> adata = pde.make_sceptre_style_synth(N=400, K=3, n_target_genes=4, seed=0)
+    >>> screen = pde.screen_from_anndata(adata, usage_key="usage")
+    >>> options = pde.RunOptions(pde.OLS(), pde.Bernoulli(), n_resamples=0)
+    >>> result = pde.run_targets(screen, options, ntc_labels="NTC")
+    >>> len(pde.omnibus_table(result, pde.calibrate(result, "saddlepoint")))
+    4
     """
     tested = np.array([reason == "" for reason in result.status])
     p = np.where(tested[:, None], calibrated.p_value, np.nan)

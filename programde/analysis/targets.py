@@ -71,6 +71,13 @@ def run_targets(
         holds another target as well is in neither group.
     exclude_targets, exclude_guides
         See `units_to_test`; a control guide that is excluded makes no control cell.
+    executor
+        Who tests: an executor that keeps to `concurrent.futures`, such as a pool of processes or
+        Dask's ``client.get_executor()``, see `programde.workers.cluster`; None for `options.n_jobs`
+        threads of this process. The result has the same bytes.
+    checkpoint
+        A folder in which finished blocks of targets are kept until all are done: a run that was
+        killed goes on from them. Or a `Checkpoint`, for several calls.
 
     Returns
     -------
@@ -85,13 +92,6 @@ def run_targets(
     >>> options = pde.RunOptions(pde.OLS(), pde.Bernoulli(), n_resamples=0)
     >>> pde.run_targets(screen, options, ntc_labels="NTC").effect.shape
     (4, 3)
-    executor
-        Who tests: an executor that keeps to `concurrent.futures`, such as a pool of processes or
-        Dask's ``client.get_executor()``, see `programde.cluster`; None for `options.n_jobs`
-        threads of this process. The result has the same bytes.
-    checkpoint
-        A folder in which finished blocks of targets are kept until all are done: a run that was
-        killed goes on from them. Or a `Checkpoint`, for several calls.
     """
     how = Comparison(
         control=control,

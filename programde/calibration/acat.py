@@ -87,6 +87,12 @@ def acat(p: np.ndarray, axis: int = 1, weights: np.ndarray | None = None) -> np.
     ------
     InputError
         If a p-value lies outside [0, 1] or a weight is negative or not finite.
+
+    Examples
+    --------
+    >>> import numpy as np, programde as pde
+    >>> pde.acat(np.array([[0.01, 0.4, 0.99], [0.3, np.nan, np.nan]])).round(3).tolist()
+    [0.032, 0.3]
     """
     p = np.asarray(p, dtype=np.float64)
     known = ~np.isnan(p)

@@ -22,13 +22,13 @@ from .calibration import is_bh_adjusted_like as is_bh_adjusted_like
 from .crt import run_all_genes_union_crt as run_all_genes_union_crt
 from .crt import run_one_gene_union_crt as run_one_gene_union_crt
 from .draws import bernoulli_index_sampler as bernoulli_index_sampler
+from .draws import compute_ols_denom as compute_ols_denom
+from .draws import compute_ols_denom_reference as compute_ols_denom_reference
 from .draws import crt_betas_for_gene as crt_betas_for_gene
 from .draws import crt_index_sampler_fast_numba as crt_index_sampler_fast_numba
 from .draws import crt_pvals_for_gene as crt_pvals_for_gene
 from .draws import stratified_permutation_sampler as stratified_permutation_sampler
 from .empirical import NTCNullResult as NTCNullResult
-from .empirical import compute_ols_denom as compute_ols_denom
-from .empirical import compute_ols_denom_reference as compute_ols_denom_reference
 from .empirical import run_ntc_empirical_null as run_ntc_empirical_null
 from .global_null import collect_gene_diagnostics as collect_gene_diagnostics
 from .global_null import collect_ntc_group_diagnostics as collect_ntc_group_diagnostics
@@ -37,14 +37,14 @@ from .global_null import summarize_diagnostics as summarize_diagnostics
 from .global_null import write_summary as write_summary
 from .inputs import CRTInputs as CRTInputs
 from .inputs import prepare_crt_inputs as prepare_crt_inputs
-from .ntc import build_ntc_group_inputs as build_ntc_group_inputs
 from .ntc import crt_pvals_for_guide_set as crt_pvals_for_guide_set
 from .ntc import crt_pvals_for_guide_set_skew as crt_pvals_for_guide_set_skew
 from .ntc import crt_pvals_for_ntc_groups_ensemble as crt_pvals_for_ntc_groups_ensemble
 from .ntc import crt_pvals_for_ntc_groups_ensemble_skew as crt_pvals_for_ntc_groups_ensemble_skew
-from .ntc import guide_frequency as guide_frequency
-from .ntc import make_ntc_groups_ensemble as make_ntc_groups_ensemble
-from .ntc import make_ntc_groups_matched_by_freq as make_ntc_groups_matched_by_freq
+from .ntc_partitions import build_ntc_group_inputs as build_ntc_group_inputs
+from .ntc_partitions import guide_frequency as guide_frequency
+from .ntc_partitions import make_ntc_groups_ensemble as make_ntc_groups_ensemble
+from .ntc_partitions import make_ntc_groups_matched_by_freq as make_ntc_groups_matched_by_freq
 from .ntc_pvals import compute_ntc_empirical_pvals_crossfit as compute_ntc_empirical_pvals_crossfit
 from .ntc_pvals import (
     compute_ntc_empirical_pvals_gene_agg_crossfit as compute_ntc_empirical_pvals_gene_agg_crossfit,

@@ -25,14 +25,54 @@ NTC_LABELS = ("non-targeting", "safe-targeting", "NTC")
 
 
 def get_from_adata_any(adata: Any, key: str) -> Any:
-    """What is stored under `key` in obsm, layers, obsp, uns or obs, searched in this order."""
+    """What is stored under `key` in obsm, layers, obsp, uns or obs, searched in this order.
+
+    Parameters
+    ----------
+    adata
+        AnnData, or anything with its containers.
+    key
+        Where to look.
+
+    Returns
+    -------
+    object
+        What is there, as it is.
+
+    Examples
+    --------
+    >>> import programde as pde
+    >>> pde.get_from_adata_any(pde.MockAdata(uns={"names": ["a", "b"]}), "names")
+    ['a', 'b']
+    """
     return reading.get_from_adata_any(adata, key)
 
 
 def get_program_names(
     adata: Any, n_programs: int, *, program_names_key: str = "program_names"
 ) -> list[str]:
-    """Program names of an AnnData, or ``program_0`` ... where it has none."""
+    """Program names of an AnnData, or ``program_0`` ... where it has none.
+
+    Parameters
+    ----------
+    adata
+        AnnData, or anything with its containers.
+    n_programs
+        How many programs there are.
+    program_names_key
+        Where names would be.
+
+    Returns
+    -------
+    list of str
+        A name per program.
+
+    Examples
+    --------
+    >>> import programde as pde
+    >>> pde.get_program_names(pde.MockAdata(), 2)
+    ['program_0', 'program_1']
+    """
     return reading.get_program_names(adata, n_programs, program_names_key)
 
 
@@ -51,13 +91,15 @@ def get_covar_matrix(
     ----------
     adata, covar_key
         Where the covariates are.
-    add_intercept, standardize, numeric_as_category_threshold
+    add_intercept, standardize
         See `programde.screen.covariates.encode_covariates`.
     one_hot_encode
         False: covariates must be numbers, and none is taken for labels.
     drop_first
         False: the first level of a label has a column too, where the intercept and the other
         levels do not make it superfluous.
+    numeric_as_category_threshold
+        See `programde.screen.covariates.encode_covariates`.
 
     Returns
     -------
@@ -65,6 +107,16 @@ def get_covar_matrix(
         The intercept, then numbers, then indicators; of full column rank.
     names
         Of its columns but the intercept.
+
+    Examples
+    --------
+    >>> import pandas as pd, programde as pde
+    >>> table = pd.DataFrame({"depth": [1.5, 2.5, 3.5, 4.1, 2.2], "batch": list("aabba")})
+    >>> C, names = pde.get_covar_matrix(
+    ...     pde.MockAdata(obsm={"covar": table}), numeric_as_category_threshold=None
+    ... )
+    >>> C.shape, names
+    ((5, 3), ['depth', 'batch_b'])
     """
     frame = covariate_frame(find(MemorySlots(adata), covar_key, "covariate"))
     threshold = numeric_as_category_threshold if one_hot_encode else None
@@ -111,6 +163,13 @@ def encode_categorical_covariates(
     -------
     (N, q) DataFrame, float64
         Numbers first, then indicators; not z-scored, no intercept.
+
+    Examples
+    --------
+    >>> import pandas as pd, programde as pde
+    >>> table = pd.DataFrame({"batch": ["a", "a", "b"], "depth": [1.5, 2.5, 3.5]})
+    >>> list(pde.encode_categorical_covariates(table).columns)
+    ['depth', 'batch_b']
     """
     missing: dict[str, np.ndarray] = {}
     if dummy_na:
@@ -158,7 +217,32 @@ def compute_guide_burden(
 ) -> np.ndarray:
     """Number of guides per cell, control guides among them unless `include_ntc` is False.
 
-    See `programde.screen.guides.compute_guide_burden`, where they are left out by default.
+    Parameters
+    ----------
+    G : (N, n_guides)
+        Guide matrix; nonzero means present.
+    guide_names, guide2gene, ntc_labels
+        Guides, the gene of each, and the genes that are controls; needed to leave these out.
+    include_ntc
+        Whether control guides are counted.
+    count_nonzero
+        Whether guides are counted; False: their values are summed.
+    use_log1p
+        log(1 + x) of the number.
+    guide_threshold
+        From which value on a guide is present.
+
+    Returns
+    -------
+    (N,) float64
+        See `programde.screen.guides.compute_guide_burden`, where control guides are left out by
+        default.
+
+    Examples
+    --------
+    >>> import numpy as np, programde as pde
+    >>> pde.compute_guide_burden(np.array([[1, 1], [0, 3]]), use_log1p=False).tolist()
+    [2.0, 1.0]
     """
     return held.compute_guide_burden(
         G,
@@ -188,13 +272,33 @@ def add_burden_covariate(
 ) -> pd.DataFrame:
     """Add the number of guides per cell to the covariates in ``adata.obsm[covar_key]``.
 
-    See `programde.io.anndata.add_burden_covariate`. Labels that are left at their default and
-    match nothing leave no guide out, and that is said; labels that are given must match.
+    Parameters
+    ----------
+    adata
+        AnnData; modified.
+    guide_assignment_key, covar_key, guide_names_key, guide2gene_key
+        Where guides, covariates, guide names and the gene of each guide are.
+    burden_key
+        Name of the new column.
+    ntc_labels
+        Genes that are controls. Labels that are left at their default and match nothing leave no
+        guide out, and that is said; labels that are given must match.
+    include_ntc, count_nonzero, use_log1p, guide_threshold
+        See `compute_guide_burden`.
 
     Returns
     -------
     (N, m + 1) DataFrame
         The table that was stored.
+
+    Examples
+    --------
+    >>> import pandas as pd, programde as pde
+    >>> adata = pde.make_sceptre_style_synth(N=400, K=3, n_target_genes=4, seed=0)
+    >>> depth = pd.DataFrame({"depth": adata.obsm["covar"][:, 2]}, index=adata.obs_names)
+    >>> adata.obsm["covar"] = depth
+    >>> pde.add_burden_covariate(adata).columns[-1]
+    'log1p_non_ntc_guides_per_cell'
     """
     labels = list([ntc_labels] if isinstance(ntc_labels, str) else ntc_labels or ())
     if not include_ntc and tuple(labels) == NTC_LABELS:

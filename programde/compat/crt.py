@@ -59,6 +59,10 @@ def run_all_genes_union_crt(
 ) -> Any:
     """Test genes, each the union of its guides against its control cells, on all programs.
 
+    A gene that cannot be tested (no treated or no control cells, collinear with the covariates)
+    has p-values of 1 and effects of 0 in the wide tables, is marked in `results` (`testable`,
+    `reason`), is NaN in the tidy table, and is named in a warning.
+
     Parameters
     ----------
     inputs
@@ -70,14 +74,15 @@ def run_all_genes_union_crt(
     B
         Resamples. 0 or below: nothing is tested, unless `calibration="saddlepoint"`, which needs
         none; raw p-values are then missing.
-    n_jobs, backend
-        Threads, at most one per core. The names of joblib's backends (threading, loky,
-        multiprocessing, sequential) are accepted, the work is done by threads in any case: they
-        share the arrays. No result depends on their number.
+    n_jobs
+        Threads, at most one per core. No result depends on their number.
     base_seed
         Seed. A gene's draws depend on it and on the gene's name, and on nothing else.
     propensity_model
         f(C, x) -> p (N,), or (p, model); default: ridge logistic regression. Called from threads.
+    backend
+        The names of joblib's (threading, loky, multiprocessing, sequential) are accepted, the work
+        is done by threads in any case: they share the arrays.
     resampling_method, resampling_kwargs
         ``"bernoulli_index"``, or ``"stratified_perm"`` with n_bins, stratify_by_batch, batch_key,
         min_stratum_size, burden_key, n_burden_bins, burden_bin_method, burden_clip_quantiles.
@@ -135,16 +140,21 @@ def run_all_genes_union_crt(
         null_method, ntc_matching_info, ntc_crossfit
             With the NTC empirical null, see `programde.compat.empirical`.
 
-    A gene that cannot be tested (no treated or no control cells, collinear with the covariates)
-    has p-values of 1 and effects of 0 in the wide tables, is marked in `results` (`testable`,
-    `reason`), is NaN in the tidy table, and is named in a warning.
-
     Raises
     ------
     InputError
         A gene without guides, or a column that does not exist.
     OptionError
         An option that is unknown or out of range; the nearest valid names are offered.
+
+    Examples
+    --------
+    >>> import programde as pde
+    >>> adata = pde.make_sceptre_style_synth(N=400, K=3, n_target_genes=4, seed=0)
+    >>> inputs = pde.prepare_crt_inputs(adata, usage_key="usage")
+    >>> out = pde.run_all_genes_union_crt(inputs, B=99, n_jobs=1)
+    >>> out["pvals_df"].shape, out["results"]["GENE00000"].testable
+    ((5, 3), True)
     """
     check_choice("null_method", null_method, NULL_METHODS)
     check_choice("return_format", return_format, RETURN_FORMATS)
@@ -217,11 +227,33 @@ def run_one_gene_union_crt(
     ntc_labels: str | Sequence[str] | None = None,
     control: str = "complement",
 ) -> CRTGeneResult:
-    """Test one gene; the same numbers as in `run_all_genes_union_crt`, whose options these are.
+    """Test one gene; the same numbers as in `run_all_genes_union_crt`.
+
+    Parameters
+    ----------
+    gene
+        A gene with guides.
+    inputs
+        From `prepare_crt_inputs`.
+    B, base_seed, propensity_model, resampling_method, resampling_kwargs, null_method, null_kwargs
+        See `run_all_genes_union_crt`.
+    calibrate_skew_normal, skew_normal_side_code, test_stat, test_stat_kwargs, return_skew_normal
+        See `run_all_genes_union_crt`.
+    calibration, ntc_labels, control
+        See `run_all_genes_union_crt`.
 
     Returns
     -------
     CRTGeneResult
+        P-values, effects, and whether the gene could be tested.
+
+    Examples
+    --------
+    >>> import programde as pde
+    >>> adata = pde.make_sceptre_style_synth(N=400, K=3, n_target_genes=4, seed=0)
+    >>> inputs = pde.prepare_crt_inputs(adata, usage_key="usage")
+    >>> pde.run_one_gene_union_crt("GENE00000", inputs, B=99).pvals.shape
+    (3,)
     """
     out = run_all_genes_union_crt(
         inputs,

@@ -55,13 +55,21 @@ def crt_index_sampler_fast_numba(
     Returns
     -------
     indptr : (B + 1,) int64
+        Where each resample begins in `indices`.
     indices : (indptr[-1],) int64
-        Ascending within a resample.
+        Treated cells, ascending within a resample.
 
     Raises
     ------
     InputError
         Values of `p` that are no probabilities.
+
+    Examples
+    --------
+    >>> import numpy as np, programde as pde
+    >>> indptr, indices = pde.crt_index_sampler_fast_numba(np.array([0.0, 1.0, 0.0]), 2, seed=0)
+    >>> indptr.tolist(), indices.tolist()
+    ([0, 1, 2], [1, 1])
     """
     p = np.asarray(p, dtype=np.float64)
     if p.ndim != 1 or not ((p >= 0) & (p <= 1)).all():
@@ -110,7 +118,9 @@ def stratified_permutation_sampler(
     Returns
     -------
     indptr : (B + 1,) int64
+        Where each resample begins in `indices`.
     indices : (B * sum(x_obs),) int64
+        Treated cells, as many in each resample as were observed.
 
     Raises
     ------
@@ -118,6 +128,14 @@ def stratified_permutation_sampler(
         Vectors of different lengths, or an indicator that is not 0 and 1.
     OptionError
         A number of bins below 1.
+
+    Examples
+    --------
+    >>> import numpy as np, programde as pde
+    >>> x, p = np.array([1, 0, 1, 0, 0]), np.full(5, 0.4)
+    >>> indptr, _ = pde.stratified_permutation_sampler(x, p, 3, seed=0, n_bins=1)
+    >>> indptr.tolist()
+    [0, 2, 4, 6]
     """
     x = np.asarray(x_obs)
     p = np.ascontiguousarray(p_hat, dtype=np.float64)
@@ -171,10 +189,14 @@ def crt_betas_for_gene(
     ----------
     indptr, indices
         Draws, from one of the samplers.
-    C : (N, p), Y : (N, K)
-        Covariates and outcome.
-    A : (p, p), CTY : (p, K)
-        (C'C)^-1 and C'Y.
+    C : (N, p)
+        Covariates.
+    Y : (N, K)
+        Outcome.
+    A : (p, p)
+        The inverse (C'C)^-1.
+    CTY : (p, K)
+        The product C'Y.
     obs_idx : (n1,)
         Treated cells.
     B
@@ -186,6 +208,19 @@ def crt_betas_for_gene(
         0 where the indicator is collinear with the covariates, with a warning.
     beta_null : (B, K) float64
         0 for a resample without treated cells, or collinear with the covariates.
+
+    Examples
+    --------
+    >>> import numpy as np, programde as pde
+    >>> adata = pde.make_sceptre_style_synth(N=400, K=3, n_target_genes=4, seed=0)
+    >>> inputs = pde.prepare_crt_inputs(adata, usage_key="usage")
+    >>> cells = pde.union_obs_idx_from_cols(inputs.G, inputs.gene_to_cols["GENE00000"])
+    >>> draws = pde.crt_index_sampler_fast_numba(np.full(400, 0.1), 99, seed=0)
+    >>> _, null = pde.crt_betas_for_gene(
+    ...     *draws, inputs.C, inputs.Y, inputs.A, inputs.CTY, cells, 99
+    ... )
+    >>> null.shape
+    (99, 3)
     """
     B = _number_of_draws(B)
     indptr = np.asarray(indptr)
@@ -217,7 +252,12 @@ def crt_pvals_for_gene(
     obs_idx: np.ndarray,
     B: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Two-sided raw p-values from explicit draws, see `crt_betas_for_gene`.
+    """Two-sided raw p-values from explicit draws.
+
+    Parameters
+    ----------
+    indptr, indices, C, Y, A, CTY, obs_idx, B
+        See `crt_betas_for_gene`.
 
     Returns
     -------
@@ -225,6 +265,19 @@ def crt_pvals_for_gene(
         (1 + #{|beta_b| >= |beta|}) / (B + 1); 1 without treated or control cells or draws.
     beta_obs : (K,) float64
         0 without treated or control cells, or collinear with the covariates.
+
+    Examples
+    --------
+    >>> import numpy as np, programde as pde
+    >>> adata = pde.make_sceptre_style_synth(N=400, K=3, n_target_genes=4, seed=0)
+    >>> inputs = pde.prepare_crt_inputs(adata, usage_key="usage")
+    >>> cells = pde.union_obs_idx_from_cols(inputs.G, inputs.gene_to_cols["GENE00000"])
+    >>> draws = pde.crt_index_sampler_fast_numba(np.full(400, 0.1), 99, seed=0)
+    >>> p, beta = pde.crt_pvals_for_gene(
+    ...     *draws, inputs.C, inputs.Y, inputs.A, inputs.CTY, cells, 99
+    ... )
+    >>> bool((p >= 0.01).all())
+    True
     """
     n_treated, n_programs = len(obs_idx), np.shape(Y)[1]
     if _number_of_draws(B) == 0 or n_treated in (0, len(Y)):
@@ -232,6 +285,62 @@ def crt_pvals_for_gene(
     observed, null = crt_betas_for_gene(indptr, indices, C, Y, A, CTY, obs_idx, B)
     p = empirical_p(summarise(null, observed))[0]
     return p, observed
+
+
+def compute_ols_denom(C: np.ndarray, x: np.ndarray) -> float:
+    """The information d = x'M_C x = n1 - x'C (C'C)^-1 C'x in an indicator x.
+
+    Parameters
+    ----------
+    C : (N, p)
+        Covariates, of full column rank.
+    x : (N,)
+        Indicator of treatment, 0 or 1.
+
+    Returns
+    -------
+    float
+        Cells' worth of information in x that the covariates leave.
+
+    Raises
+    ------
+    InputError
+        `x` is not an indicator of N cells (a list of treated cells, say).
+
+    Examples
+    --------
+    >>> import numpy as np, programde as pde
+    >>> pde.compute_ols_denom(np.ones((4, 1)), np.array([1, 1, 0, 0]))
+    1.0
+    """
+    C, x = _indicator(C, x)
+    R: np.ndarray = np.asarray(np.linalg.qr(C, mode="r"))
+    part = np.linalg.solve(R.T, C.T @ x)
+    return float(x.sum() - part @ part)
+
+
+def compute_ols_denom_reference(C: np.ndarray, x: np.ndarray) -> float:
+    """`compute_ols_denom` as the squared length of what a regression on C leaves of x.
+
+    Parameters
+    ----------
+    C, x
+        See `compute_ols_denom`.
+
+    Returns
+    -------
+    float
+        The same to rounding.
+
+    Examples
+    --------
+    >>> import numpy as np, programde as pde
+    >>> pde.compute_ols_denom_reference(np.ones((4, 1)), np.array([1, 1, 0, 0]))
+    1.0
+    """
+    C, x = _indicator(C, x)
+    rest = x - C @ np.linalg.lstsq(C, x, rcond=None)[0]
+    return float(rest @ rest)
 
 
 def _effects(
@@ -257,3 +366,14 @@ def _key(seed: Seed) -> np.ndarray:
     if isinstance(seed, np.ndarray) and seed.size > 1:
         return seed
     return stream_key(whole_number("seed", seed))
+
+
+def _indicator(C: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    values = np.asarray(C, dtype=np.float64)
+    given = np.asarray(x, dtype=np.float64)
+    if given.shape != (len(values),) or not np.isin(given, (0.0, 1.0)).all():
+        raise InputError(
+            f"x must hold 0 and 1, one per cell: shape {given.shape} for {len(values)} cells; of "
+            "treated cells' numbers make it with x = np.isin(np.arange(len(C)), cells)"
+        )
+    return values, given

@@ -137,6 +137,18 @@ class NTCNullResult:
         by gene ``meta_p_ntcB_gene_vs_A``, ``meta_p_real_gene_vs_A``, the same by batch
         ``p_ntcB_vs_A_by_batch`` ...; beside them, "info", "meta" and "per_batch" of
         `programde.controls.crossfit`.
+
+    Examples
+    --------
+    >>> import programde as pde
+    >>> adata = pde.make_sceptre_style_synth(
+    ...     N=400, K=3, n_target_genes=4, ntc_frac_guides=0.4, seed=0
+    ... )
+    >>> inputs = pde.prepare_crt_inputs(adata, usage_key="usage")
+    >>> pooled = {"batch_mode": "pooled", "guides_per_unit": 3}
+    >>> null = pde.run_ntc_empirical_null(inputs, None, base_seed=0, null_kwargs=pooled)
+    >>> null.n_treated.name
+    'n_union_positive_cells'
     """
 
     pvals: pd.DataFrame
@@ -163,7 +175,23 @@ def run_ntc_empirical_null(
     genes
         Genes to test; None: all but the control labels, sorted.
     base_seed, null_kwargs, qq_crossfit
-        See `empirical_null`.
+        See `programde.compat.empirical.empirical_null`.
+
+    Returns
+    -------
+    NTCNullResult
+        P-values, effects, treated cells, and how genes were matched.
+
+    Examples
+    --------
+    >>> import programde as pde
+    >>> adata = pde.make_sceptre_style_synth(
+    ...     N=400, K=3, n_target_genes=4, ntc_frac_guides=0.4, seed=0
+    ... )
+    >>> inputs = pde.prepare_crt_inputs(adata, usage_key="usage")
+    >>> pooled = {"batch_mode": "pooled", "guides_per_unit": 3}
+    >>> pde.run_ntc_empirical_null(inputs, None, base_seed=0, null_kwargs=pooled).pvals.shape
+    (4, 3)
     """
     null = empirical_null(
         inputs, _chosen(inputs, genes, null_kwargs), null_kwargs, base_seed, qq_crossfit
@@ -330,47 +358,3 @@ def _tidy(null: EmpiricalNull, adjust: str, n_cells: int) -> pd.DataFrame:
             "reason": each["reason"],
         }
     )
-
-
-def compute_ols_denom(C: np.ndarray, x: np.ndarray) -> float:
-    """d = x'M_C x = n1 - x'C (C'C)^-1 C'x of an indicator x.
-
-    Parameters
-    ----------
-    C : (N, p)
-        Covariates, of full column rank.
-    x : (N,)
-        Indicator of treatment, 0 or 1.
-
-    Returns
-    -------
-    float
-        Cells' worth of information in x that the covariates leave.
-
-    Raises
-    ------
-    InputError
-        `x` is not an indicator of N cells (a list of treated cells, say).
-    """
-    C, x = _indicator(C, x)
-    R: np.ndarray = np.asarray(np.linalg.qr(C, mode="r"))
-    part = np.linalg.solve(R.T, C.T @ x)
-    return float(x.sum() - part @ part)
-
-
-def compute_ols_denom_reference(C: np.ndarray, x: np.ndarray) -> float:
-    """`compute_ols_denom` as the squared length of what a regression on C leaves of x."""
-    C, x = _indicator(C, x)
-    rest = x - C @ np.linalg.lstsq(C, x, rcond=None)[0]
-    return float(rest @ rest)
-
-
-def _indicator(C: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    values = np.asarray(C, dtype=np.float64)
-    given = np.asarray(x, dtype=np.float64)
-    if given.shape != (len(values),) or not np.isin(given, (0.0, 1.0)).all():
-        raise InputError(
-            f"x must hold 0 and 1, one per cell: shape {given.shape} for {len(values)} cells; of "
-            "treated cells' numbers make it with x = np.isin(np.arange(len(C)), cells)"
-        )
-    return values, given

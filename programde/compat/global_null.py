@@ -54,11 +54,13 @@ def compute_unit_diagnostics(
         Its number of guides.
     B, base_seed
         Number of resamples, and seed.
-    propensity_model, **settings
+    propensity_model
         See `programde.compat.settings.WorkSettings`; `oracle_propensity_const` for a screen that
         is known to be free of confounding.
     skew_side_code
         Side of the skew-normal p-values: 0 both, -1 left, 1 right.
+    **settings
+        See `programde.compat.settings.WorkSettings`.
 
     Returns
     -------
@@ -69,6 +71,18 @@ def compute_unit_diagnostics(
     ------
     InputError
         Cells that do not exist.
+
+    Examples
+    --------
+    >>> import programde as pde
+    >>> adata = pde.make_sceptre_style_synth(N=400, K=3, n_target_genes=4, seed=0)
+    >>> inputs = pde.prepare_crt_inputs(adata, usage_key="usage")
+    >>> row = pde.compute_unit_diagnostics(
+    ...     inputs=inputs, unit_id="mine", unit_type="cells", obs_idx=list(range(40)),
+    ...     guide_count=1, B=99, base_seed=0,
+    ... )
+    >>> row["kind"], int(row["n_treated"])
+    ('cells', 40)
     """
     n_cells = len(inputs.Y)
     cells = np.unique(np.asarray(obs_idx, dtype=np.int64))
@@ -101,9 +115,30 @@ def collect_gene_diagnostics(
     skew_side_code: int = 0,
     **settings: Unpack[UnitSettings],
 ) -> pd.DataFrame:
-    """Diagnostics of genes (None: all), a row each, `kind` being "gene".
+    """Diagnostics of genes, a row each, `kind` being "gene".
 
-    See `compute_unit_diagnostics`.
+    Parameters
+    ----------
+    inputs
+        From `prepare_crt_inputs`.
+    genes
+        One or several; None: all.
+    B, base_seed, propensity_model, skew_side_code, **settings
+        See `compute_unit_diagnostics`.
+
+    Returns
+    -------
+    DataFrame
+        `kind`, and `programde.controls.global_null.COLUMNS`.
+
+    Examples
+    --------
+    >>> import programde as pde
+    >>> adata = pde.make_sceptre_style_synth(N=400, K=3, n_target_genes=4, seed=0)
+    >>> inputs = pde.prepare_crt_inputs(adata, usage_key="usage")
+    >>> table = pde.collect_gene_diagnostics(inputs, ["GENE00000"], B=99, base_seed=0)
+    >>> table["kind"].tolist()
+    ['gene']
     """
     options = run_options(inputs, B, base_seed, {"propensity_model": propensity_model, **settings})
     side = side_from_code(skew_side_code)
@@ -123,8 +158,30 @@ def collect_ntc_group_diagnostics(
 ) -> pd.DataFrame:
     """Diagnostics of groups of control guides: one partition, or an ensemble of them.
 
-    See `compute_unit_diagnostics`. `kind` is "NTC group"; `replicate` and `group` say which. A
-    group that recurs is computed once and listed each time.
+    Parameters
+    ----------
+    inputs
+        From `prepare_crt_inputs`.
+    ntc_groups
+        From `make_ntc_groups_ensemble`. A group that recurs is computed once and listed each time.
+    B, base_seed, propensity_model, skew_side_code, **settings
+        See `compute_unit_diagnostics`.
+
+    Returns
+    -------
+    DataFrame
+        `kind`, which is "NTC group"; `replicate` and `group`, which say which one; and
+        `programde.controls.global_null.COLUMNS`.
+
+    Examples
+    --------
+    >>> import programde as pde
+    >>> adata = pde.make_sceptre_style_synth(N=400, K=3, n_target_genes=4, seed=0)
+    >>> inputs = pde.prepare_crt_inputs(adata, usage_key="usage")
+    >>> groups = {"a": ["NTC_g1", "NTC_g2"], "b": ["NTC_g3", "NTC_g4"]}
+    >>> table = pde.collect_ntc_group_diagnostics(inputs, groups, B=99, base_seed=0)
+    >>> table["group"].tolist()
+    ['a', 'b']
     """
     parts = replicates(ntc_groups)
     places = [(replicate, group) for replicate, part in parts for group in part]
@@ -141,7 +198,7 @@ def collect_ntc_group_diagnostics(
 
 
 def summarize_diagnostics(diagnostics_df: pd.DataFrame, B: int, base_seed: int) -> dict[str, Any]:
-    """Are units of each kind, as a whole, what a null should give?
+    """Numbers that say whether units of each kind, as a whole, are what a null should give.
 
     Parameters
     ----------
@@ -155,6 +212,15 @@ def summarize_diagnostics(diagnostics_df: pd.DataFrame, B: int, base_seed: int) 
     dict
         "B", "base_seed", and "kinds": {kind: the numbers of
         `programde.controls.global_null.summarize_diagnostics`}.
+
+    Examples
+    --------
+    >>> import programde as pde
+    >>> adata = pde.make_sceptre_style_synth(N=400, K=3, n_target_genes=4, seed=0)
+    >>> inputs = pde.prepare_crt_inputs(adata, usage_key="usage")
+    >>> table = pde.collect_gene_diagnostics(inputs, None, B=99, base_seed=0)
+    >>> list(pde.summarize_diagnostics(table, B=99, base_seed=0)["kinds"])
+    ['gene']
     """
     table = summarise(diagnostics_df)
     kinds = {str(kind): _plain(row) for kind, row in table.iterrows()}
@@ -170,7 +236,22 @@ def _plain(row: pd.Series) -> dict[str, float | int | None]:
 
 
 def write_summary(summary: dict[str, Any], path: str | os.PathLike[str]) -> None:
-    """Write what `summarize_diagnostics` returns as JSON, under a temporary name first."""
+    """Write what `summarize_diagnostics` returns as JSON, under a temporary name first.
+
+    Parameters
+    ----------
+    summary
+        What is written.
+    path
+        The file; its folder is made where missing.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import programde as pde
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     pde.write_summary({"B": 99}, f"{folder}/summary.json")
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".tmp")

@@ -63,6 +63,14 @@ class CRTInputs:
         What was changed on the user's behalf, one sentence each.
     source
         The `Screen` these arrays come from, for what has no name here.
+
+    Examples
+    --------
+    >>> import programde as pde
+    >>> adata = pde.make_sceptre_style_synth(N=400, K=3, n_target_genes=4, seed=0)
+    >>> inputs = pde.prepare_crt_inputs(adata, usage_key="usage")
+    >>> inputs.program_names
+    ['program_0', 'program_1', 'program_2']
     """
 
     C: np.ndarray
@@ -209,6 +217,7 @@ def prepare_crt_inputs(
     Returns
     -------
     CRTInputs
+        What `run_all_genes_union_crt` and its kin take.
 
     Raises
     ------
@@ -216,6 +225,14 @@ def prepare_crt_inputs(
         A key that is nowhere, or parts that do not fit together.
     OptionError
         An option outside its range.
+
+    Examples
+    --------
+    >>> import programde as pde
+    >>> adata = pde.make_sceptre_style_synth(N=400, K=3, n_target_genes=4, seed=0)
+    >>> inputs = pde.prepare_crt_inputs(adata, usage_key="usage")
+    >>> inputs.C.shape, inputs.Y.shape, list(inputs.gene_to_cols)[:2]
+    ((400, 9), (400, 3), ['GENE00000', 'GENE00001'])
     """
     if clamp_threads:
         limit_threading()

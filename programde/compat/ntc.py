@@ -1,13 +1,13 @@
-"""Groups of non-targeting control (NTC) guides, and their p-values as if they were genes.
+"""P-values of groups of non-targeting control (NTC) guides, as if they were genes.
 
-How groups are made stands in `programde.controls.groups`. A group's draws depend on the seed and
-on the set of its guides: raw and skew-normal p-values with the same seed come from the same draws,
-and a group that recurs in several partitions is computed once.
+How groups are made stands in `programde.compat.ntc_partitions`. A group's draws depend on the seed
+and on the set of its guides: raw and skew-normal p-values with the same seed come from the same
+draws, and a group that recurs in several partitions is computed once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Unpack
 
 import numpy as np
@@ -17,117 +17,12 @@ from programde.calibration.empirical import side_from_code
 from programde.compat.crt import answer_for
 from programde.compat.inputs import CRTInputs, guide_set_unit
 from programde.compat.null import Ensemble, distinct_units, replicates
-from programde.compat.propensity import fit_propensity_logistic, ignored
+from programde.compat.propensity import fit_propensity_logistic
 from programde.compat.running import how_to_test
 from programde.compat.settings import Further, tested_by
 from programde.compat.shapes import wide
-from programde.controls.groups import (
-    GroupInputs,
-    Signature,
-    group_inputs,
-    guide_frequencies,
-    partition_guides,
-)
 from programde.crt.propensity import PropensityModel
-from programde.errors import InputError, tell
-
-
-def build_ntc_group_inputs(
-    inputs: CRTInputs,
-    ntc_label: str | Iterable[str] = "NTC",
-    group_size: int = 6,
-    n_bins: int = 20,
-) -> GroupInputs:
-    """Control guides, frequency and bin of each guide, and the signatures of the genes.
-
-    Parameters
-    ----------
-    inputs
-        From `prepare_crt_inputs`.
-    ntc_label, group_size, n_bins
-        See `programde.controls.groups.group_inputs`.
-    """
-    return group_inputs(
-        inputs.G, list(inputs.guide_names), inputs.guide2gene, ntc_label, group_size, n_bins
-    )
-
-
-def make_ntc_groups_ensemble(
-    ntc_guides: Sequence[str],
-    ntc_freq: Mapping[str, float],
-    real_gene_bin_sigs: Sequence[Signature],
-    guide_to_bin: Mapping[str, int],
-    n_ensemble: int,
-    seed0: int,
-    group_size: int = 6,
-    max_groups: int | None = None,
-    drop_remainder: bool = True,
-) -> list[dict[str, list[str]]]:
-    """Several partitions of the control guides into groups that follow genes' signatures.
-
-    Parameters
-    ----------
-    ntc_guides, ntc_freq, real_gene_bin_sigs, guide_to_bin
-        As `build_ntc_group_inputs` returns them.
-    n_ensemble, seed0, group_size, max_groups, drop_remainder
-        Number of partitions, their seed, and the rest as in
-        `programde.controls.groups.partition_guides`.
-    """
-    given = GroupInputs(
-        list(ntc_guides), dict(ntc_freq), dict(guide_to_bin), list(real_gene_bin_sigs)
-    )
-    return partition_guides(given, n_ensemble, seed0, group_size, max_groups, drop_remainder)
-
-
-def make_ntc_groups_matched_by_freq(
-    ntc_guides: Sequence[str],
-    ntc_freq: Mapping[str, float],
-    real_gene_bin_sigs: Sequence[Signature],
-    guide_to_bin: Mapping[str, int],
-    group_size: int = 6,
-    seed: int = 0,
-    max_groups: int | None = None,
-    drop_remainder: bool = True,
-    max_attempts: int = 100,
-) -> dict[str, list[str]]:
-    """One partition: the first of `make_ntc_groups_ensemble` with `seed0` = `seed`; see there.
-
-    `max_attempts` has no part: a partition is found at the first.
-    """
-    if max_attempts != 100:
-        ignored("max_attempts", max_attempts, "a partition is found at the first attempt")
-    return make_ntc_groups_ensemble(
-        ntc_guides,
-        ntc_freq,
-        real_gene_bin_sigs,
-        guide_to_bin,
-        1,
-        seed,
-        group_size,
-        max_groups,
-        drop_remainder,
-    )[0]
-
-
-def guide_frequency(G: Any, guide_names: Sequence[str]) -> dict[str, float]:
-    """Share of the cells that hold each guide.
-
-    Parameters
-    ----------
-    G : (N, n_guides)
-        Guide matrix; nonzero means present.
-    guide_names
-        Names in column order.
-
-    Returns
-    -------
-    dict
-        Guide -> share of the cells.
-    """
-    frequency = guide_frequencies(G)
-    if len(guide_names) != frequency.size:
-        raise InputError(f"{len(guide_names)} guide names for {frequency.size} columns of G")
-    return dict(zip((str(name) for name in guide_names), frequency.tolist(), strict=True))
+from programde.errors import tell
 
 
 def crt_pvals_for_ntc_groups_ensemble(
@@ -153,19 +48,34 @@ def crt_pvals_for_ntc_groups_ensemble(
         From `make_ntc_groups_ensemble`.
     B, seed0
         Number of resamples, and seed.
+    propensity_model, resampling_method, resampling_kwargs
+        See `programde.compat.settings`; take those of the main run.
     expected_group_size
         Guides that a group should have; where groups have another number, that is said.
-    propensity_model, resampling_method, resampling_kwargs, test_stat, test_stat_kwargs, **further
-        See `programde.compat.settings`; take those of the main run.
+    test_stat, test_stat_kwargs, **further
+        See `programde.compat.settings`.
 
     Returns
     -------
-    {replicate: DataFrame groups x programs}
+    dict
+        Replicate -> DataFrame, groups x programs.
 
     Raises
     ------
     InputError
         A guide that is not in the screen, or no group.
+
+    Examples
+    --------
+    >>> import programde as pde
+    >>> adata = pde.make_sceptre_style_synth(N=400, K=3, n_target_genes=4, seed=0)
+    >>> inputs = pde.prepare_crt_inputs(adata, usage_key="usage")
+    >>> groups = [{"a": ["NTC_g1", "NTC_g2"], "b": ["NTC_g3", "NTC_g4"]}]
+    >>> tables = pde.crt_pvals_for_ntc_groups_ensemble(
+    ...     inputs, groups, B=99, seed0=0, expected_group_size=2
+    ... )
+    >>> tables[0].shape
+    (2, 3)
     """
     settings = tested_by(
         propensity_model, resampling_method, resampling_kwargs, test_stat, test_stat_kwargs
@@ -194,17 +104,33 @@ def crt_pvals_for_ntc_groups_ensemble_skew(
 
     Parameters
     ----------
-    inputs, ntc_groups_ens, B, seed0, propensity_model, resampling_method, resampling_kwargs,
-    expected_group_size, test_stat, test_stat_kwargs, **further
+    inputs, ntc_groups_ens, B, seed0, propensity_model, resampling_method, resampling_kwargs
         See `crt_pvals_for_ntc_groups_ensemble`.
     side_code
         0 both, -1 left, 1 right.
+    expected_group_size, test_stat, test_stat_kwargs
+        See `crt_pvals_for_ntc_groups_ensemble`.
     calibration
         Another calibration in place of the skew-normal one: ``"saddlepoint"``.
+    **further
+        See `programde.compat.settings`.
 
     Returns
     -------
-    {replicate: DataFrame groups x programs}
+    dict
+        Replicate -> DataFrame, groups x programs.
+
+    Examples
+    --------
+    >>> import programde as pde
+    >>> adata = pde.make_sceptre_style_synth(N=400, K=3, n_target_genes=4, seed=0)
+    >>> inputs = pde.prepare_crt_inputs(adata, usage_key="usage")
+    >>> groups = [{"a": ["NTC_g1", "NTC_g2"], "b": ["NTC_g3", "NTC_g4"]}]
+    >>> tables = pde.crt_pvals_for_ntc_groups_ensemble_skew(
+    ...     inputs, groups, B=99, seed0=0, expected_group_size=2
+    ... )
+    >>> tables[0].shape
+    (2, 3)
     """
     settings = tested_by(
         propensity_model, resampling_method, resampling_kwargs, test_stat, test_stat_kwargs
@@ -239,17 +165,27 @@ def crt_pvals_for_guide_set(
         Column numbers or names of guides.
     B, seed
         Number of resamples, and seed.
-    propensity_model, resampling_method, resampling_kwargs, test_stat, test_stat_kwargs, **further
+    propensity_model, resampling_method, resampling_kwargs, test_stat, test_stat_kwargs
         See `programde.compat.settings`.
     calibration
         ``"none"``, ``"skew_normal"`` or ``"saddlepoint"``.
     side_code
         Side of calibrated p-values: 0 both, -1 left, 1 right. Raw ones are two-sided.
+    **further
+        See `programde.compat.settings`.
 
     Returns
     -------
     (K,) float64
         As in the table of an ensemble that holds this set, for the same seed.
+
+    Examples
+    --------
+    >>> import programde as pde
+    >>> adata = pde.make_sceptre_style_synth(N=400, K=3, n_target_genes=4, seed=0)
+    >>> inputs = pde.prepare_crt_inputs(adata, usage_key="usage")
+    >>> pde.crt_pvals_for_guide_set(inputs, ["NTC_g1", "NTC_g2"], B=99, seed=0).shape
+    (3,)
     """
     settings = tested_by(
         propensity_model, resampling_method, resampling_kwargs, test_stat, test_stat_kwargs
@@ -274,7 +210,30 @@ def crt_pvals_for_guide_set_skew(
     test_stat_kwargs: Mapping[str, Any] | None = None,
     **further: Unpack[Further],
 ) -> np.ndarray:
-    """Skew-normal p-values (K,) of the union of some guides; see `crt_pvals_for_guide_set`."""
+    """Skew-normal p-values of the union of some guides.
+
+    Parameters
+    ----------
+    inputs, guide_idx, B, seed, propensity_model, resampling_method, resampling_kwargs
+        See `crt_pvals_for_guide_set`.
+    side_code
+        0 both, -1 left, 1 right.
+    test_stat, test_stat_kwargs, **further
+        See `programde.compat.settings`.
+
+    Returns
+    -------
+    (K,) float64
+        P-values.
+
+    Examples
+    --------
+    >>> import programde as pde
+    >>> adata = pde.make_sceptre_style_synth(N=400, K=3, n_target_genes=4, seed=0)
+    >>> inputs = pde.prepare_crt_inputs(adata, usage_key="usage")
+    >>> pde.crt_pvals_for_guide_set_skew(inputs, ["NTC_g1", "NTC_g2"], B=99, seed=0).shape
+    (3,)
+    """
     return crt_pvals_for_guide_set(
         inputs,
         guide_idx,

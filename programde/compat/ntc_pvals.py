@@ -52,6 +52,14 @@ def sample_ntc_pseudogenes_with_replacement(
     ------
     InputError
         Labels that match nothing, or fewer control guides than a set needs.
+
+    Examples
+    --------
+    >>> import programde as pde
+    >>> genes = {"c1": "NTC", "c2": "NTC", "c3": "NTC", "g1": "A"}
+    >>> sets = pde.sample_ntc_pseudogenes_with_replacement(list(genes), genes, "NTC", 2, 3, seed=0)
+    >>> sorted(sets.values())
+    [['c1', 'c2'], ['c1', 'c3'], ['c2', 'c3']]
     """
     genes = guide_map(guide2gene, guide_names)
     labels = set(check_ntc_labels(genes, ntc_labels))
@@ -79,7 +87,17 @@ def split_ntc_units(
 
     Returns
     -------
-    A, B : lists of ids, in the order given
+    A : list
+        Ids of the null, in the order given.
+    B : list
+        Ids that are held out.
+
+    Examples
+    --------
+    >>> import programde as pde
+    >>> null, held_out = pde.split_ntc_units(["u1", "u2", "u3", "u4"])
+    >>> len(null), sorted(null + held_out)
+    (2, ['u1', 'u2', 'u3', 'u4'])
     """
     ids = list(ntc_unit_ids)
     if not 0 < frac_A < 1:
@@ -155,16 +173,22 @@ def empirical_pvals_vs_ntc(
 
     Parameters
     ----------
-    beta_obs : (G, K), beta_ntc : (R, K)
-        Effects of the units tested, and of the control units.
-    n1_obs, d_obs : (G,), n1_ntc, d_ntc : (R,)
-        Treated cells and `compute_ols_denom` of both.
-    n_n1_bins, n_d_bins, min_ntc_per_bin, n_pbar_bins
+    beta_obs : (G, K)
+        Effects of the units tested.
+    beta_ntc : (R, K)
+        Effects of the control units.
+    n1_obs, d_obs : (G,)
+        Treated cells and `compute_ols_denom` of the units tested.
+    n1_ntc, d_ntc : (R,)
+        The same of the control units.
+    n_n1_bins, n_d_bins, min_ntc_per_bin
         See `programde.controls.matching.MatchingOptions`.
     two_sided
         By absolute effects; False: large effects are extreme.
     use_pbar, pbar_obs, pbar_ntc
         Whether to match on the mean log odds of the propensity too, and these.
+    n_pbar_bins
+        See `programde.controls.matching.MatchingOptions`.
 
     Returns
     -------
@@ -173,6 +197,16 @@ def empirical_pvals_vs_ntc(
     info : dict
         "bin_sizes" (G,): matched units; "fallback_counts": {"none": n, "all": m}, in how many
         cases all control units were taken; "floor" (G,): the smallest p-value possible.
+
+    Examples
+    --------
+    One unit beyond all 99 control units, which are alike in size:
+
+    >>> import numpy as np, programde as pde
+    >>> null, n1 = np.linspace(-1, 1, 99)[:, None], np.full(99, 30)
+    >>> p, info = pde.empirical_pvals_vs_ntc([[2.0]], null, [30], [29.0], n1, n1 - 1.0)
+    >>> p.tolist(), info["floor"].tolist()
+    ([[0.01]], [0.01])
     """
     if use_pbar and (pbar_obs is None or pbar_ntc is None):
         raise InputError("use_pbar=True needs pbar_obs and pbar_ntc")
@@ -199,19 +233,40 @@ def compute_ntc_empirical_pvals_crossfit(
 
     Parameters
     ----------
-    beta_real : (G, K), beta_ntcA : (A, K), beta_ntcB : (B, K)
-        Effects.
-    sig_real, sig_ntcA, sig_ntcB
-        n1, d (and pbar) of each: a mapping or table with these names, a tuple of vectors, or an
+    beta_real : (G, K)
+        Effects of the genes.
+    sig_real
+        Their n1, d (and pbar): a mapping or table with these names, a tuple of vectors, or an
         array with a row per unit.
+    beta_ntcA : (A, K)
+        Effects of the control units that are the null.
+    sig_ntcA
+        As `sig_real`, of these.
+    beta_ntcB : (B, K)
+        Effects of the control units that are held out.
+    sig_ntcB
+        As `sig_real`, of those.
     matching_cfg
-        n_n1_bins, n_d_bins, min_ntc_per_bin, use_pbar, n_pbar_bins.
+        Of n_n1_bins, n_d_bins, min_ntc_per_bin, use_pbar and n_pbar_bins.
     two_sided
         See `empirical_pvals_vs_ntc`.
 
     Returns
     -------
-    p_ntcB_vs_A : (B, K), p_real_vs_A : (G, K)
+    p_ntcB_vs_A : (B, K) float64
+        P-values of the units held out.
+    p_real_vs_A : (G, K) float64
+        P-values of the genes.
+
+    Examples
+    --------
+    >>> import numpy as np, programde as pde
+    >>> null, sizes = np.linspace(-1, 1, 99)[:, None], np.full((99, 2), 30.0)
+    >>> held, genes = pde.compute_ntc_empirical_pvals_crossfit(
+    ...     [[2.0]], sizes[:1], null, sizes, [[0.0]], sizes[:1], None
+    ... )
+    >>> held.tolist(), genes.tolist()
+    ([[1.0]], [[0.01]])
     """
     options, use_pbar = _matching(matching_cfg)
     real, a, b = (_with_pbar(s, use_pbar) for s in (sig_real, sig_ntcA, sig_ntcB))
@@ -247,7 +302,20 @@ def compute_ntc_empirical_pvals_gene_agg_crossfit(
 
     Returns
     -------
-    p_ntcB_vs_A : (B,), p_real_vs_A : (G,)
+    p_ntcB_vs_A : (B,) float64
+        P-values of the units held out.
+    p_real_vs_A : (G,) float64
+        P-values of the genes.
+
+    Examples
+    --------
+    >>> import numpy as np, programde as pde
+    >>> null, sizes = np.linspace(-1, 1, 99)[:, None] * [1, 0.5], np.full((99, 2), 30.0)
+    >>> _, genes = pde.compute_ntc_empirical_pvals_gene_agg_crossfit(
+    ...     [[0.1, -2.0]], sizes[:1], null, sizes, null[:1], sizes[:1], None
+    ... )
+    >>> genes.tolist()
+    [0.01]
     """
     options, use_pbar = _matching(matching_cfg)
     real, a, b = (_with_pbar(s, use_pbar) for s in (sig_real, sig_ntcA, sig_ntcB))

@@ -54,12 +54,21 @@ def crt_null_stats_for_test(
 
     Returns
     -------
-    (B,) float64, or (B, K) for all programs
+    (B,) or (B, K) float64
+        A vector for one program, a matrix for all of them.
 
     Raises
     ------
     InputError
         The unit has no treated or no control cells, or is collinear with the covariates.
+
+    Examples
+    --------
+    >>> import programde as pde
+    >>> adata = pde.make_sceptre_style_synth(N=400, K=3, n_target_genes=4, seed=0)
+    >>> inputs = pde.prepare_crt_inputs(adata, usage_key="usage")
+    >>> pde.crt_null_stats_for_test("GENE00000", "program_1", inputs, B=99).shape
+    (99,)
     """
     program = _program(inputs, program_index)
     unit = unit_of(inputs, gene)
@@ -92,11 +101,14 @@ def compute_gene_null_pvals(
     ----------
     gene
         A gene with guides.
+    inputs, B, base_seed
+        See `crt_null_stats_for_test`.
+    propensity_model, resampling_method, resampling_kwargs
+        See `programde.compat.settings`.
     side_code
         0 both, -1 left, 1 right.
-    inputs, B, base_seed, propensity_model, resampling_method, resampling_kwargs, test_stat,
-    test_stat_kwargs, **further
-        See `crt_null_stats_for_test`.
+    test_stat, test_stat_kwargs, **further
+        See `programde.compat.settings`.
 
     Returns
     -------
@@ -107,6 +119,14 @@ def compute_gene_null_pvals(
     ------
     InputError
         A gene that cannot be tested (a ValueError).
+
+    Examples
+    --------
+    >>> import programde as pde
+    >>> adata = pde.make_sceptre_style_synth(N=400, K=3, n_target_genes=4, seed=0)
+    >>> inputs = pde.prepare_crt_inputs(adata, usage_key="usage")
+    >>> pde.compute_gene_null_pvals("GENE00000", inputs, B=99).shape
+    (99, 3)
     """
     (unit,) = gene_units(inputs, gene)
     settings = tested_by(
@@ -138,14 +158,27 @@ def compute_guide_set_null_pvals(
     ----------
     guide_idx
         Column numbers or names of guides.
-    inputs, B, base_seed, propensity_model, resampling_method, resampling_kwargs, side_code,
+    inputs, B, base_seed
+        See `crt_null_stats_for_test`.
+    propensity_model, resampling_method, resampling_kwargs
+        See `programde.compat.settings`.
+    side_code
+        0 both, -1 left, 1 right.
     test_stat, test_stat_kwargs, **further
-        See `compute_gene_null_pvals`.
+        See `programde.compat.settings`.
 
     Returns
     -------
     (B, K) float64
         All 1 for a set that cannot be tested (with a warning).
+
+    Examples
+    --------
+    >>> import programde as pde
+    >>> adata = pde.make_sceptre_style_synth(N=400, K=3, n_target_genes=4, seed=0)
+    >>> inputs = pde.prepare_crt_inputs(adata, usage_key="usage")
+    >>> pde.compute_guide_set_null_pvals(["NTC_g1", "NTC_g2"], inputs, B=99).shape
+    (99, 3)
     """
     unit = guide_set_unit(inputs, guide_idx)
     settings = tested_by(
@@ -184,16 +217,29 @@ def compute_ntc_group_null_pvals_parallel(
         From `make_ntc_groups_ensemble`. A group that recurs is drawn once and listed each time.
     B, base_seed
         Number of resamples, and seed.
-    n_jobs, backend, resampling_method, resampling_kwargs, test_stat, test_stat_kwargs, **further
+    n_jobs, backend, resampling_method, resampling_kwargs, test_stat, test_stat_kwargs
         See `programde.compat.settings`; take those of the main run.
     side_code
         0 both, -1 left, 1 right.
+    **further
+        See `programde.compat.settings`.
 
     Returns
     -------
     (number of groups * B * K,) float64
         Groups one after another, in the order of the ensemble. Groups without treated or control
         cells are left out, with a warning.
+
+    Examples
+    --------
+    Two groups of two control guides on three programs:
+
+    >>> import programde as pde
+    >>> adata = pde.make_sceptre_style_synth(N=400, K=3, n_target_genes=4, seed=0)
+    >>> inputs = pde.prepare_crt_inputs(adata, usage_key="usage")
+    >>> groups = [{"a": ["NTC_g1", "NTC_g2"], "b": ["NTC_g3", "NTC_g4"]}]
+    >>> pde.compute_ntc_group_null_pvals_parallel(inputs, groups, B=99).shape
+    (594,)
     """
     groups = [guides for _, part in replicates(ntc_groups_ens) for guides in part.values()]
     units, row_of = distinct_units(inputs, groups)

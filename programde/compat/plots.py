@@ -80,31 +80,54 @@ def qq_plot_ntc_pvals(
 
     Parameters
     ----------
-    pvals_raw_df, guide2gene, ntc_genes, pvals_skew_df, null_pvals, null_stats, show_null_skew,
-    ntc_group_pvals_ens, ntc_group_pvals_skew_ens, show_ntc_ensemble_band, title
+    pvals_raw_df, guide2gene, ntc_genes, pvals_skew_df, null_pvals, null_stats
         See `programde.report.ntc_plots.qq_plot_ntc_pvals`.
     null_two_sided
         Whether null p-values made from `null_stats` are two-sided; False: right-sided.
+    show_null_skew
+        See `programde.report.ntc_plots.qq_plot_ntc_pvals`.
     null_skew_samples, null_skew_seed
         So many of the null statistics, drawn at random, in the skew-normal null curve; None: all.
     expected_grid_raw, expected_grid_all
         Each curve has expected quantiles of its own number of p-values; others are ignored.
+    ntc_group_pvals_ens, ntc_group_pvals_skew_ens, show_ntc_ensemble_band
+        See `programde.report.ntc_plots.qq_plot_ntc_pvals`.
     ntc_band_quantiles, ntc_band_alpha
         Quantiles over partitions that the band shows (None: quartiles), and its opacity.
     ax
         Where to draw; default: a new figure of pyplot's.
-    label_*, color_*, all_marker, all_marker_size, all_alpha
-        Words and looks of the curves; at their defaults they are those of this package's pictures.
+    title
+        Title.
+    label_ntc_raw, label_skew, label_null, label_null_skew, label_all
+        Words of the legend; at their defaults they are those of this package's pictures.
+    color_ntc_raw, color_skew, color_null, color_null_skew, color_all
+        Colours of the curves, likewise.
+    all_marker, all_marker_size, all_alpha
+        Looks of the points of all p-values, likewise.
     show_ref_line, show_conf_band, conf_alpha, conf_color
         The diagonal; the pointwise band of uniform p-values, its level 1 - conf_alpha and colour.
     show_all_pvals
         All p-values of `pvals_raw_df` as points.
+
+    Returns
+    -------
+    Axes
+        Of matplotlib.
 
     Raises
     ------
     InputError
         No control label exists, no NTC p-value is left, or an input that an option needs is
         missing.
+
+    Examples
+    --------
+    >>> import pandas as pd, programde as pde
+    >>> p = pd.DataFrame({"p0": [0.2, 0.7], "p1": [0.5, 0.9]}, index=["A", "NTC"])
+    >>> genes = {"g1": "A", "c1": "NTC"}
+    >>> ax = pde.qq_plot_ntc_pvals(p, genes, "NTC", null_pvals=p.to_numpy(), title="controls")
+    >>> ax.get_title(loc="left")
+    'controls'
     """
     given = dict(locals())
     for name, grid in (

@@ -92,6 +92,13 @@ def fit_propensity_logistic(
     OptionError
         If the shapes disagree, `y01` holds anything but 0 and 1, `C_value` is not positive, or
         Newton's method fails.
+
+    Examples
+    --------
+    >>> import numpy as np, programde as pde
+    >>> p, model = pde.fit_propensity_logistic(np.ones((4, 1)), np.array([1, 0, 0, 0]))
+    >>> p.round(3).tolist(), model.intercept_.round(3).tolist()
+    ([0.25, 0.25, 0.25, 0.25], [-1.099])
     """
     check_keywords("fit_propensity_logistic", kwargs, _SOLVER)
     if not C_value > 0:
@@ -127,5 +134,11 @@ def oracle_propensity_const(C: np.ndarray, y01: np.ndarray) -> np.ndarray:
     -------
     (N,) float64
         To be passed as `propensity_model`.
+
+    Examples
+    --------
+    >>> import numpy as np, programde as pde
+    >>> pde.oracle_propensity_const(np.ones((4, 1)), np.array([1, 0, 0, 0])).tolist()
+    [0.25, 0.25, 0.25, 0.25]
     """
     return np.full(len(C), float(np.mean(y01)))

@@ -39,6 +39,14 @@ class CRTGeneResult:
         Whether the gene could be tested.
     reason
         Why not, or empty.
+
+    Examples
+    --------
+    >>> import programde as pde
+    >>> adata = pde.make_sceptre_style_synth(N=400, K=3, n_target_genes=4, seed=0)
+    >>> inputs = pde.prepare_crt_inputs(adata, usage_key="usage")
+    >>> pde.run_one_gene_union_crt("GENE00000", inputs, B=99).testable
+    True
     """
 
     gene: str

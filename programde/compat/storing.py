@@ -40,6 +40,16 @@ def store_results_in_adata(
     ------
     InputError
         Tables of different genes or programs, or a prefix with a slash.
+
+    Examples
+    --------
+    >>> import programde as pde
+    >>> adata = pde.make_sceptre_style_synth(N=400, K=3, n_target_genes=4, seed=0)
+    >>> inputs = pde.prepare_crt_inputs(adata, usage_key="usage")
+    >>> out = pde.run_all_genes_union_crt(inputs, ["GENE00000"], B=99, n_jobs=1)
+    >>> pde.store_results_in_adata(adata, out["pvals_df"], out["betas_df"], out["treated_df"])
+    >>> adata.uns["crt_union_gene_program_pvals"].shape
+    (1, 3)
     """
     if "/" in prefix:
         raise InputError(f"prefix={prefix!r}: a key of an h5ad file cannot hold a slash")

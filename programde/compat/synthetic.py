@@ -25,7 +25,21 @@ PROPENSITY_MODES = ("covariate", "constant")
 
 @dataclass
 class MockAdata:
-    """A bare object with the containers of an AnnData."""
+    """A bare object with the containers of an AnnData.
+
+    Parameters
+    ----------
+    obsm, layers, obsp, uns
+        Name -> what is stored there.
+    obs
+        Table of the cells, or nothing.
+
+    Examples
+    --------
+    >>> import numpy as np, programde as pde
+    >>> pde.MockAdata(obsm={"usage": np.ones((5, 2))}).n_obs
+    5
+    """
 
     obsm: dict[str, Any] = field(default_factory=dict)
     layers: dict[str, Any] = field(default_factory=dict)
@@ -58,6 +72,14 @@ class SyntheticTruth:
     effect_gene, effect_program, effect_size
         The gene with an effect (or None), the number of its program, and the effect on its log
         usage.
+
+    Examples
+    --------
+    >>> import numpy as np, programde as pde
+    >>> rng = np.random.default_rng(0)
+    >>> _, truth = pde.make_synthetic_adata(rng, effect_gene=0, effect_size=1, return_truth=True)
+    >>> truth.effect_gene, truth.effect_size
+    ('GENE00000', 1)
     """
 
     C_numeric: np.ndarray
@@ -90,10 +112,20 @@ def make_sceptre_style_synth(
 
     Parameters
     ----------
-    N, K, n_target_genes, guides_per_gene, ntc_frac_guides, moi_mean, frac_causal_genes,
-    n_effect_programs, effect_size, n_cov_extra, confound_strength, eps_near_zero,
-    sprinkle_near_zero_frac, seed
-        See `programde.screen.synthetic.make_sceptre_style_synth`, whose numbers these are.
+    N, K
+        Numbers of cells and of programs.
+    n_target_genes, guides_per_gene, ntc_frac_guides
+        Genes, guides of each, and the share of all guides that are controls.
+    moi_mean
+        Mean number of guides per cell.
+    frac_causal_genes, n_effect_programs, effect_size
+        Share of genes with effects, on how many programs, and how large on the log usage.
+    n_cov_extra, confound_strength
+        Further covariates, and how much they say of both guides and usages.
+    eps_near_zero, sprinkle_near_zero_frac
+        That share of the usages is put near 0, at about so much.
+    seed
+        Seed; all numbers are those of `programde.screen.synthetic.make_sceptre_style_synth`.
 
     Returns
     -------
@@ -102,6 +134,13 @@ def make_sceptre_style_synth(
         ``obsm["usage"]``, sparse ``obsm["guide_assignment"]``; in uns ``guide2gene``,
         ``guide_names``, ``program_names``, ``gene2guides``, ``target_gene_names``,
         ``ntc_gene_name``, ``causal_genes``, ``gene_effects``, ``synth_params``.
+
+    Examples
+    --------
+    >>> import programde as pde
+    >>> adata = pde.make_sceptre_style_synth(N=400, K=3, n_target_genes=4, seed=0)
+    >>> adata.obsm["usage"].shape, adata.obsm["guide_assignment"].shape
+    ((400, 3), (400, 28))
     """
     params = dict(locals())
     adata = synthetic.make_sceptre_style_synth(**params)
@@ -192,6 +231,13 @@ def make_synthetic_adata(
         ``obsm["cnmf_usage"]``, ``obsm["covar"]``, ``obsm["guide_assignment"]``; in uns
         ``guide_names``, ``guide2gene``, ``gene2guides``, ``program_names``, ``target_gene_names``,
         ``ntc_gene_name``.
+
+    Examples
+    --------
+    >>> import numpy as np, programde as pde
+    >>> adata = pde.make_synthetic_adata(np.random.default_rng(0))
+    >>> adata.obsm["cnmf_usage"].shape
+    (120, 5)
     """
     check_choice("propensity_mode", propensity_mode, PROPENSITY_MODES)
     genes = [f"GENE{g:05d}" for g in range(n_genes)]

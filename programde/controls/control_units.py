@@ -72,10 +72,18 @@ class ControlUnits(ShortForm):
         How they were made: nothing is left open in them.
     seed
         Seed of the sets of guides.
-    held_out
-        None where no NTC guide is held out, for the reason `why_none_held_out`.
+    held_out, why_none_held_out
+        None where no NTC guide is held out, and the reason.
     notes
         What was changed on the way.
+
+    Examples
+    --------
+    >>> import programde as pde
+    >>> adata = pde.make_sceptre_style_synth(N=400, K=3, n_target_genes=4, seed=0)
+    >>> screen = pde.screen_from_anndata(adata, usage_key="usage")
+    >>> pde.control_units(screen, "NTC", pde.ControlUnitOptions(guides_per_unit=2)).targets
+    ['GENE00000', 'GENE00001', 'GENE00002', 'GENE00003', 'NTC']
     """
 
     programs: list[str]
@@ -167,11 +175,26 @@ def control_units(
     propensity
         Propensity model for matching on pbar: f(C, x) -> p; None for the default.
 
+    Returns
+    -------
+    ControlUnits
+        Summaries of the guides and units of the screen.
+
     Raises
     ------
     InputError
         No guide with an NTC label, fewer NTC guides than a pseudo-gene needs, meta mode without
         batch labels, no batch with enough cells.
+
+    Examples
+    --------
+    >>> import programde as pde
+    >>> adata = pde.make_sceptre_style_synth(N=400, K=3, n_target_genes=4, seed=0)
+    >>> screen = pde.screen_from_anndata(adata, usage_key="usage")
+    >>> options = pde.ControlUnitOptions(guides_per_unit=2)
+    >>> units = pde.control_units(screen, "NTC", options)
+    >>> len(units.ntc)
+    4
     """
     if out := set(exclude_guides):
         kept = {g: t for g, t in screen.guide_to_target.items() if g not in out}

@@ -70,6 +70,12 @@ class ControlUnitOptions:
         pseudo-genes, which finds too much where NTC guides are few.
     use_pbar
         Match on the mean log odds of the propensity too; takes a propensity fit per guide.
+
+    Examples
+    --------
+    >>> import programde as pde
+    >>> pde.ControlUnitOptions(guides_per_unit=3).batch_mode
+    'auto'
     """
 
     guides_per_unit: int | None = option(None, minimum=1)
@@ -98,6 +104,12 @@ class ComparisonOptions:
         of its program, or "max_effect", the largest effect as it is.
     matching
         See `MatchingOptions`.
+
+    Examples
+    --------
+    >>> import programde as pde
+    >>> pde.ComparisonOptions(combine_method="fisher").target_statistic
+    'max_z'
     """
 
     combine_method: str = option("stouffer", choices=COMBINE_METHODS)
@@ -131,6 +143,12 @@ class CrossfitOptions:
         Number of held-out NTC units.
     seed, frac_A
         Seed of the split, and share of the NTC guides that define the null.
+
+    Examples
+    --------
+    >>> import programde as pde
+    >>> pde.CrossfitOptions(seed=7).frac_A
+    0.5
     """
 
     min_guides: int = option(20, minimum=4)
@@ -160,6 +178,12 @@ class SpikeOptions:
         Programs that get effects in each set: all of them take turns.
     seed
         Of the sets and the effects. Settings that share it are compared on the same cells.
+
+    Examples
+    --------
+    >>> import programde as pde
+    >>> pde.SpikeOptions(fold_changes=(1.5, 2.0)).n_sets
+    10
     """
 
     n_sets: int = option(10, minimum=0, maximum=MANY)

@@ -46,6 +46,12 @@ class RunOptions:
     shifts
         Whether to keep effects as log-ratios and in usage points too, of which direct effects and
         what the report says of a hit are made.
+
+    Examples
+    --------
+    >>> import programde as pde
+    >>> pde.RunOptions(pde.UTest(), pde.Bernoulli(), n_resamples=0).seed
+    123
     """
 
     statistic: Statistic

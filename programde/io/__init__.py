@@ -1,6 +1,7 @@
 """Readers: one function per source, each giving the same `Screen`.
 
-    read_h5ad  read_h5mu  read_cnmf  read_perturbnmf  read_guide_tables (also: read_tables)
+    read_h5ad  read_h5mu  read_cnmf  read_folder  read_perturbnmf
+    read_guide_tables (also: read_tables)
 
 A further reader is one module here and one entry in `SOURCES`.
 """
@@ -17,10 +18,21 @@ from programde.screen.screen import Screen
 if TYPE_CHECKING:
     from programde.io.anndata import read_h5ad as read_h5ad
     from programde.io.cnmf import read_cnmf as read_cnmf
+    from programde.io.day_folder import read_folder as read_folder
     from programde.io.guide_tables import read_guide_tables as read_guide_tables
     from programde.io.guide_tables import read_guide_tables as read_tables
     from programde.io.mudata import read_h5mu as read_h5mu
     from programde.io.perturbnmf import read_perturbnmf as read_perturbnmf
+
+__all__ = [
+    "read_cnmf",
+    "read_folder",
+    "read_guide_tables",
+    "read_h5ad",
+    "read_h5mu",
+    "read_perturbnmf",
+    "read_tables",
+]
 
 SOURCES = {
     "h5ad": ("anndata", "read_h5ad"),

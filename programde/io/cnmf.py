@@ -169,7 +169,7 @@ def read_cnmf(
     folder, k, density_threshold, name
         See `find_usages`.
     screen
-        An h5ad or h5mu file with guides and covariates; or else:
+        An h5ad or h5mu file with guides and covariates; or else the tables that follow.
     assignments, guide_metadata, covariates
         Tables, see `guide_tables.read_guide_tables`.
     on_missing
@@ -187,6 +187,19 @@ def read_cnmf(
     ------
     InputError, OptionError
         No such usages, no source of guides, or sources that do not fit together.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import pandas as pd, programde as pde
+    >>> adata = pde.make_sceptre_style_synth(N=400, K=3, n_target_genes=4, seed=0)
+    >>> usages = pd.DataFrame(adata.obsm["usage"], adata.obs_names, ["1", "2", "3"])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     usages.to_csv(f"{folder}/run.usages.k_3.dt_0_5.consensus.txt", sep="\\t")
+    ...     adata.write_h5ad(f"{folder}/screen.h5ad")
+    ...     screen = pde.io.read_cnmf(folder, 3, 0.5, screen=f"{folder}/screen.h5ad")
+    >>> screen.n_cells, screen.program_names
+    (400, ['program_1', 'program_2', 'program_3'])
     """
     if (screen is None) == (assignments is None):
         raise OptionError("read_cnmf needs either screen=<h5ad or h5mu> or assignments=<table>")

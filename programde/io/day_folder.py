@@ -150,6 +150,7 @@ def read_folder(
     Returns
     -------
     Screen
+        Its cells in the order of the usages.
 
     Raises
     ------

@@ -53,13 +53,17 @@ def read_guide_tables(
     ----------
     usage
         Cells x programs, or a text file of it (cell names first).
-    assignments, cell_column, guide_column, value_column
+    assignments
         See `long_assignment`; or Cell Ranger's ``protospacer_calls_per_cell.csv``, see
         `cell_ranger`. Which values are guides that are there is for `guide_threshold` to say.
-    guide_metadata, guide_id_column, target_column, type_column, targeting_column
+    guide_metadata
         See `targets_from_metadata`.
     covariates
         Cells x covariates, or a file of it (cell names first); None: the intercept alone.
+    cell_column, guide_column, value_column
+        Columns of `assignments`.
+    guide_id_column, target_column, type_column, targeting_column
+        Columns of `guide_metadata`.
     covar_columns, log1p_columns
         Columns of `covariates` to use, the second as log(1 + x); default: all as they are.
     on_missing
@@ -77,6 +81,20 @@ def read_guide_tables(
     ------
     InputError, OptionError
         Anything that does not fit.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd, programde as pde
+    >>> cells = [f"cell_{i}" for i in range(40)]
+    >>> usage = pd.DataFrame(
+    ...     np.random.default_rng(0).dirichlet([1, 1, 1], 40), cells, ["p0", "p1", "p2"]
+    ... )
+    >>> assignments = pd.DataFrame({"cell": cells, "guide": ["g1", "c1"] * 20, "value": 1})
+    >>> guides = pd.DataFrame(
+    ...     {"guide_id": ["g1", "c1"], "intended_target_name": ["A", "non-targeting"]}
+    ... )
+    >>> pde.io.read_tables(usage, assignments, guides).guide_to_target
+    {'g1': 'A', 'c1': 'non-targeting'}
     """
     check_keywords("read_guide_tables", options, BUILD_OPTIONS)
     if not isinstance(usage, pd.DataFrame):

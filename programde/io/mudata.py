@@ -68,11 +68,28 @@ def read_h5mu(path: PathLike, **keys: Any) -> Screen:
     Returns
     -------
     Screen
+        Its cells in the order of the modality that holds the usages.
 
     Raises
     ------
     InputError
         No such file, not HDF5, truncated, or anything `screen_from_mudata` refuses.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import anndata, mudata, numpy as np, programde as pde
+    >>> cells = [f"cell_{i}" for i in range(40)]
+    >>> programs = anndata.AnnData(np.random.default_rng(0).dirichlet([1, 1, 1], 40))
+    >>> guides = anndata.AnnData(np.tile(np.eye(2), (20, 1)))
+    >>> programs.obs_names = guides.obs_names = cells
+    >>> guides.var_names = ["g1", "c1"]
+    >>> guides.var["intended_target_name"] = ["A", "non-targeting"]
+    >>> with tempfile.TemporaryDirectory() as folder, mudata.set_options(pull_on_update=False):
+    ...     mudata.MuData({"cNMF": programs, "guide": guides}).write(f"{folder}/screen.h5mu")
+    ...     screen = pde.io.read_h5mu(f"{folder}/screen.h5mu", covar_key=None)
+    >>> screen.guide_to_target
+    {'g1': 'A', 'c1': 'non-targeting'}
     """
     check_keywords("read_h5mu", keys, (*DEFAULT_KEYS, *BUILD_OPTIONS))
     chosen, options = _split(keys)

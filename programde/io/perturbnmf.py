@@ -51,6 +51,7 @@ def read_perturbnmf(
     Returns
     -------
     Screen
+        Its cells in the order of the usages.
 
     Raises
     ------

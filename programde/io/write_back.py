@@ -62,6 +62,15 @@ def write_back(
     InputError
         If `results` lacks a column; with `check`, if `data` holds none of the targets, or holds
         names of programs and none of them is one of the results.
+
+    Examples
+    --------
+    >>> import programde as pde
+    >>> adata = pde.make_sceptre_style_synth(N=800, K=5, n_target_genes=10, seed=0)
+    >>> table = pde.tl.test(adata, usage_key="usage", n_resamples=0)
+    >>> pde.write_back(adata, table)
+    >>> adata.uns["programde_results"].shape[0]
+    50
     """
     results = _renamed(results)
     omnibus = None if omnibus is None else _renamed(omnibus)

@@ -82,6 +82,13 @@ def contrast_scatter(
         Effects differ at q <= `level`.
     n_labels
         How many of the strongest are named.
+    ax
+        Where to draw; None: a figure of its own.
+
+    Returns
+    -------
+    Axes
+        Of matplotlib.
 
     Examples
     --------

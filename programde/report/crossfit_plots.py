@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,8 @@ def make_ntc_empirical_qq_plots(
         that a file name may not hold become "_".
     programs_to_plot
         "top_var" for the `n_programs` programs whose effects vary most, or names.
+    n_programs
+        How many of them.
     make_per_batch, make_meta
         Which of the two sets to write.
     envelope_boot, seed
@@ -73,6 +76,18 @@ def make_ntc_empirical_qq_plots(
     ------
     InputError
         `out` has no cross-fit, or a program does not exist.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import pandas as pd, programde as pde
+    >>> one = pd.DataFrame({"p0": [0.2, 0.7]}, index=["A", "B"])
+    >>> part = {"pvals_real": one, "pvals_holdout": one, "gene_real": one["p0"],
+    ...         "gene_holdout": one["p0"]}
+    >>> out = {"betas_df": one, "ntc_crossfit": {"info": {}, "meta": part, "per_batch": {}}}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     [path.name for path in pde.make_ntc_empirical_qq_plots(out, folder)]
+    ['qq_ntc_empirical_genelevel_meta.png', 'qq_ntc_empirical_program_p0_meta.png']
     """
     crossfit = out.get("ntc_crossfit")
     if not crossfit:
@@ -99,30 +114,47 @@ def make_ntc_empirical_qq_plots(
         ]
     written: list[Path] = []
     for folder, suffix, where, part in places:
-        curves = [("genelevel", "per target", part["gene_real"], part["gene_holdout"])]
-        curves += [
-            (
-                f"program_{files[k]}",
-                in_pictures(k, 40),
-                part["pvals_real"][k],
-                part["pvals_holdout"][k],
-            )
-            for k in programs
-        ]
-        for name, what, real, holdout in curves:
-            ax = _crossfit_panel(real, holdout, f"{what}, {where}", about, envelope_boot, seed)
+        for name, curves in held_out_curves(part, programs, files).items():
+            what = in_pictures(curves.what, 40)
+            ax = crossfit_panel(curves, f"{what}, {where}", about, envelope_boot, seed)
             written.append(save_png(ax, folder / f"{PREFIX}{name}{suffix}.png"))
     return written
 
 
+@dataclass(frozen=True, eq=False)
+class HeldOutCurves:
+    """P-values of one picture: of targets, and of held-out control guides; `what` they are of."""
+
+    what: str
+    real: pd.Series
+    holdout: pd.Series
+
+    def named(self) -> dict[str, pd.Series]:
+        """The curves by their names in the picture."""
+        return {"held-out guides": self.holdout, "targets": self.real}
+
+
+def held_out_curves(
+    part: Mapping[str, Any], programs: Sequence[Any], files: Mapping[Any, str]
+) -> dict[str, HeldOutCurves]:
+    """The pictures of one part of a cross-fit: over all programs, then program by program."""
+    curves = {"genelevel": HeldOutCurves("per target", part["gene_real"], part["gene_holdout"])}
+    for k in programs:
+        of_program = part["pvals_real"][k], part["pvals_holdout"][k]
+        curves[f"program_{files[k]}"] = HeldOutCurves(str(k), *of_program)
+    return curves
+
+
 @styled
-def _crossfit_panel(
-    real: pd.Series, holdout: pd.Series, title: str, about: str, n_boot: int, seed: int
+def crossfit_panel(
+    curves: HeldOutCurves, title: str, about: str = "", n_boot: int = 200, seed: int = 0
 ) -> Axes:
-    held = as_p_vector(holdout, "holdout p-values")
+    """Held-out guides and targets in one QQ panel, with the envelope of the former."""
+    named = {name: as_p_vector(p, name) for name, p in curves.named().items()}
+    held = named["held-out guides"]
     envelope = bootstrap_qq_envelope(held, n_boot, seed) if held.size and n_boot > 1 else None
     ax = qq_panel(
-        {"held-out guides": held, "targets": real},
+        named,
         looks={"held-out guides": "holdout", "targets": "real"},
         band_for="held-out guides",
         envelope=envelope,

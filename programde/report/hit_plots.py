@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
-from programde.report.checked_tables import need_columns
+from programde.report.checked_tables import need_columns, tested_column
 from programde.report.lettering import in_pictures
 from programde.report.positive_controls import FOUND, MISSED, OTHER_WAY, UNTESTED
 from programde.report.style import (
@@ -57,6 +57,15 @@ def violin(
         Usages, 0 where a cell does not use the program.
     labels
         Of the control and the treated cells.
+    title
+        Title.
+    ax
+        Where to draw; None: a figure of its own.
+
+    Returns
+    -------
+    Axes
+        Of matplotlib.
 
     Raises
     ------
@@ -127,6 +136,15 @@ def forest(
         where a row is all the others together: a square) where there are such.
     effect_label
         What an effect is.
+    title
+        Title.
+    ax
+        Where to draw; None: a figure of its own.
+
+    Returns
+    -------
+    Axes
+        Of matplotlib.
 
     Raises
     ------
@@ -178,11 +196,18 @@ def positive_controls_plot(
     ----------
     tested
         As `positive_controls.judged_controls` gives them: `target, program, effect, outcome`, and
-        `effect_se, condition` where there are such.
+        `effect_se, condition, guide` where there are such.
     effect_label
         What an effect is.
     most
         The first so many are drawn.
+    ax
+        Where to draw; None: a figure of its own.
+
+    Returns
+    -------
+    Axes
+        Of matplotlib.
 
     Raises
     ------
@@ -208,7 +233,7 @@ def positive_controls_plot(
     where = [f" in {in_pictures(c, 14)}" for c in shown["condition"]] if "condition" in shown else (
         [""] * len(shown)
     )  # fmt: skip
-    pairs = zip(shown["target"], shown["program"], where, strict=True)
+    pairs = zip(shown[tested_column(shown)], shown["program"], where, strict=True)
     ax = _lines(ax, [f"{in_pictures(t, 18)}{w} · {in_pictures(p, 30)}" for t, p, w in pairs])
     errors = shown["effect_se"] if "effect_se" in shown else pd.Series(np.nan, shown.index)
     lines = zip(shown["effect"], errors, shown["outcome"], strict=True)

@@ -176,6 +176,13 @@ def qq_small_multiples(
         The curve whose number of p-values makes the band; panels without it use their first.
     notes
         Panel title -> short text shown inside the panel (a verdict, say).
+    title
+        Title of the whole.
+
+    Returns
+    -------
+    Figure
+        Of matplotlib.
 
     Raises
     ------

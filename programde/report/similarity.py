@@ -140,6 +140,11 @@ def similarity_figure(
     max_targets, max_programs
         Those with the strongest profiles are shown.
 
+    Returns
+    -------
+    Figure
+        Of matplotlib.
+
     Raises
     ------
     InputError
@@ -202,6 +207,13 @@ def program_tree(
         A hit has q <= `level`.
     most
         Programs with the strongest profiles are shown.
+    ax
+        Where to draw; None: a figure of its own.
+
+    Returns
+    -------
+    Axes
+        Of matplotlib.
 
     Raises
     ------

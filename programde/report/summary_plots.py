@@ -52,6 +52,13 @@ def rates_figure(
         Kind of p-value -> what `calibration_metrics` returned. A dot is the rate over its level
         with its 95 % interval; 1 is calibrated, the grey zone is what the verdict accepts. Rates
         of 0 are drawn at the left edge as "0".
+    title
+        Title of the whole.
+
+    Returns
+    -------
+    Figure
+        Of matplotlib.
 
     Raises
     ------
@@ -127,6 +134,13 @@ def truth_figure(
         Level of the q-value at which power is shown.
     min_effect
         A test whose absolute true effect is at most this counts as null.
+    title
+        Title of the whole.
+
+    Returns
+    -------
+    Figure
+        Of matplotlib.
 
     Raises
     ------
@@ -237,12 +251,21 @@ def input_figure(
 
     Parameters
     ----------
-    treated_per_target : Series, target -> number of treated cells
+    treated_per_target
+        Target -> number of treated cells.
     guides_per_cell : (cells,) int
         Number of guides in each cell.
-    zeros_per_program : Series, program -> share of cells (0 to 1) with a usage of exactly 0
+    zeros_per_program
+        Program -> share of cells (0 to 1) with a usage of exactly 0.
     few
         A line at this number of treated cells; targets below it are counted in the title.
+    title
+        Title of the whole.
+
+    Returns
+    -------
+    Figure
+        Of matplotlib.
 
     Examples
     --------

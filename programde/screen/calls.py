@@ -131,6 +131,13 @@ def to_csc_matrix(G: Any) -> tuple[sparse.csc_matrix, list[str] | None]:
     ------
     InputError
         Not a matrix of numbers; NaN or negative entries, with their count.
+
+    Examples
+    --------
+    >>> import numpy as np, programde as pde
+    >>> presence, names = pde.to_csc_matrix(np.array([[2, 0], [0, 5]]))
+    >>> presence.toarray().tolist(), names
+    ([[1, 0], [0, 1]], None)
     """
     names = name_list("guide names", G.columns) if isinstance(G, pd.DataFrame) else None
     values = checked_values(G, WHAT)

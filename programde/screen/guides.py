@@ -140,6 +140,12 @@ def build_gene_to_cols(
     -------
     dict
         Gene -> increasing column numbers; genes in order of first appearance.
+
+    Examples
+    --------
+    >>> import programde as pde
+    >>> pde.build_gene_to_cols(["g1", "g2", "g3"], {"g1": "A", "g2": "B", "g3": "A"})
+    {'A': [0, 2], 'B': [1]}
     """
     genes = guide_map(guide2gene, guide_names)
     columns: dict[str, list[int]] = {}
@@ -166,6 +172,13 @@ def union_obs_idx_from_cols(
     -------
     np.ndarray, intp
         Sorted, unique cell indices.
+
+    Examples
+    --------
+    >>> import numpy as np, programde as pde
+    >>> presence, _ = pde.to_csc_matrix(np.array([[1, 0], [0, 0], [1, 1]]))
+    >>> pde.union_obs_idx_from_cols(presence, [0, 1]).tolist()
+    [0, 2]
     """
     parts = []
     for c in cols:

@@ -79,9 +79,21 @@ class Screen(ShortForm):
         Program -> what people call it, for those that were named by hand.
     further_targets
         The other targets of guides that have several: such a guide belongs to each of them.
+    transform
+        The scale of `clr`: one of `TRANSFORMS`.
+    unfloored : (N, K) float64 or None
+        Usages before flooring, where they are kept.
     covariate_tiers : (p,) int8 or None
         0 for the intercept, indicators and straight columns, 1 for curvature, 2 for interactions: a
         propensity may give up the higher ones where treated cells are few. None: it takes all.
+
+    Examples
+    --------
+    >>> import programde as pde
+    >>> adata = pde.make_sceptre_style_synth(N=400, K=3, n_target_genes=4, seed=0)
+    >>> screen = pde.screen_from_anndata(adata, usage_key="usage")
+    >>> screen.n_cells, len(screen.program_names), screen.covariates.shape
+    (400, 3, (400, 9))
     """
 
     usage: np.ndarray

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from programde.compat.ntc import make_ntc_groups_matched_by_freq
+from programde.compat.ntc_partitions import make_ntc_groups_matched_by_freq
 from programde.controls import groups as g
 from programde.errors import InputError, OptionError, ProgramDEWarning
 from programde.screen.screen import Screen

@@ -133,7 +133,14 @@ class BernoulliLaw:
 
 @dataclass(frozen=True)
 class Bernoulli:
-    """Independent Bernoulli draws from the propensity."""
+    """Independent Bernoulli draws from the propensity.
+
+    Examples
+    --------
+    >>> import programde as pde
+    >>> pde.RunOptions(pde.OLS(), pde.Bernoulli()).sampler
+    Bernoulli()
+    """
 
     name = "bernoulli_index"
     given_covariates = True

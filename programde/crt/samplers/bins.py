@@ -35,6 +35,7 @@ def compute_bins(
     bin_id : (n,) int64
         From 0, without gaps.
     n_bins_effective : int
+        Number of bins.
     edges : (n_bins_effective + 1,) float64
         Bin j holds edges[j] <= value < edges[j + 1], the last bin its upper edge too.
 
@@ -44,6 +45,13 @@ def compute_bins(
         If n_bins < 1, the method is unknown or the quantiles are not 0 <= low < high <= 1.
     InputError
         If a value is not finite.
+
+    Examples
+    --------
+    >>> import numpy as np, programde as pde
+    >>> bins, n_bins, edges = pde.compute_bins(np.array([0.1, 0.2, 0.3, 0.9]), 2)
+    >>> bins.tolist(), n_bins, edges.round(2).tolist()
+    ([0, 0, 1, 1], 2, [0.1, 0.25, 0.9])
     """
     check_choice("method", method, BIN_METHODS)
     if int(n_bins) < 1:

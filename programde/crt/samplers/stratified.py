@@ -187,6 +187,12 @@ class StratifiedPermutation:
         Column of the covariate table by which to stratify as well (guides per cell, say).
     n_burden_bins, burden_bin_method, burden_clip_quantiles
         How the burden is binned; see `compute_bins`.
+
+    Examples
+    --------
+    >>> import programde as pde
+    >>> pde.StratifiedPermutation(n_bins=10).min_stratum_size
+    2
     """
 
     n_bins: int = option(20, minimum=1, maximum=MANY)

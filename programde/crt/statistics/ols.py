@@ -28,7 +28,14 @@ IS_COLLINEAR = "collinear with the covariates"
 
 @dataclass(frozen=True)
 class OLS:
-    """Least-squares effect on centred log-ratio usage."""
+    """Least-squares effect on centred log-ratio usage.
+
+    Examples
+    --------
+    >>> import programde as pde
+    >>> pde.OLS()
+    OLS()
+    """
 
     name = "ols"
 

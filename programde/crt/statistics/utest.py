@@ -34,6 +34,12 @@ class UTest:
         What is ranked.
     rank_method
         Ties: ``"average"`` only (any other rule biases U).
+
+    Examples
+    --------
+    >>> import programde as pde
+    >>> pde.UTest(use="usage").use
+    'usage'
     """
 
     use: str = option("clr", choices=("clr", "usage"))

@@ -78,7 +78,7 @@ def _feed(digest: Any, thing: Any) -> None:
     elif isinstance(thing, np.ndarray):
         _feed_array(digest, thing, told)
     elif sparse.issparse(thing):
-        columns = sparse.csc_matrix(thing)
+        columns: Any = thing.tocsc()  # type: ignore[attr-defined]
         told(f"sparse {columns.shape}")
         for part in (columns.data, columns.indices, columns.indptr):
             _feed(digest, part)

@@ -30,16 +30,14 @@ from programde.io.options import SOURCE_OPTIONS
 from programde.option_fields import REQUIRED, Spec, check_options, option, specs
 from programde.report.options import ReportOptions
 from programde.screen.options import CovariateOptions, Floor
+from programde.workers import Workers
 
 
 @dataclass(frozen=True)
-class Compute:
-    """This machine; changes no result."""
+class Compute(Workers):
+    """This machine, or who tests in its place; changes no result."""
 
     n_jobs: int | None = option(None, minimum=1)
-
-    def __post_init__(self) -> None:
-        check_options(self)
 
 
 @dataclass(frozen=True)

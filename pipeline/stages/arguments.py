@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
+from concurrent.futures import Executor
 from typing import Any
 
-from pipeline.stages.entry import Options
+from pipeline.stages.entry import Options, note
 from programde.crt.options import RunOptions
 from programde.crt.samplers import make_sampler
 from programde.crt.statistics import make_statistic
+from programde.option_fields import specs
+from programde.workers import Workers, cluster
 
 
-def run_options(o: Options, n_resamples: int, **instead: Any) -> RunOptions:
+def run_options(
+    o: Options, n_resamples: int, executor: Executor | None = None, **instead: Any
+) -> RunOptions:
     """How units are tested: `analysis`, `sampler`, `test`, `seed` and `compute`."""
     given = {
         "statistic": _made(make_statistic, o.test),
@@ -22,7 +29,7 @@ def run_options(o: Options, n_resamples: int, **instead: Any) -> RunOptions:
         "min_control": o.analysis.min_control,
         "tails": o.analysis.tails,
         "given": o.analysis.given,
-        "n_jobs": n_jobs(o),
+        "n_jobs": n_jobs(o) if executor is None else 1,
         "progress": progress(),
     }
     return RunOptions(**{**given, **instead})
@@ -48,6 +55,15 @@ def group_options(o: Options) -> dict[str, Any]:
 def n_jobs(o: Options) -> int:
     """Threads: all cores where none are asked for."""
     return -1 if o.compute.n_jobs is None else int(o.compute.n_jobs)
+
+
+@contextlib.contextmanager
+def workers(o: Options) -> Iterator[Executor | None]:
+    """Who tests, as `compute` says; None for threads of this process."""
+    with cluster(**{k: v for k, v in o.compute.as_dict().items() if k in specs(Workers)}) as found:
+        if o.compute.executor == "slurm":
+            note("SLURM was asked for workers; tests begin when the first of them runs")
+        yield found
 
 
 def progress() -> bool | None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
 from pipeline.files import replacing_folder, write_json, write_table
-from pipeline.stages.arguments import comparison, run_options, which_targets
+from pipeline.stages.arguments import comparison, run_options, which_targets, workers
 from pipeline.stages.entry import Options, already_said, note, stage
-from pipeline.stages.paths import CONTROL, CRT, GUIDE_EFFECTS, GUIDES, SCREEN, UNITS
+from pipeline.stages.paths import CHECKPOINT, CONTROL, CRT, GUIDE_EFFECTS, GUIDES, SCREEN, UNITS
 from programde.analysis.separation import told_left_out, unit_support
 from programde.analysis.targets import run_targets
 from programde.analysis.tested_units import condition_levels, units_to_test, without_controls
 from programde.controls.concordance import guide_concordance
+from programde.crt.checkpoint import Checkpoint
 from programde.crt.control_group import ControlGroup, choose_control
 from programde.crt.results import CRTResult
 from programde.crt.statistics import make_statistic
@@ -21,12 +24,13 @@ from programde.screen.screen import Screen
 from programde.screen.store import load_screen
 
 
-def guides_alone(screen: Screen, o: Options) -> CRTResult:
+def guides_alone(screen: Screen, o: Options, where: dict[str, Any]) -> CRTResult:
     """Least-squares effects of each guide alone."""
     options = run_options(
-        o, 0, statistic=make_statistic("ols"), min_treated=2, tails=False, shifts=False
-    )
-    how = {**comparison(o), **which_targets(o), "by_condition": False}
+        o, 0, where["executor"],
+        statistic=make_statistic("ols"), min_treated=2, tails=False, shifts=False,
+    )  # fmt: skip
+    how = {**comparison(o), **which_targets(o), "by_condition": False, **where}
     return run_targets(screen, options, unit="guide", **how)
 
 
@@ -52,7 +56,9 @@ def guide_effects(alone: CRTResult, screen: Screen) -> pd.DataFrame:
     )
 
 
-def tested(screen: Screen, o: Options, control: ControlGroup, alone: CRTResult) -> pd.DataFrame:
+def tested(
+    screen: Screen, o: Options, control: ControlGroup, alone: CRTResult, where: dict[str, Any]
+) -> pd.DataFrame:
     """Test all units, save what that gives; what stands behind each of them, as a table."""
     labels = check_ntc_labels(screen.guide_to_target, o.data.ntc_labels)
     units = units_to_test(
@@ -66,10 +72,11 @@ def tested(screen: Screen, o: Options, control: ControlGroup, alone: CRTResult) 
     levels = condition_levels(screen) if o.analysis.by_condition else [""]
     result = run_targets(
         screen,
-        run_options(o, o.n_resamples),
+        run_options(o, o.n_resamples, where["executor"]),
         unit=o.analysis.unit,
         **comparison(o),
         **which_targets(o),
+        **where,
     )
     with replacing_folder(CRT) as folder:
         result.save(folder)
@@ -96,8 +103,10 @@ def main(o: Options) -> None:
         labels,
         o.analysis.cells_with_other_targets,
     )
-    alone = guides_alone(screen, o)
-    support = tested(screen, o, control, alone)
+    with workers(o) as executor, Checkpoint(f"{CHECKPOINT}crt") as checkpoint:
+        where = {"executor": executor, "checkpoint": checkpoint}
+        alone = guides_alone(screen, o, where)
+        support = tested(screen, o, control, alone, where)
     separated = int((support["note"] != "").sum())
     if separated:
         note(f"{separated} of {len(support)} units are separated from their controls: see {UNITS}")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from concurrent.futures import Executor
+from typing import Any
 
 from pipeline.files import replacing_folder
 from pipeline.stages.arguments import (
@@ -12,10 +14,11 @@ from pipeline.stages.arguments import (
     progress,
     run_options,
     which_targets,
+    workers,
 )
 from pipeline.stages.crossfit_files import save_crossfit
 from pipeline.stages.entry import Options, already_said, stage
-from pipeline.stages.paths import NTC_GUIDES, NTC_NULL, NTC_SPIKES, SCREEN
+from pipeline.stages.paths import CHECKPOINT, NTC_GUIDES, NTC_NULL, NTC_SPIKES, SCREEN
 from pipeline.stages.spike_files import save_spikes
 from programde.analysis.ntc_groups import run_ntc_groups
 from programde.analysis.ntc_null import NTCNull
@@ -26,6 +29,7 @@ from programde.controls.control_units_file import save_control_units
 from programde.controls.crossfit import CrossFit, cross_fit, too_few_guides
 from programde.controls.options import ControlUnitOptions, CrossfitOptions, SpikeOptions
 from programde.controls.spike_results import Spikes
+from programde.crt.checkpoint import Checkpoint
 from programde.crt.options import RunOptions
 from programde.errors import InputError, ProgramDEWarning
 from programde.screen.screen import Screen
@@ -58,17 +62,17 @@ def held_out(units: ControlUnits, o: Options) -> tuple[CrossFit | None, str]:
     return made, units.why_none_held_out
 
 
-def as_tested(screen: Screen, o: Options) -> RunOptions:
+def as_tested(screen: Screen, o: Options, executor: Executor | None = None) -> RunOptions:
     """The options of stage crt, which warns where the screen allows less than what is asked for."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ProgramDEWarning)
-        return given_what_can_be(screen, run_options(o, o.n_resamples))
+        return given_what_can_be(screen, run_options(o, o.n_resamples, executor))
 
 
-def tested(screen: Screen, o: Options, **instead: int) -> NTCNull:
+def tested(screen: Screen, o: Options, where: dict[str, Any], **instead: int) -> NTCNull:
     """Tests of groups of control guides; `group_size=1` for each guide alone."""
-    how = {**comparison(o), **group_options(o), **instead}
-    return run_ntc_groups(screen, as_tested(screen, o), seed=o.seed, **how)
+    how = {**comparison(o), **group_options(o), **instead, **where}
+    return run_ntc_groups(screen, as_tested(screen, o, where["executor"]), seed=o.seed, **how)
 
 
 def with_effects(screen: Screen, o: Options) -> tuple[Spikes | None, str]:
@@ -87,18 +91,21 @@ def with_effects(screen: Screen, o: Options) -> tuple[Spikes | None, str]:
 def main(o: Options) -> None:
     screen = load_screen(SCREEN)
     already_said(screen.notes)
-    groups = tested(screen, o)
-    # the same guides looked at one by one: more evidence for the verdict
-    guides = groups if groups.group_size == 1 else tested(screen, o, group_size=1)
-    units, why_not = units_of(screen, o)
-    crossfit, why_no_crossfit = held_out(units, o) if units else (None, why_not)
-    spikes, why_no_spikes = with_effects(screen, o)
-    with replacing_folder(NTC_NULL) as folder:
-        groups.save(folder)
-        guides.save(folder / NTC_GUIDES)
-        save_control_units(folder, units, why_not)
-        save_spikes(folder / NTC_SPIKES, spikes, why_no_spikes)
-        save_crossfit(folder / "crossfit", crossfit, why_no_crossfit)
+    with Checkpoint(f"{CHECKPOINT}ntc_null") as checkpoint:
+        with workers(o) as executor:
+            where = {"executor": executor, "checkpoint": checkpoint}
+            groups = tested(screen, o, where)
+            # the same guides looked at one by one: more evidence for the verdict
+            guides = groups if groups.group_size == 1 else tested(screen, o, where, group_size=1)
+        units, why_not = units_of(screen, o)
+        crossfit, why_no_crossfit = held_out(units, o) if units else (None, why_not)
+        spikes, why_no_spikes = with_effects(screen, o)
+        with replacing_folder(NTC_NULL) as folder:
+            groups.save(folder)
+            guides.save(folder / NTC_GUIDES)
+            save_control_units(folder, units, why_not)
+            save_spikes(folder / NTC_SPIKES, spikes, why_no_spikes)
+            save_crossfit(folder / "crossfit", crossfit, why_no_crossfit)
 
 
 if __name__ == "__main__":

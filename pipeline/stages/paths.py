@@ -16,6 +16,8 @@ NTC_NULL = Path("data/ntc_null")
 NTC_GUIDES = "guides"
 #: Within NTC_NULL, sets of control cells with known effects.
 NTC_SPIKES = "spikes"
+#: Blocks of tests that are finished, while the stage runs; with its name as the ending.
+CHECKPOINT = "data/checkpoint_"
 SPIKES = Path("data/spikes")
 NTC_P_VALUES = Path("data/ntc_p_values.parquet")
 NTC_GUIDE_P_VALUES = Path("data/ntc_guide_p_values.parquet")

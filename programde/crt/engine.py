@@ -187,25 +187,24 @@ def _collect(running: dict[Future[Part], Block], done: _Done, elsewhere: Elsewhe
     failed: tuple[BaseException, Block] | None = None
     for future in finished:
         block = running.pop(future)
-        error: BaseException | None
         try:
-            done.add(future.result())
-            continue
-        except BaseException as raised:
-            error = raised
-        failed = failed or (error, block)
+            part = future.result()
+        except BaseException as error:
+            failed = failed or (error, block)
+        else:
+            done.add(part)
     if failed is None:
         return
-    error, block = failed
+    cause, block = failed
     names = [done.table.units[row] for row in block.rows]
     testing = f"while testing {some(names)}"
-    why = elsewhere.explained(error) if elsewhere is not None else ""
+    why = elsewhere.explained(cause) if elsewhere is not None else ""
     if why:
-        raise ProgramDEError(f"{why} ({testing}); {done.said()}") from error
-    if isinstance(error, ProgramDEError):
-        raise type(error)(f"{error} ({testing})") from error
-    error.add_note(testing)
-    raise error
+        raise ProgramDEError(f"{why} ({testing}); {done.said()}") from cause
+    if isinstance(cause, ProgramDEError):
+        raise type(cause)(f"{cause} ({testing})") from cause
+    cause.add_note(testing)
+    raise cause
 
 
 __all__ = [

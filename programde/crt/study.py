@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 
@@ -16,8 +17,14 @@ from programde.screen.screen import Screen, Unit
 from programde.stamps import code_stamp, stamp
 
 #: Of a screen, what no test depends on.
-BESIDE_THE_TESTS = {"cell_names": [], "notes": (), "spectra": None, "program_labels": {},
-                    "unfloored": None, "moi": None}  # fmt: skip
+BESIDE_THE_TESTS: dict[str, Any] = {
+    "cell_names": [],
+    "notes": (),
+    "spectra": None,
+    "program_labels": {},
+    "unfloored": None,
+    "moi": None,
+}
 #: Of the options, what changes no result.
 BESIDE_THE_RESULT = ("n_jobs", "progress")
 
@@ -76,7 +83,7 @@ class Study:
         """The same, without what no test depends on."""
         table = self.screen.covariate_table
         kept = None if table is None else table.reset_index(drop=True)
-        screen = replace(self.screen, covariate_table=kept, **BESIDE_THE_TESTS)  # type: ignore[arg-type]
+        screen = replace(self.screen, covariate_table=kept, **BESIDE_THE_TESTS)
         return replace(self, screen=screen, options=replace(self.options, n_jobs=1, progress=False))
 
     def stamp(self) -> str:

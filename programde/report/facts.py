@@ -217,7 +217,7 @@ class Facts:
     @cached_property
     def positive(self) -> pd.DataFrame | None:
         """What became of the positive controls; None where there are none."""
-        if self.expected is None or self.tested == "guide":
+        if self.expected is None:
             return None
         return judged_controls(self.results, self.expected, level=self.level)
 

@@ -16,7 +16,7 @@ from programde.report import picture_tables as tables_of
 from programde.report.blocks import Block, Picture
 from programde.report.contrasts import condition_contrasts, contrast_scatter
 from programde.report.control_groups import of_condition, tests_of_one_partition
-from programde.report.crossfit_plots import make_ntc_empirical_qq_plots, most_varying
+from programde.report.crossfit_plots import PREFIX, crossfit_panel, held_out_curves, most_varying
 from programde.report.direct_plots import COLUMNS, by_target, mirror_figure
 from programde.report.effect_plots import effect_heatmap, volcano
 from programde.report.facts import Facts
@@ -178,10 +178,27 @@ def draw_pictures(
             lambda: power_figure(power, missed.share, missed.n_treated, missed.planned()),
             partial(tables_of.of_power, missed),
         )
+    how_shown = {name: SHOWN[name.split(" in ")[0]] for name in drawn}
+    held, how_held = _held_out(facts)
+    named = _made(drawn | held, how_shown | how_held, folder, tables, seen_from_page)
+    return Pictures(
+        {name: picture for name, picture in named.items() if name in drawn},
+        {name: picture for name, picture in named.items() if name in held},
+    )
+
+
+def _made(
+    drawn: Drawn,
+    shown: Mapping[str, tuple[str, str, bool]],
+    folder: Path,
+    tables: Path | None,
+    seen_from_page: tuple[str, str],
+) -> dict[str, Picture]:
+    """Pictures with their files and the links to them."""
     files = file_names(drawn)
     named = {}
     for name, drawing in drawn.items():
-        title, how_to_read, narrow = SHOWN[name.split(" in ")[0]]
+        title, how_to_read, narrow = shown[name]
         picture = drawn_or_missing(title, drawing.draw, folder / files[name], how_to_read, narrow)
         if not picture.missing and tables is not None:
             written = _write_table(drawing.table, tables / f"{files[name]}.csv", title)
@@ -189,7 +206,7 @@ def draw_pictures(
             own = next(folder.glob(f"{files[name]}.*")).name
             picture = replace(picture, links=(f"{seen_from_page[0]}/{own}", *links))
         named[name] = picture
-    return Pictures(named, _held_out(facts, folder))
+    return named
 
 
 def _write_table(table: Callable[[], pd.DataFrame], path: Path, title: str) -> str:
@@ -328,23 +345,23 @@ def _controls(facts: Facts) -> Drawn:
     return drawn
 
 
-def _held_out(facts: Facts, folder: Path) -> dict[str, Picture]:
-    """The pictures of the cross-fit, where there is one."""
+def _held_out(facts: Facts) -> tuple[Drawn, dict[str, tuple[str, str, bool]]]:
+    """The pictures of the cross-fit, where there is one, and how they are shown."""
     crossfit = facts.controls.crossfit
     if crossfit is None:
-        return {}
+        return {}, {}
+    meta, info = crossfit["meta"], crossfit["info"]
     effects = facts.results.pivot_table(index=facts.tested, columns="program", values="effect")
-    out = {"ntc_crossfit": crossfit, "betas_df": effects}
-    try:
-        programs = most_varying(effects, crossfit["meta"]["pvals_real"], 1)
-        paths = make_ntc_empirical_qq_plots(
-            out, folder, programs_to_plot=programs, make_per_batch=False, seed=facts.seed
-        )
-        shown = {path.stem: path.read_bytes() for path in paths}
-    except Exception as error:
-        return {"": _not_drawn("Held-out guides", error, narrow=True)}
-    pictures = {}
-    for stem, what in zip(shown, ["all programs", *programs], strict=True):
-        title = f"Held-out guides: {what}"
-        pictures[stem] = Picture(title, shown[stem], CROSSFIT, narrow=True)
-    return pictures
+    programs = most_varying(effects, meta["pvals_real"], 1)
+    about = f"NTC units split {info['split']}" if "split" in info else ""
+    drawn: Drawn = {}
+    shown = {}
+    found = held_out_curves(meta, programs, file_names(programs))
+    for name, curves in found.items():
+        what = in_pictures(curves.what, 40)
+        panel = partial(crossfit_panel, curves, what, about, seed=facts.seed)
+        key = f"{PREFIX}{name}"
+        drawn[key] = Drawing(panel, partial(tables_of.of_curves, curves.named()))
+        title = f"Held-out guides: {'all programs' if name == 'genelevel' else curves.what}"
+        shown[key] = title, CROSSFIT, True
+    return drawn, shown

@@ -72,8 +72,9 @@ def judged_controls(results: pd.DataFrame, expected: pd.DataFrame, *, level: flo
     Parameters
     ----------
     results
-        Of targets: `target, program, effect, p_value, q_value`, and `condition, effect_se, mde80,
-        n_treated` where there are such.
+        `target, program, effect, p_value, q_value`, and `condition, effect_se, mde80, n_treated`
+        where there are such; `guide` where guides were tested one by one: each of them is a test
+        of what its target should do.
     expected
         As `expected_effects` gives them.
     level
@@ -82,13 +83,22 @@ def judged_controls(results: pd.DataFrame, expected: pd.DataFrame, *, level: flo
     Returns
     -------
     DataFrame
-        condition (where there is one), target, program, outcome, expected (in a word), effect,
-        effect_se, p_value, q_value, mde80, n_treated, rank; those named by hand first, then by
-        rank. Pairs that are not in the results are left out.
+        condition and guide (where there are such), target, program, outcome, expected (in a
+        word), effect, effect_se, p_value, q_value, mde80, n_treated, rank; those named by hand
+        first, then by rank. Pairs that are not in the results are left out.
     """
     need_columns(results, ("target", "program", "effect", "p_value", "q_value"), "results table")
     need_columns(expected, COLUMNS, "table of positive controls")
-    columns = ["condition", "target", "program", "effect", "effect_se", "p_value", "q_value"]
+    columns = [
+        "condition",
+        "guide",
+        "target",
+        "program",
+        "effect",
+        "effect_se",
+        "p_value",
+        "q_value",
+    ]
     columns += ["mde80", "n_treated"]
     here = results[[c for c in columns if c in results]].merge(expected, on=["target", "program"])
     right = (here["expected"] == 0) | (np.sign(here["effect"]) == here["expected"])
@@ -97,7 +107,8 @@ def judged_controls(results: pd.DataFrame, expected: pd.DataFrame, *, level: flo
         [here["p_value"].isna(), hit & right, hit], [UNTESTED, FOUND, OTHER_WAY], MISSED
     )
     here["expected"] = here["expected"].map(EXPECTED)
-    first = [*[c for c in ("condition", "target", "program") if c in here], "outcome", "expected"]
+    names = [c for c in ("condition", "guide", "target", "program") if c in here]
+    first = [*names, "outcome", "expected"]
     order = [*first, *[c for c in here.columns if c not in first]]
     return here[order].sort_values(
         ["rank", "p_value"], kind="stable", na_position="first", ignore_index=True
@@ -127,6 +138,12 @@ def in_words(tested: pd.DataFrame, n_targets: int, level: float) -> str:
     parts = [f"{n['found']:,} of {counted(n['tested'], 'positive control')} found at q ≤ {level:g}"]
     if n["tested"]:
         parts[0] = parts[0].replace(" found", f" ({n['found'] / n['tested']:.0%}) found")
+    if "guide" in tested:
+        by_target = (done["outcome"] == FOUND).groupby([done["target"], done["program"]]).any()
+        parts[0] += (
+            ", guide by guide; by at least one guide "
+            f"{int(by_target.sum()):,} of {counted(len(by_target), 'pair')} of target and program"
+        )
     if n["other_way"]:
         parts.append(f"{n['other_way']:,} found in the direction that was not expected")
     if n["untested"]:

@@ -1,5 +1,7 @@
 """The data of each picture, beside it as CSV; the page links to both."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,12 +14,16 @@ from programde.report.run_page import write_run_page
 
 from .test_more_was_found import screen
 from .test_names import drawable
+from .test_qq_plots import crossfit
 
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory):
     folder = tmp_path_factory.mktemp("reports")
     facts = drawable()
+    info = {"split": "by guide", "note": "split", "n_guides_A": 6, "n_guides_B": 6}
+    held_out = {**crossfit()["ntc_crossfit"], "info": info}
+    facts = replace(facts, controls=replace(facts.controls, crossfit=held_out))
     pictures = draw_pictures(facts, folder / "plots", folder / "figures")
     page = write_run_page(folder / "index.html", facts, pictures)
     return facts, pictures, folder, page.read_text(encoding="utf-8")
@@ -25,13 +31,26 @@ def drawn(tmp_path_factory):
 
 def test_every_picture_has_its_data_beside_it_and_the_page_links_to_both(drawn):
     _, pictures, folder, page = drawn
-    for name, picture in pictures.named.items():
+    assert len(pictures.held_out) == 2
+    for name, picture in {**pictures.named, **pictures.held_out}.items():
         assert len(picture.links) == 2, name
         for link in picture.links:
             assert (folder / link).is_file()
             assert f'<a href="{link}">' in page
         if name != "inputs":  # of which these facts hold nothing
             assert len(pd.read_csv(folder / picture.links[1])), name
+
+
+def test_held_out_guides_are_drawn_as_lines_and_their_curves_are_written(drawn):
+    facts, pictures, folder, _ = drawn
+    for name, picture in pictures.held_out.items():
+        assert picture.links[0].endswith(f"{name}.svg")
+        curves = pd.read_csv(folder / picture.links[1])
+        assert set(curves["curve"]) == {"held-out guides", "targets"}
+    held = facts.controls.crossfit["meta"]["gene_holdout"]
+    over_all = pd.read_csv(folder / "figures" / "qq_ntc_empirical_genelevel.csv")
+    observed = over_all.loc[over_all["curve"] == "held-out guides", "observed"]
+    np.testing.assert_allclose(np.sort(observed), np.sort(-np.log10(held)))
 
 
 def test_the_heatmaps_data_are_signed_evidence_of_targets_with_a_hit(drawn):

@@ -111,3 +111,27 @@ def test_the_page_has_a_sentence_a_picture_and_a_card(tmp_path):
     png_bytes(pl.positive_controls(tested))
     with pytest.raises(InputError, match="no positive control was tested"):
         pl.positive_controls(tested.assign(outcome="not tested"))
+
+
+def test_guides_tested_one_by_one_are_each_a_test_of_what_their_target_should_do(tmp_path):
+    facts = full_facts()
+    one = facts.results.drop(columns="condition")
+    guides = pd.concat([one.assign(guide=one["target"] + f"_g{i}") for i in (1, 2)])
+    pair = one[["target", "program"]].iloc[[1]]
+    expected = pair.assign(expected=0, rank=1.0)
+    at = (guides["target"] == pair["target"].iloc[0]) & (
+        guides["program"] == pair["program"].iloc[0]
+    )
+    guides.loc[at, "q_value"] = [1e-9, 0.9]
+    tested = judged_controls(guides, expected, level=0.1)
+    assert list(tested["outcome"]) == ["found", "not found"]
+    assert tested.columns[0] == "guide"
+    said = in_words(tested, 25, 0.1)
+    assert "1 of 2 positive controls (50 %) found at q ≤ 0.1, guide by guide" in said
+    assert "by at least one guide 1 of 1 pair of target and program" in said
+    names = [label.get_text() for label in pl.positive_controls(tested).get_yticklabels()]
+    assert names[0].startswith(f"{pair['target'].iloc[0]}_g1 ·")
+    page = write(
+        tmp_path / "index.html", results=guides, expected=expected, omnibus=None, truth=None
+    )
+    assert "Were positive controls found?" in page.read_text(encoding="utf-8")

@@ -71,7 +71,7 @@ ui: env  ## compare runs in the browser: http://127.0.0.1:5000; another port: ma
 push: env  ## send what was computed, points of sweeps included, to the DVC remote
 	@$(PYTHON) -m pipeline.sweep.repository
 
-COMPILE := uv pip compile --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet
+COMPILE := uv pip compile --generate-hashes --no-strip-extras --no-emit-index-url --no-emit-find-links --no-header --quiet
 lock:  ## renew the lock files (needs uv)
 	@$(COMPILE) --universal --python-version 3.11 requirements.in -o requirements.lock
 	@$(COMPILE) --universal --python-version 3.11 requirements/dist.in -o requirements/dist.lock

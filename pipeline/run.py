@@ -21,10 +21,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 
-import yaml
-
 from pipeline.config.params import project_root
-from pipeline.files import of_the_system
+from pipeline.files import of_the_system, parse_yaml
 from pipeline.locks import held
 from pipeline.stages.entry import LOG, STAGE_LOG
 from pipeline.warm import warmed
@@ -223,7 +221,7 @@ def main() -> None:
                 "takes them on the command line"
             )
         root = project_root()
-        stages = yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+        stages = parse_yaml((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
         if unknown := [word for word in words if word not in stages]:
             raise OptionError(f"there is no stage {unknown[0]!r}{nearest(unknown[0], stages)}")
         status = run(root, words)

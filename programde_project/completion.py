@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import yaml
-
+from pipeline.files import parse_yaml
 from programde_project.settings import choices, picked
 
 
@@ -23,7 +22,7 @@ def completions(conf: Path, incomplete: str) -> list[str]:
 
 
 def _keys(conf: Path) -> Iterator[str]:
-    base = yaml.safe_load((conf / "config.yaml").read_text(encoding="utf-8"))
+    base = parse_yaml((conf / "config.yaml").read_text(encoding="utf-8"))
     for name, value in base.items():
         if name in ("defaults", "hydra"):
             continue
@@ -34,5 +33,5 @@ def _keys(conf: Path) -> Iterator[str]:
     for group, chosen in picked(conf).items():
         for file in sorted((conf / group).glob("*.yaml")):
             if group == "data" or file.stem == chosen:
-                own = yaml.safe_load(file.read_text(encoding="utf-8"))
+                own = parse_yaml(file.read_text(encoding="utf-8"))
                 yield from (f"{group}.{key}" for key in own if key != "defaults")

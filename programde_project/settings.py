@@ -12,6 +12,8 @@ from typing import Any
 
 import yaml
 
+from pipeline.files import parse_yaml
+
 #: ``key: value  # meaning``, and a line that goes on with the meaning of the one above.
 _LINE = re.compile(r"^( *)(\w+):(?: +([^#]*?))? *(?:# ?(.*))?$")
 _MORE = re.compile(r"^ {20,}# ?(.*)$")
@@ -72,7 +74,7 @@ def choices(conf: Path) -> dict[str, list[str]]:
 
 def picked(conf: Path) -> dict[str, str]:
     """What conf/config.yaml picks of each folder."""
-    listed = yaml.safe_load((conf / "config.yaml").read_text(encoding="utf-8"))["defaults"]
+    listed = parse_yaml((conf / "config.yaml").read_text(encoding="utf-8"))["defaults"]
     pairs = [next(iter(one.items())) for one in listed if isinstance(one, dict)]
     return {str(key): str(value) for key, value in pairs if not str(key).startswith("override")}
 
@@ -97,7 +99,7 @@ def settings(root: Path) -> Iterator[Setting]:
 
     conf = root / "conf"
     chosen, said = picked(conf), meanings(conf / "config.yaml")
-    base = yaml.safe_load((conf / "config.yaml").read_text(encoding="utf-8"))
+    base = parse_yaml((conf / "config.yaml").read_text(encoding="utf-8"))
     for group, names in choices(conf).items():
         default = chosen.get(group, "None").replace("None", "null")
         lines = [f"{name}: {headline(conf / group / f'{name}.yaml')}" for name in names]
@@ -162,20 +164,20 @@ def _allowed(spec: Any) -> str:
 
 def _kind(file: Path) -> str:
     """The kind of a section that a file of conf/ sets, through the file that it begins with."""
-    first = yaml.safe_load(file.read_text(encoding="utf-8"))["defaults"][0]
+    first = parse_yaml(file.read_text(encoding="utf-8"))["defaults"][0]
     if str(first).startswith("/options/"):
         return str(first).split("/")[3].split("@")[0]
     return _kind(file.with_name(f"{first}.yaml"))
 
 
 def _parent(file: Path) -> Path | None:
-    first = str(yaml.safe_load(file.read_text(encoding="utf-8"))["defaults"][0])
+    first = str(parse_yaml(file.read_text(encoding="utf-8"))["defaults"][0])
     return None if first.startswith("/") else file.with_name(f"{first}.yaml")
 
 
 def _loaded(file: Path) -> dict[str, Any]:
     """The values of a file of conf/, on top of those of the file that it begins with."""
-    own = yaml.safe_load(file.read_text(encoding="utf-8"))
+    own = parse_yaml(file.read_text(encoding="utf-8"))
     parent = _parent(file) if "defaults" in own else None
     return {**(_loaded(parent) if parent else {}), **own}
 

@@ -102,7 +102,10 @@ def _typed_keys(
         if isinstance(spec, Section):
             plain[key] = _typed_keys(f"{prefix}{key}.", spec, node[key])
         else:
-            value = spec.check(_plain(node[key]), prefix + key)
+            given = _plain(node[key])
+            if spec.items and str not in spec.kinds and isinstance(given, spec.items):
+                given = [given]  # one entry, without the brackets
+            value = spec.check(given, prefix + key)
             plain[key] = list(value) if isinstance(value, tuple) else value
     _make(prefix, known, plain)
     return plain

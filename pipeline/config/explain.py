@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import shlex
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -16,6 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from pipeline.config.checking import TARGET, no_section
 from pipeline.config.schema import BESIDE
+from pipeline.config.typed_words import in_quotes
 from pipeline.upstream import forget_hydra, parse_override
 from programde.errors import OptionError, nearest
 
@@ -77,7 +79,7 @@ def refuse_words(arguments: Sequence[str], conf: Path) -> None:
     for text in _words(arguments):
         override = parse_override(text)
         if override is None:
-            raise OptionError(CANNOT_BE_READ.format(repr(text)))
+            raise OptionError(cannot_be_read(text))
         key, value = override.key_or_group, override.value()
         top = key.split("@")[0]
         if top.split(".")[0] == "hydra" and "." in top:
@@ -98,8 +100,15 @@ TAKE_A_VALUE = (
     "--cfg", "-c", "--config-name", "-cn", "--config-path", "-cp", "--config-dir", "-cd",
     "--package", "-p",
 )  # fmt: skip
-#: The line for a word that is no override.
-CANNOT_BE_READ = "{} cannot be read; write key=value, and quote a value with special signs"
+
+
+def cannot_be_read(text: str) -> str:
+    """The line for a word that is no override, with one that would be."""
+    key, sign, value = text.partition("=")
+    if not sign or not key.strip("+~"):
+        return f"{text!r} cannot be read; write key=value"
+    written = shlex.quote(f"{key}={in_quotes(value)}")
+    return f"{text!r} cannot be read; a value with special signs is written {written}"
 
 
 def _is_group(key: str, conf: Path) -> bool:
@@ -117,7 +126,7 @@ def _culprit(overrides: list[str], conf: Path) -> str | None:
     for text in overrides:
         override = parse_override(text)
         if override is None:
-            return CANNOT_BE_READ.format(repr(text))
+            return cannot_be_read(text)
         if override.is_sweep_override():
             continue  # its points are checked one by one
         key = override.key_or_group

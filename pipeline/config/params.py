@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from pipeline.files import parse_yaml
 from programde.errors import InputError
 
 PARAMS = Path("params.yaml")
@@ -69,7 +70,7 @@ def read_params(path: Path) -> dict[str, Any]:
         The file is not there, or is no params.yaml.
     """
     try:
-        params = yaml.safe_load(path.read_text(encoding="utf-8"))
+        params = parse_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}; dvc repro makes it") from None
     except yaml.YAMLError as error:
@@ -81,7 +82,7 @@ def read_params(path: Path) -> dict[str, Any]:
 
 def declared_keys(stage: str, dvc_yaml: Path = Path("dvc.yaml")) -> list[str]:
     """The keys of params.yaml that a stage's entry in dvc.yaml declares."""
-    entry = yaml.safe_load(dvc_yaml.read_text(encoding="utf-8"))["stages"][stage]
+    entry = parse_yaml(dvc_yaml.read_text(encoding="utf-8"))["stages"][stage]
     keys: list[str] = []
     for item in entry.get("params", []):
         keys += item.get("params.yaml", []) if isinstance(item, dict) else [item]

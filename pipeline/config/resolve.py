@@ -14,6 +14,7 @@ rows, as `pairs` and in their key's place. Of `report.gene_sets` it holds the fi
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -65,29 +66,44 @@ def resolve(config: DictConfig) -> dict[str, Any]:
     data = plain["data"]
     given_paths = {key: data.pop(key) for key in _paths_of(data["kind"])}
     inputs = {
-        key: str(Path(where).expanduser().resolve())
+        key: _there(f"data.{key}", where, folder=key in FOLDERS)
         for key, where in given_paths.items()
         if where is not None
     }
-    for key, where in inputs.items():
-        if not Path(where).exists():
-            raise InputError(f"data.{key}={where} does not exist; give an existing file")
-        if Path(where).is_dir() and key not in FOLDERS and not is_zarr(where):
-            raise InputError(f"data.{key}={where} is a folder; give a file")
     prints = {key: fingerprint_of(files_read(key, where, data)) for key, where in inputs.items()}
     if prints:
         data["fingerprint"] = prints
     if (given := data["positive_controls"]) is not None:
         if isinstance(given, str):
-            inputs["positive_controls"] = given = str(Path(given).expanduser().resolve())
+            inputs["positive_controls"] = given = _there("data.positive_controls", given)
         data["positive_controls"] = _positive_controls(given)
     if (sets := plain["report"]["gene_sets"]) is not None:
-        inputs["gene_sets"] = str(Path(sets).expanduser().resolve())
+        inputs["gene_sets"] = _there("report.gene_sets", sets)
         plain["report"]["gene_sets"] = _gene_sets(inputs["gene_sets"])
     table = plain["analysis"].pop("pairs")
     if table is not None:
-        inputs["pairs"] = str(Path(table).expanduser().resolve())
+        inputs["pairs"] = _there("analysis.pairs", table)
     return {**plain, "pairs": _pairs(inputs.get("pairs")), "inputs": inputs}
+
+
+def _there(key: str, given: str, folder: bool = False) -> str:
+    """The absolute path of a file that can be read: no folder (unless asked for), no pipe."""
+    try:
+        path = Path(given).expanduser().resolve()
+        kind = path.stat().st_mode
+    except FileNotFoundError:
+        raise InputError(f"{key}={path} does not exist; give an existing file") from None
+    except (OSError, RuntimeError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise InputError(f"{key}={given} cannot be read: {why}") from None
+    if stat.S_ISDIR(kind):
+        if not folder and not is_zarr(path):
+            raise InputError(f"{key}={path} is a folder; give a file")
+    elif not stat.S_ISREG(kind):
+        raise InputError(
+            f"{key}={path} is a pipe, socket or device, which cannot be read twice; give a file"
+        )
+    return str(path)
 
 
 def _pairs(table: str | None) -> list[list[str]]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import yaml
 
-from pipeline.files import write_text
+from pipeline.files import parse_yaml, write_text
 from programde.errors import OptionError
 
 RUN_WORDS = "run.yaml"
@@ -30,7 +30,7 @@ def read_run_words(conf: Path) -> list[str]:
     if not file.is_file():
         return []
     try:
-        words = yaml.safe_load(file.read_text(encoding="utf-8")) or []
+        words = parse_yaml(file.read_text(encoding="utf-8")) or []
     except yaml.YAMLError as error:
         raise OptionError(f"{file} is no YAML: {error}") from None
     if not isinstance(words, list) or not all(isinstance(w, str) and "=" in w for w in words):
@@ -45,14 +45,19 @@ def write_run_words(conf: Path, words: Sequence[str]) -> None:
 
 
 def on_top_of_run_words(words: Sequence[str], conf: Path) -> list[str]:
-    """A command line with the words that are kept before it, but for those it replaces."""
+    """A command line with the words that are kept before it, but for those it replaces.
+
+    All are as Hydra reads them: see `typed_words`.
+    """
+    from pipeline.config.typed_words import as_typed
+
     given = {_key(word) for word in words if "=" in word and not word.startswith("-")}
     kept = [
         word
         for word in read_run_words(conf)
         if _key(word) not in given and _key(word).split(".")[0] not in given
     ]
-    return [*kept, *words]
+    return [*as_typed(kept), *as_typed(words)]
 
 
 def _key(word: str) -> str:

@@ -18,7 +18,7 @@ import yaml
 from pipeline.config.command_line import configured
 from pipeline.config.params import PARAMS
 from pipeline.config.resolve import files_read, read_there
-from pipeline.files import replacing_folder, write_json, write_text
+from pipeline.files import parse_yaml, replacing_folder, write_json, write_text
 from pipeline.stages.entry import run
 from programde.errors import OptionError, some
 
@@ -32,7 +32,7 @@ HASH = "# {}\n"
 def write_params(params: dict[str, Any], path: Path = PARAMS) -> bool:
     """Write params.yaml; an identical file is left untouched. Whether it was written."""
     keys = yaml.safe_dump(params, sort_keys=False, allow_unicode=True)
-    return write_text(path, BANNER + HASH.format(_hash(yaml.safe_load(keys))) + keys)
+    return write_text(path, BANNER + HASH.format(_hash(parse_yaml(keys))) + keys)
 
 
 def edits(params: dict[str, Any], path: Path = PARAMS) -> list[str]:
@@ -46,12 +46,12 @@ def edits(params: dict[str, Any], path: Path = PARAMS) -> list[str]:
     text = path.read_text(encoding="utf-8")
     told = re.search(HASH.format("([0-9a-f]{16})"), text)
     try:
-        there = yaml.safe_load(text)
+        there = parse_yaml(text)
     except yaml.YAMLError:
         return ["what is no YAML"]
     if told is None or told[1] == _hash(there):  # an older file has no hash
         return []
-    wanted = _flat(yaml.safe_load(yaml.safe_dump(params)))
+    wanted = _flat(parse_yaml(yaml.safe_dump(params)))
     return [f"{key}={value}" for key, value in _flat(there).items() if wanted.get(key) != value]
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import yaml
 
+from pipeline.files import parse_yaml
 from programde.errors import InputError
 from tests.sharing import made_once, shared_folder
 
@@ -63,7 +64,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
     """Of a source the screen as its words say, those words, and the folder of its files."""
     folder = shared_folder(tmp_path_factory, "wiring_data")
     words_of = made_once(folder / "words.yaml", lambda: write_words(folder))
-    sources = yaml.safe_load(words_of.read_text())
+    sources = parse_yaml(words_of.read_text())
     made: dict[str, Run] = {}
 
     def run(source: str) -> tuple[Run, tuple[str, ...], Path]:

@@ -14,6 +14,7 @@ from pipeline.config.explain import compose_config, explain, refuse_words
 from pipeline.config.params import select
 from pipeline.config.resolve import FOLDERS, _paths_of, resolve
 from pipeline.config.schema import register
+from pipeline.files import parse_yaml
 from programde.errors import ProgramDEError
 
 ROOT = Path(__file__).parents[2]
@@ -66,7 +67,7 @@ def test_every_choice_composes(
                 (tmp_path / key).write_text("content")
                 inputs.append(f"data.{key}={tmp_path / key}")
     params = resolve(compose_config(CONF, [choice, *inputs]))
-    assert yaml.safe_load(yaml.safe_dump(params)) == params
+    assert parse_yaml(yaml.safe_dump(params)) == params
 
 
 @pytest.mark.parametrize(
@@ -191,7 +192,7 @@ def test_launchers_compose(launcher: str) -> None:
 def test_params_are_those_of_conf() -> None:
     """The params.yaml in the repository is the one that `dvc repro` would write."""
     params = resolve(compose_config(CONF, []))
-    assert yaml.safe_load((ROOT / "params.yaml").read_text()) == params
+    assert parse_yaml((ROOT / "params.yaml").read_text()) == params
 
 
 def test_inputs_are_known_by_content_not_by_place(

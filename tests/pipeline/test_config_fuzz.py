@@ -15,6 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pipeline.config.explain import compose_config, explain
 from pipeline.config.resolve import resolve
 from pipeline.config.schema import register
+from pipeline.files import parse_yaml
 from programde.errors import ProgramDEError
 
 from .test_config import CONF
@@ -72,7 +73,7 @@ def test_absurd_values(choice: list[str], tmp_path: Path, monkeypatch: pytest.Mo
         except (HydraException, OmegaConfBaseException) as error:
             line = explain(error, [f"{key}={value}"], CONF)
         else:
-            assert yaml.safe_load(yaml.safe_dump(params)).keys() == params.keys()
+            assert parse_yaml(yaml.safe_dump(params)).keys() == params.keys()
             continue
         refused += 1
         assert "\n" not in line, (key, value)

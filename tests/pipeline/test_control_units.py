@@ -10,10 +10,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 from anndata import AnnData
 
-from pipeline.files import read_json, read_table
+from pipeline.files import parse_yaml, read_json, read_table
 from pipeline.stages.crossfit_files import load_crossfit
 from programde.analysis.ntc_groups import NTCNull, ntc_units
 from programde.analysis.tables import adjust_p
@@ -236,7 +235,7 @@ def test_guides_alone_are_seen_with_few_cells(tested: Path) -> None:
 
 def test_what_is_read_off_tables_reruns_no_test() -> None:
     """`side`, `calibrate` and `fdr` are keys of the last two stages, and no screen is read."""
-    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    stages = parse_yaml((ROOT / "dvc.yaml").read_text())["stages"]
     for key in ("side", "calibrate", "fdr"):
         using = [
             name

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import yaml
 
 import pipeline.stages.paths
 from pipeline.config.params import declared_keys, select
+from pipeline.files import parse_yaml
 from scripts import stage_deps
 
 ROOT = Path(__file__).parents[2]
-STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+STAGES = parse_yaml((ROOT / "dvc.yaml").read_text())["stages"]
 
 
 def code(stage: str) -> set[str]:

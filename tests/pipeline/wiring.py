@@ -20,7 +20,7 @@ from pipeline.config.explain import compose_config
 from pipeline.config.params import PARAMS, Options, declared_keys, read_params, select
 from pipeline.config.resolve import resolve
 from pipeline.config.schema import register
-from pipeline.files import read_json, read_table
+from pipeline.files import parse_yaml, read_json, read_table
 from pipeline.stages.compose import compose
 from pipeline.stages.crossfit_files import load_crossfit
 from programde.analysis.ntc_null import NTCNull
@@ -31,7 +31,7 @@ from programde.screen.store import load_screen
 
 from .stages import ROOT, STAGES, project_folder
 
-DVC: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+DVC: dict[str, Any] = parse_yaml((ROOT / "dvc.yaml").read_text())["stages"]
 
 #: Output of a stage -> the stage.
 OUTPUTS = {
@@ -125,7 +125,7 @@ def set_keys(folder: Path, words: Iterable[str]) -> None:
         for parent in parents:
             section = section[parent]
         assert last in section, f"{key} is no key of params.yaml"
-        section[last] = yaml.safe_load(value)
+        section[last] = parse_yaml(value)
     (folder / PARAMS).write_text(yaml.safe_dump(params, sort_keys=False))
 
 
@@ -201,7 +201,7 @@ def keys_of_conf() -> set[str]:
             else:
                 found.add(f"{prefix}{key}")
 
-    whole = yaml.safe_load((ROOT / "conf/config.yaml").read_text())
+    whole = parse_yaml((ROOT / "conf/config.yaml").read_text())
     groups = [next(iter(line)) for line in whole.pop("defaults") if isinstance(line, dict)]
     whole.pop("hydra")
     leaves(whole, "")
@@ -210,7 +210,7 @@ def keys_of_conf() -> set[str]:
         if name.startswith("hydra") or name == "experiment":
             continue
         for path in (ROOT / "conf" / name).glob("*.yaml"):
-            tree = yaml.safe_load(path.read_text())
+            tree = parse_yaml(path.read_text())
             tree.pop("defaults", None)
             prefix = "compute." if name == "compute" else f"{name}.{path.stem}."
             found.add(f"{name}={path.stem}")

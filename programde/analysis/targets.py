@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from programde.analysis.separation import check_burden
 from programde.analysis.tested_units import condition_levels, units_to_test, without_controls
 from programde.crt.checkpoint import Checkpoint
 from programde.crt.control_group import ControlGroup, choose_control, left_out_cells
+from programde.crt.gathering import as_tested, group_room, own_cells
 from programde.crt.memory_need import fitting_threads, memory_need, workers_must_hold
 from programde.crt.options import RunOptions
 from programde.crt.population import intercept_of, spans_constant
@@ -23,7 +25,11 @@ from programde.crt.results import CRTResult
 from programde.crt.run_study import run_study
 from programde.crt.study import Study
 from programde.errors import ProgramDEWarning, tell
+from programde.memory import budget
+from programde.screen.chosen import is_stored
 from programde.screen.control_labels import ntc_labels_if_any
+from programde.screen.matrix_rows import Rows
+from programde.screen.row_encoding import constant_in_span
 from programde.screen.screen import Screen, Unit
 from programde.threads import worker_count
 
@@ -153,10 +159,7 @@ def fit_to_memory(
     OptionError
         Not even one thread fits, or a worker has too little; gives the figures.
     """
-    own = None
-    if control is not None and control.cells is not None:
-        treated = np.median([screen.treated_cells(unit).size for unit in units]) if units else 0
-        own = int(control.cells.sum()) + int(treated)
+    own = None if control is None else own_cells(screen, units, control)
     need = memory_need(
         # the screen itself is in memory already, but for workers
         screen.n_cells if own is None or executor is not None else 0,
@@ -186,7 +189,10 @@ def given_what_can_be(screen: Screen, options: RunOptions) -> RunOptions:
     if not asks_given_covariates(options) or screen.n_cells == 0:
         return options
     C = screen.covariates
-    if intercept_of(C) is not None or (C.shape[1] and spans_constant(np.linalg.qr(C)[0])):
+    if is_stored(screen):
+        if constant_in_span(cast(Rows, C)):
+            return options
+    elif intercept_of(C) is not None or (C.shape[1] and spans_constant(np.linalg.qr(C)[0])):
         return options
     tell(
         "given=covariates needs a constant in the span of the covariates (add_intercept): these "
@@ -210,10 +216,15 @@ def run_units(
 ) -> CRTResult:
     """Test units in all cells, or once per level of the condition."""
     levels = condition_levels(screen) if by_condition else [""]
-    own = None if are_controls else control
     options = given_what_can_be(screen, options)
-    options = fit_to_memory(screen, units, own, options, len(units) * len(levels), executor)
-    study = Study(screen, list(units), control, options, levels, drop_empty_batches, are_controls)
+    n_rows, memory = len(units) * len(levels), budget(options.memory)
+    screen, control = as_tested(screen, control, are_controls, n_rows, options.n_resamples, memory)
+    own = None if are_controls else control
+    options = fit_to_memory(screen, units, own, options, n_rows, executor)
+    room = group_room(screen, units, control, options, n_rows, memory)
+    study = Study(
+        screen, list(units), control, options, levels, drop_empty_batches, are_controls, room
+    )
     return run_study(study, label, executor, checkpoint)
 
 

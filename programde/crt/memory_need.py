@@ -85,6 +85,16 @@ def memory_need(
     return MemoryNeed(BASE + screen + shared + results, thread + copies)
 
 
+def fitting_cells(
+    memory: float, n_programs: int, n_covariates: int, n_units: int, n_resamples: int
+) -> int:
+    """How many cells can share one population in so many bytes, with one thread."""
+    sizes = (n_programs, n_covariates, n_units, n_resamples)
+    none = memory_need(0, *sizes).total(1)
+    million = memory_need(1_000_000, *sizes).total(1)
+    return max(0, int((memory - none) / (million - none) * 1e6))
+
+
 def fitting_threads(need: MemoryNeed, n_threads: int, free: float | None = None) -> int:
     """As many of `n_threads` threads as fit into the free memory.
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from programde.crt.propensity import PropensityModel
 from programde.crt.protocols import Sampler, Statistic
 from programde.errors import OptionError
+from programde.memory import memory_bytes
 from programde.option_fields import check_options, option
 from programde.threads import worker_count
 
@@ -46,6 +47,9 @@ class RunOptions:
     shifts
         Whether to keep effects as log-ratios and in usage points too, of which direct effects and
         what the report says of a hit are made.
+    memory
+        Bytes that a run may use, or a text such as ``"4GB"``: a screen that stays in its file is
+        brought in so that it keeps to them. None: half of what is free.
 
     Examples
     --------
@@ -66,6 +70,7 @@ class RunOptions:
     tails: bool = True
     given: str = option("covariates", choices=GIVEN)
     shifts: bool = True
+    memory: float | str | None = None
 
     def __post_init__(self) -> None:
         check_options(self)
@@ -75,3 +80,5 @@ class RunOptions:
                 "your own say given='propensity'"
             )
         worker_count(self.n_jobs)
+        if self.memory is not None:
+            memory_bytes(self.memory)

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 
 from programde.crt.control_group import ControlGroup
+from programde.crt.gathering import Group, groups_of
 from programde.crt.leaving_out import effects_alone
 from programde.crt.options import RunOptions
 from programde.crt.plan import plan
 from programde.crt.tasks import AnyTask
+from programde.screen.chosen import is_stored
 from programde.screen.screen import Screen, Unit
 from programde.stamps import code_stamp, stamp
 
@@ -26,7 +28,7 @@ BESIDE_THE_TESTS: dict[str, Any] = {
     "moi": None,
 }
 #: Of the options, what changes no result.
-BESIDE_THE_RESULT = ("n_jobs", "progress")
+BESIDE_THE_RESULT = ("n_jobs", "progress", "memory")
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +43,9 @@ class Study:
         Levels of the condition in whose cells all units are tested; `[""]` for all cells at once.
     drop_empty_batches, are_controls
         As for `plan.plan`.
+    room
+        Bytes for the cells that are in memory together, of a screen that is not; see
+        `crt.gathering`.
     """
 
     screen: Screen
@@ -50,6 +55,7 @@ class Study:
     levels: list[str]
     drop_empty_batches: bool
     are_controls: bool
+    room: float = np.inf
 
     @property
     def names(self) -> list[str]:
@@ -63,21 +69,30 @@ class Study:
 
     def tasks(self) -> Iterator[AnyTask]:
         """What the engine is to do."""
-        for number, level in enumerate(self.levels):
-            cells = None
-            if level:
-                cells = np.asarray(self.screen.condition).astype(str) == level
-            yield from plan(
-                self.screen,
-                self.units,
-                self.control,
-                cells=cells,
-                drop_empty_batches=self.drop_empty_batches,
-                are_controls=self.are_controls,
-                first_row=number * len(self.units),
-                suffix=f" in {level}" if level else "",
-                sharing=effects_alone(self.options),
-            )
+        for group in self._groups():
+            for number, level in enumerate(self.levels):
+                cells = None
+                if level:
+                    cells = np.asarray(group.screen.condition).astype(str) == level
+                yield from plan(
+                    group.screen,
+                    group.units,
+                    group.control,
+                    cells=cells,
+                    drop_empty_batches=self.drop_empty_batches,
+                    are_controls=self.are_controls,
+                    first_row=number * len(self.units) + group.first,
+                    suffix=f" in {level}" if level else "",
+                    sharing=effects_alone(self.options),
+                )
+
+    def _groups(self) -> Iterator[Group]:
+        """All units, or as many as fit into memory with their cells, and then the next."""
+        screen, units, control = self.screen, self.units, self.control
+        if is_stored(screen):
+            yield from groups_of(screen, units, control, self.room, self.options.n_jobs)
+        else:
+            yield Group(screen, control, 0, units)
 
     def slim(self) -> Study:
         """The same, without what no test depends on."""
@@ -95,7 +110,8 @@ class Study:
             Something of one's own cannot be told by its content.
         """
         slim = self.slim()
-        what = {f.name: getattr(slim, f.name) for f in fields(slim) if f.name != "options"}
+        what = {f.name: getattr(slim, f.name) for f in fields(slim)
+                if f.name not in ("options", "room")}  # fmt: skip
         how = {f.name: getattr(slim.options, f.name) for f in fields(slim.options)
                if f.name not in BESIDE_THE_RESULT}  # fmt: skip
         return stamp(code_stamp(), what, how)

@@ -23,6 +23,7 @@ from programde.io.containers import (
     parts_from_slots,
     store,
 )
+from programde.io.stored import stored_parts
 from programde.screen.build import BUILD_OPTIONS, DEFAULT_BATCH_KEY
 from programde.screen.composition import Floor
 from programde.screen.covariates import INTERCEPT, covariate_frame, encode_covariates
@@ -100,8 +101,9 @@ def screen_from_anndata(
     covar_columns, log1p_columns
         Columns of obs to use as covariates instead of `covar_key`; those of the second list as
         log(1 + x), named ``log1p_<column>``.
-    batch_key, floor, add_intercept, standardize, numeric_as_category_threshold, formula, on_empty,
-    condition_key, guide_threshold, guide_absent_below, multi_target_guides
+    batch_key, floor, add_intercept, standardize, numeric_as_category_threshold, formula
+        See `build.build_screen`.
+    on_empty, condition_key, guide_threshold, guide_absent_below, multi_target_guides
         See `build.build_screen`.
     moi
         ``"high"`` or ``"low"``; None: what ``uns["moi"]`` states, if anything.
@@ -113,11 +115,19 @@ def screen_from_anndata(
     Returns
     -------
     Screen
+        Checked and aligned, its cells in the order of `adata`.
 
     Raises
     ------
     InputError
         A key that is nowhere, or parts that do not fit together.
+
+    Examples
+    --------
+    >>> import programde as pde
+    >>> adata = pde.make_sceptre_style_synth(N=400, K=3, n_target_genes=4, seed=0)
+    >>> pde.screen_from_anndata(adata, usage_key="usage").usage.shape
+    (400, 3)
     """
     parts = parts_from_slots(
         MemorySlots(adata),
@@ -151,19 +161,28 @@ def screen_from_anndata(
     return screen_of(parts, options)
 
 
-def read_h5ad(path: str | os.PathLike[str], **keys: Any) -> Screen:
+def read_h5ad(
+    path: str | os.PathLike[str], *, memory: float | str | None = None, **keys: Any
+) -> Screen:
     """A screen from an h5ad file, or an AnnData stored as zarr; reads only what is asked for.
+
+    Usages that take more than `memory` stay in the file: they are checked while they pass by, and
+    rows are read when a test asks for them, see docs/scale.md.
 
     Parameters
     ----------
     path
         The file, or the folder of a zarr store.
+    memory
+        Bytes that a screen in memory may take while it is prepared, or a text such as ``"4GB"``;
+        None: half of what is free.
     **keys
         Keyword arguments of `screen_from_anndata`.
 
     Returns
     -------
     Screen
+        Its cells in the order of the file.
 
     Raises
     ------
@@ -171,12 +190,26 @@ def read_h5ad(path: str | os.PathLike[str], **keys: Any) -> Screen:
         No such file, not HDF5, truncated, or anything `screen_from_anndata` refuses.
     OptionError
         An unknown keyword.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import programde as pde
+    >>> adata = pde.make_sceptre_style_synth(N=400, K=3, n_target_genes=4, seed=0)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     adata.write_h5ad(f"{folder}/screen.h5ad")
+    ...     screen = pde.io.read_h5ad(f"{folder}/screen.h5ad", usage_key="usage")
+    >>> screen.n_cells
+    400
     """
     check_keywords("read_h5ad", keys, (*DEFAULT_KEYS, *BUILD_OPTIONS))
     options = {name: value for name, value in keys.items() if name in BUILD_OPTIONS}
     with store(path) as group:
         chosen = {name: keys.get(name, default) for name, default in DEFAULT_KEYS.items()}
-        parts = parts_from_slots(FileSlots(group), **chosen)
+        condition = keys.get("condition_key")
+        parts = stored_parts(group, path, memory, condition_key=condition, **chosen)
+        if parts is None:
+            parts = parts_from_slots(FileSlots(group), **chosen)
     return screen_of(parts, options)
 
 

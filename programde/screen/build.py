@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,7 @@ from programde.memory import must_fit
 from programde.screen.alignment import check_rows, row_order
 from programde.screen.calls import call_guides
 from programde.screen.composition import (
+    CheckedUsage,
     Floor,
     check_usage,
     floor_and_close,
@@ -28,9 +29,17 @@ from programde.screen.covariates import batch_labels, covariate_frame, encode_co
 from programde.screen.formula import AUTO
 from programde.screen.guides import check_guides
 from programde.screen.matrices import flat_table
-from programde.screen.names import is_missing, name_list, text
+from programde.screen.matrix_rows import StoredMatrix
+from programde.screen.names import ChosenNames, is_missing, name_list, text
+from programde.screen.row_encoding import encode_rows
 from programde.screen.screen import Screen
 from programde.screen.spectra import align_spectra, found_spectra, program_labels
+from programde.screen.stored_usage import (
+    StoredUsage,
+    check_stored_usage,
+    stored_floor,
+    usage_rows,
+)
 
 DEFAULT_BATCH_KEY = "batch"
 #: Usages, compositions and log-ratios in float64, and what lies between them at the worst moment.
@@ -164,17 +173,23 @@ def build_screen(
     if not isinstance(floor, Floor):
         raise OptionError(f"floor={floor!r} must be a Floor, for example Floor('fixed', eps=1e-6)")
     check_choice("moi", "null" if moi is None else moi, ("null", *MOI))
-    cell_names = name_list("cell names", parts.cell_names)
+    stored = isinstance(parts.usage, StoredMatrix)
+    # names of so many cells stay where they are, and their order was compared by the reader
+    cell_names: Sequence[str] = (
+        cast(Sequence[str], parts.cell_names)
+        if stored
+        else name_list("cell names", parts.cell_names)
+    )
     notes = list(parts.notes)
     shape: tuple[int, ...] = getattr(parts.usage, "shape", ())
-    if len(shape) == 2:
+    if len(shape) == 2 and not stored:
         n, k = shape
         must_fit(f"preparing {n:,} cells x {k:,} programs", BYTES_PER_USAGE * n * k)
 
     calls = call_guides(parts.guides, guide_threshold, guide_absent_below, parts.guide_label)
     presence, ambiguous = calls.presence, calls.ambiguous
     check_rows(parts.guide_label, presence.shape, len(cell_names))
-    if isinstance(parts.guides, pd.DataFrame):
+    if isinstance(parts.guides, pd.DataFrame) and not stored:
         order = row_order(parts.guide_label, parts.guides.index, cell_names, notes)
         presence, ambiguous = _rows(presence, order), _rows(ambiguous, order)
     names = calls.names if parts.guide_names is None else list(parts.guide_names)
@@ -183,7 +198,7 @@ def build_screen(
     guides = check_guides(presence.shape[1], names, parts.guide_to_target, multi_target_guides)
     notes += [*calls.notes, *guides.notes]
 
-    table = _covariate_table(parts, cell_names, notes)
+    table = _covariate_table(parts, cell_names, notes, stored)
     known = list(table.columns) if isinstance(parts.covariates, pd.DataFrame) else []
     batch_column = None if batch_key is None else _named(known, str(batch_key))
     if batch_key is not None and batch_column is None and batch_key != DEFAULT_BATCH_KEY:
@@ -195,16 +210,23 @@ def build_screen(
     condition = None if condition_key is None else _condition(parts, table, condition_key)
 
     scores = floor.transform == "none"
-    checked = check_usage(
-        parts.usage, parts.program_names, cell_names, on_empty, parts.usage_label, scores
+    names_of = (parts.program_names, cell_names, on_empty, parts.usage_label, scores)
+    checked: CheckedUsage | StoredUsage = (
+        check_stored_usage(parts.usage, parts.usage.shape[1], *names_of)
+        if stored
+        else check_usage(parts.usage, *names_of)
     )
     notes += checked.notes
     if not checked.keep.all():
         rows = np.flatnonzero(checked.keep)
-        cell_names = [cell_names[i] for i in rows.tolist()]
+        cell_names = (
+            ChosenNames(cell_names, rows) if stored else [cell_names[i] for i in rows.tolist()]
+        )
         presence, ambiguous, table = _rows(presence, rows), _rows(ambiguous, rows), table.iloc[rows]
         condition = None if condition is None else condition[rows]
-    encoded = encode_covariates(
+        table = table.reset_index(drop=True) if stored else table
+    encode = encode_rows if stored else encode_covariates
+    encoded = encode(
         table,
         add_intercept,
         standardize,
@@ -213,9 +235,15 @@ def build_screen(
         batch=batch_column,
     )
     notes += encoded.notes
-    eps, floor_note = floor_value(checked.usage, floor)
+    if isinstance(checked, StoredUsage):
+        eps, floor_note = stored_floor(checked, floor)
+        matrices: tuple[Any, Any, Any] = usage_rows(checked, eps, floor.transform)
+    else:
+        eps, floor_note = floor_value(checked.usage, floor)
+        closed = floor_and_close(checked.usage, eps) if eps > 0 else checked.usage
+        matrices = closed, transformed(closed, floor.transform), checked.usage if eps > 0 else None
     notes += [floor_note] if floor_note else []
-    usage = floor_and_close(checked.usage, eps) if eps > 0 else checked.usage
+    usage, outcome, unfloored = (cast(np.ndarray, matrix) for matrix in matrices)
 
     if spectra is not None:
         spectra = align_spectra(spectra, checked.program_names)
@@ -227,10 +255,10 @@ def build_screen(
     moi = _stated_moi(parts.moi, notes) if moi is None else moi
     return Screen(
         usage=usage,
-        clr=transformed(usage, floor.transform),
+        clr=outcome,
         floor=eps,
         transform=floor.transform,
-        unfloored=checked.usage if eps > 0 else None,
+        unfloored=unfloored,
         covariates=encoded.matrix,
         covariate_names=encoded.names,
         covariate_tiers=encoded.tiers,
@@ -240,7 +268,7 @@ def build_screen(
         guide_names=guides.names,
         guide_to_target=guides.guide_to_target,
         program_names=checked.program_names,
-        cell_names=cell_names,
+        cell_names=cast(list[str], cell_names),
         notes=tuple(notes),
         condition=condition,
         moi=moi,
@@ -299,18 +327,21 @@ def _condition(parts: Parts, table: pd.DataFrame, key: str) -> np.ndarray:
     )
 
 
-def _covariate_table(parts: Parts, cell_names: list[str], notes: list[str]) -> pd.DataFrame:
-    """Covariates in the order of the cells, indexed by cell name."""
+def _covariate_table(
+    parts: Parts, cell_names: Sequence[str], notes: list[str], stored: bool
+) -> pd.DataFrame:
+    """Covariates in the order of the cells, indexed by cell name, or not where `stored`."""
     covariates, what = parts.covariates, parts.covariate_label
-    index = pd.Index(cell_names, dtype=object)
+    n = len(cell_names)
+    index = pd.RangeIndex(n) if stored else pd.Index(list(cell_names), dtype=object)
     if covariates is None:
         return pd.DataFrame(index=index)
     if isinstance(covariates, pd.Series):
         covariates = covariates.to_frame()
     if isinstance(covariates, pd.DataFrame):
-        check_rows(what, flat_table(covariates, what).shape, len(cell_names))
-        order = row_order(what, covariates.index, cell_names, notes)
+        check_rows(what, flat_table(covariates, what).shape, n)
+        order = None if stored else row_order(what, covariates.index, cell_names, notes)
         covariates = covariates if order is None else covariates.iloc[order]
     table = covariate_frame(covariates, what)
-    check_rows(what, table.shape, len(cell_names))
+    check_rows(what, table.shape, n)
     return table.set_axis(index, axis=0)

@@ -179,6 +179,10 @@ def batch_labels(table: pd.DataFrame, key: str, what: str = "batch") -> np.ndarr
             wrong = int((~np.isfinite(values)).sum())
             raise InputError(f"{what} column {key!r}: {wrong} labels are infinite")
         return np.array([f"{v:.0f}" if v == int(v) else repr(v) for v in values.tolist()], object)
+    if isinstance(column.dtype, pd.CategoricalDtype):  # of which many cells have few
+        names = np.array([text(v) for v in column.cat.categories], dtype=object)
+        if ONCE_MISSING.isdisjoint(names):
+            return names[column.cat.codes.to_numpy()]
     labels = [text(v) for v in column]
     if not ONCE_MISSING.isdisjoint(labels):
         refuse_missing(f"{what} column {key!r}", labels, ONCE_MISSING, list(column.index))

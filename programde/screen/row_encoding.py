@@ -11,9 +11,9 @@ sequential QR and LU factorizations", SIAM J. Sci. Comput. 34 (2012) A206-A239, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -42,12 +42,14 @@ from programde.screen.covariates import (
     tell_dependent,
 )
 from programde.screen.formula import AUTO, is_written
+from programde.screen.matrix_rows import BLOCK, HeldRows, HeldTable, Rows
 from programde.screen.options import CovariateOptions
-from programde.screen.rows import BLOCK, HeldRows, HeldTable, Rows
 from programde.screen.splines import LEAST_KNOTS, natural_spline, quantile_knots
 
 #: Float64 copies of the encoded columns that making them in memory takes at the worst moment.
 COPIES = 4
+#: Rows of which R is found at once.
+TILE = 1024
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,6 +108,7 @@ class Labels:
 
     def indicators(self, rows: pd.DataFrame) -> list[np.ndarray]:
         column = rows[self.name]
+        codes: np.ndarray
         if self.values is not None:
             codes = np.searchsorted(self.values, column.to_numpy(dtype=np.float64))
         elif types.is_bool_dtype(column.dtype):
@@ -322,7 +325,31 @@ def _curved(one: Numbers, frame: pd.DataFrame, df: int) -> Numbers | None:
 
 def triangular_factor(rows: Rows) -> np.ndarray:
     """R (p, p) of the QR factorization of all rows (N, p), up to the signs of its rows."""
-    R = np.empty((0, rows.n_columns))
+    p = rows.n_columns
+    tile = max(TILE, 2 * p)  # rows that a core's cache holds
+    R = np.empty((0, p))
     for block in rows.blocks(BLOCK):
-        R = np.asarray(np.linalg.qr(np.concatenate([R, block]), mode="r"))
+        whole = len(block) // tile * tile
+        tiles = np.asarray(np.linalg.qr(block[:whole].reshape(-1, tile, p), mode="r"))  # type: ignore[call-overload]
+        rest = np.concatenate([R, tiles.reshape(-1, p), block[whole:]])
+        R = np.asarray(np.linalg.qr(rest, mode="r"))
     return R
+
+
+def constant_in_span(rows: Rows) -> bool:
+    """Whether a constant is a combination of the columns of covariates."""
+    if getattr(rows.make, "intercept", False):
+        return True
+    with_ones = replace(rows, make=_WithOnes(rows.make), n_columns=rows.n_columns + 1)
+    return rows.n_columns not in independent_columns(triangular_factor(with_ones))
+
+
+@dataclass(frozen=True, eq=False)
+class _WithOnes:
+    """Rows with a column of ones behind them."""
+
+    make: Callable[[Any], np.ndarray]
+
+    def __call__(self, stored: Any) -> np.ndarray:
+        made = self.make(stored)
+        return np.column_stack([made, np.ones(len(made))])

@@ -41,13 +41,17 @@ def natural_spline(x: np.ndarray, knots: np.ndarray) -> np.ndarray:
     low, width = knots[0], knots[-1] - knots[0]
     t, k = (x - low) / width, (knots - low) / width
 
-    def d(j: int) -> np.ndarray:
-        cubes = np.maximum(t - k[j], 0) ** 3 - np.maximum(t - k[-1], 0) ** 3
-        return np.asarray(cubes / (k[-1] - k[j]))
-
     m = len(k)
-    columns = [d(j) - d(m - 2) for j in range(m - 2)]
+    last = _cubes(t - k[-1])
+    d = [(_cubes(t - k[j]) - last) / (k[-1] - k[j]) for j in range(m - 1)]
+    columns = [d[j] - d[m - 2] for j in range(m - 2)]
     return np.column_stack(columns) if columns else np.empty((len(x), 0))
+
+
+def _cubes(t: np.ndarray) -> np.ndarray:
+    """(t)_+^3."""
+    positive = np.maximum(t, 0)
+    return np.asarray(positive * positive * positive)
 
 
 def curved_columns(x: np.ndarray, df: int) -> np.ndarray:

@@ -21,10 +21,10 @@ from programde.screen.composition import (
     program_name_list,
     transformed,
 )
-from programde.screen.rows import BLOCK, ChosenRows, Rows, Source
+from programde.screen.matrix_rows import BLOCK, ChosenRows, Rows, Source
 
 #: Rows that are kept of the first pass, to tell where a quantile lies.
-SAMPLE = 40_000
+SAMPLE = 20_000
 #: Standard errors of a quantile of the sample within which the true one is looked for.
 WITHIN = 8.0
 NAMED = 6
@@ -136,21 +136,23 @@ def check_stored_usage(
     sample = []
     for low, raw in _blocks(source):
         values = np.asarray(raw, dtype=np.float64)
-        wrong["NaN or infinite"].add(low, ~np.isfinite(values))
-        if not scores:
-            wrong["negative"].add(low, values < 0)
+        sums = values.sum(axis=1)
+        if not np.isfinite(sums).all() or (not scores and float(raw.min()) < 0):
+            wrong["NaN or infinite"].add(low, ~np.isfinite(values))
+            if not scores:
+                wrong["negative"].add(low, values < 0)
         if any(w.rows for w in wrong.values()):
             continue
-        sums = values.sum(axis=1)
         totals[low : low + len(values)] = sums
-        zeros += values.size - int(np.count_nonzero(values[sums > 0]))
+        zeros += values.size - int(np.count_nonzero(raw))
         zeros -= int((sums <= 0).sum()) * n_programs
-        top = values.max(axis=1)
-        largest[0] = max(largest[0], float(top.max(initial=0.0)))
-        if not scores and (sums > 0).any():
-            shares = values[sums > 0].max(axis=1) / sums[sums > 0]
-            largest[1] = max(largest[1], float(shares.max()))
-        sample.append(values[-low % step :: step])
+        top = float(raw.max())
+        largest[0] = max(largest[0], top)
+        if not scores and (np.abs(sums - 1) > SUM_TOLERANCE).any():
+            inside = values[sums > 0].max(axis=1) / sums[sums > 0]
+            top = float(inside.max(initial=0.0))
+        largest[1] = max(largest[1], top)
+        sample.append(values[-low % step :: step].copy())
     for label, found in wrong.items():
         if found.rows:
             cure = "; signed program scores are taken with transform=none"
@@ -300,8 +302,10 @@ def _pass(
     below = at_low = at_high = 0
     between: list[np.ndarray] = []
     for _, raw in _blocks(usage.source):
-        values = usage.checked(raw).ravel()
-        values = values[values <= high]
+        if usage.divide:
+            raw = usage.checked(raw)
+        # compared as float64, whatever they are stored in
+        values = raw[raw <= np.float64(high)].astype(np.float64)
         if positive:
             values = values[values > 0]
         below += int((values < low).sum())

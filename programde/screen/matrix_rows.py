@@ -39,6 +39,10 @@ class Source(Protocol):
     def row_bytes(self) -> float:
         """Bytes that a row takes once it is gathered."""
 
+    @property
+    def held(self) -> bool:
+        """Whether they are in memory."""
+
     def take(self, cells: Any) -> Any:
         """The rows of these cells (indices in any order, a mask or a slice)."""
 
@@ -66,6 +70,8 @@ class StoredMatrix(ABC):
     @abstractmethod
     def read(self, low: int, high: int) -> np.ndarray:
         """The rows from `low` up to and without `high`."""
+
+    held = False
 
     @property
     def n_rows(self) -> int:
@@ -110,6 +116,8 @@ class HeldRows:
 
     values: np.ndarray
 
+    held = True
+
     @property
     def n_rows(self) -> int:
         return len(self.values)
@@ -130,6 +138,8 @@ class HeldTable:
     """Rows of a table in memory."""
 
     table: pd.DataFrame
+
+    held = True
 
     @property
     def n_rows(self) -> int:
@@ -161,6 +171,10 @@ class ChosenRows:
     @property
     def row_bytes(self) -> float:
         return self.source.row_bytes
+
+    @property
+    def held(self) -> bool:
+        return self.source.held
 
     def take(self, cells: Any) -> Any:
         return self.source.take(self.rows[cells])

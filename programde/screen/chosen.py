@@ -1,0 +1,166 @@
+"""Some cells of a screen as a screen of their own, and a screen brought into memory."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from typing import Any, cast
+
+import numpy as np
+from scipy import sparse
+
+from programde.screen.matrix_rows import ChosenRows, Rows, Source, in_memory, whole
+from programde.screen.names import ChosenNames
+from programde.screen.screen import Screen
+
+#: Sets of gathered rows that are in memory at once: one that is in use, and the next.
+AT_ONCE = 2
+_LOADED: list[GatheredRows] = []
+_LOADING = threading.Lock()
+
+
+class GatheredRows:
+    """Some rows of a source, brought into memory when the first of them is asked for.
+
+    At most `AT_ONCE` such sets are in memory; the oldest makes room, and comes in again where it is
+    asked for again.
+
+    Parameters
+    ----------
+    source
+        Where they are.
+    rows : (n,) int
+        Which of its rows, ascending.
+    """
+
+    held = True
+
+    def __init__(self, source: Source, rows: np.ndarray):
+        self._source, self._rows = source, rows
+        self._values: Source | None = None
+        self._reading = threading.Lock()
+
+    @property
+    def n_rows(self) -> int:
+        return int(self._rows.size)
+
+    @property
+    def row_bytes(self) -> float:
+        return self._source.row_bytes
+
+    def _all(self) -> Source:
+        with self._reading:
+            values = self._values
+            if values is None:
+                with _LOADING:
+                    _LOADED.append(self)
+                    while len(_LOADED) > AT_ONCE:
+                        _LOADED.pop(0)._values = None
+                values = self._values = self._source.gathered(self._rows)
+            return values
+
+    def take(self, cells: Any) -> Any:
+        return self._all().take(cells)
+
+    def gathered(self, cells: np.ndarray) -> Source:
+        return self._all().gathered(cells)
+
+
+def let_go() -> None:
+    """Let all gathered rows go."""
+    with _LOADING:
+        while _LOADED:
+            _LOADED.pop()._values = None
+
+
+def chosen_cells(screen: Screen, cells: np.ndarray) -> Screen:
+    """The screen of some cells.
+
+    Parameters
+    ----------
+    screen
+        The screen.
+    cells : (n,) int
+        Its cells to keep, ascending. Rows that are not in memory are gathered, by one pass over
+        the file, when a test asks for the first of them; matrices made of the same rows share
+        them.
+
+    Returns
+    -------
+    Screen
+        Encoded covariates are those of the whole screen, whatever their rank in these cells.
+    """
+    shared: dict[int, Source] = {}
+
+    def rows_of(matrix: Any) -> Any:
+        if matrix is None or in_memory(matrix):
+            return None if matrix is None else matrix[cells]
+        source = matrix.source
+        if id(source) not in shared:
+            kind = ChosenRows if source.held else GatheredRows
+            shared[id(source)] = kind(source, cells)
+        return matrix.on(shared[id(source)])
+
+    table = screen.covariate_table
+    return replace(
+        screen,
+        usage=rows_of(screen.usage),
+        clr=rows_of(screen.clr),
+        unfloored=rows_of(screen.unfloored),
+        covariates=rows_of(screen.covariates),
+        covariate_table=None if table is None else table.iloc[cells].reset_index(drop=True),
+        batch=None if screen.batch is None else screen.batch[cells],
+        condition=None if screen.condition is None else screen.condition[cells],
+        guides=_some_rows(screen.guides, cells),
+        ambiguous=None if screen.ambiguous is None else _some_rows(screen.ambiguous, cells),
+        cell_names=cast(list[str], ChosenNames(screen.cell_names, cells)),
+    )
+
+
+def _some_rows(matrix: sparse.csc_matrix, cells: np.ndarray) -> sparse.csc_matrix:
+    """Some rows, ascending, of a matrix in compressed columns."""
+    place = np.full(matrix.shape[0], -1, dtype=np.int32)
+    place[cells] = np.arange(cells.size, dtype=np.int32)
+    indices = place[matrix.indices]
+    kept = indices >= 0
+    before = np.concatenate([[0], np.cumsum(kept)])
+    parts = (matrix.data[kept], indices[kept], before[matrix.indptr].astype(matrix.indptr.dtype))
+    return sparse.csc_matrix(parts, shape=(cells.size, matrix.shape[1]))
+
+
+def brought_in(screen: Screen) -> Screen:
+    """The screen with all its matrices in memory.
+
+    Raises
+    ------
+    InputError
+        There is no room for them.
+    """
+    return replace(
+        screen,
+        usage=whole(screen.usage),
+        clr=whole(screen.clr),
+        covariates=whole(screen.covariates),
+        unfloored=None if screen.unfloored is None else whole(screen.unfloored),
+    )
+
+
+def is_stored(screen: Screen) -> bool:
+    """Whether the usages of a screen stay in their file."""
+    return not in_memory(screen.usage)
+
+
+def held_bytes(screen: Screen) -> float:
+    """Bytes that a stored screen holds in memory, without its usages and encoded covariates."""
+    table = screen.covariate_table
+    labels = sum(part is not None for part in (screen.batch, screen.condition))
+    matrices = [m for m in (screen.guides, screen.ambiguous) if m is not None]
+    sparse_bytes = sum(m.data.nbytes + m.indices.nbytes + m.indptr.nbytes for m in matrices)
+    in_table = 0 if table is None else int(table.memory_usage(index=False, deep=False).sum())
+    return float(in_table + 8 * labels * screen.n_cells + sparse_bytes)
+
+
+def row_bytes(screen: Screen) -> float:
+    """Bytes that a gathered cell of a stored screen takes."""
+    usage = cast(Rows, screen.usage)
+    return usage.source.row_bytes + held_bytes(screen) / max(screen.n_cells, 1)

@@ -84,6 +84,7 @@ def test_every_key_is_listed_with_its_default():
             wanted |= set(flat(section, name))
     listed = list(settings(CHECKOUT))
     assert wanted <= {one.key for one in listed}
+    assert [one.key for one in listed if not one.meaning] == []
     by_name = {(one.choice, one.key): one for one in listed}
     assert by_name["", "n_resamples"].default == "1023"
     assert by_name["sampler=stratified", "sampler.n_bins"].default == "20"

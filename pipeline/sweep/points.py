@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -21,13 +20,14 @@ from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from pipeline.config.checking import typed_section
-from pipeline.config.explain import CANNOT_BE_READ, explain, refuse_words
+from pipeline.config.explain import cannot_be_read, explain, refuse_words
 from pipeline.config.params import FREE
 from pipeline.config.resolve import resolve
 from pipeline.files import read_json, write_json
 from pipeline.sweep.workspace import Plan
 from pipeline.upstream import forget_hydra, grid, parse_override
 from programde.errors import OptionError, ProgramDEError
+from programde.threads import worker_count
 
 
 @dataclass
@@ -150,7 +150,10 @@ def expand(request: Request, settings: Settings, conf: Path) -> list[tuple[list[
         parsed = [_parsed(text) for text in [*listed, *request.overrides]]
         swept = {o.key_or_group for o in parsed if o.is_sweep_override()}
         if swept and not settings.multirun:
-            raise OptionError(f"{', '.join(sorted(swept))} has several values: add -m to sweep")
+            raise OptionError(
+                f"{', '.join(sorted(swept))} has several values: add -m to sweep; a list is "
+                "written [a,b]"
+            )
         try:
             points = grid(parsed)
         except HydraException as error:
@@ -170,7 +173,7 @@ def share_cores(points: Sequence[Point], side_by_side: int) -> None:
         return
     for point in points:
         if point.params and point.params["compute"]["n_jobs"] is None:
-            point.params["compute"]["n_jobs"] = max(1, (os.cpu_count() or 1) // at_once)
+            point.params["compute"]["n_jobs"] = max(1, worker_count(-1) // at_once)
 
 
 def make_point(overrides: list[str], name: str, conf: Path, plan: Plan) -> Point:
@@ -227,7 +230,7 @@ def _composed(conf: Path, overrides: Sequence[str]) -> DictConfig:
 def _parsed(text: str) -> Override:
     override = parse_override(text)
     if override is None:
-        raise OptionError(CANNOT_BE_READ.format(repr(text)))
+        raise OptionError(cannot_be_read(text))
     return override
 
 

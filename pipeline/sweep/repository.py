@@ -9,9 +9,11 @@ and the points of sweeps are not in it.
 from __future__ import annotations
 
 import contextlib
+import os
+import shutil
 import sys
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -49,11 +51,34 @@ def cache_dir(root: Path) -> Path:
         return cache_of(repo)
 
 
-def write_settings(path: Path, settings: Mapping[str, Mapping[str, str]]) -> None:
-    """Write a file of settings for DVC, values quoted where they hold its signs."""
+def configure(folder: Path, place: Path, root: Path) -> None:
+    """DVC's settings of a point: the project's (its remote), the shared cache, no git.
+
+    A cache within the project is named from the point's folder: what the project's own path holds
+    (a comma, a hash sign, %(x)s) has a meaning in DVC's file.
+
+    Parameters
+    ----------
+    folder
+        Where the settings are written; made.
+    place
+        Where that folder will be.
+    root
+        The project's folder.
+    """
     from configobj import ConfigObj
 
-    with path.open("wb") as stream:
+    folder.mkdir()
+    if (root / ".dvc" / "config").is_file():
+        shutil.copy2(root / ".dvc" / "config", folder)
+    cache = cache_dir(root)
+    if cache.is_relative_to(root):
+        cache = Path(os.path.relpath(root, place)) / cache.relative_to(root)
+    settings = {
+        "core": {"no_scm": "true", "analytics": "false", "check_update": "false"},
+        "cache": {"dir": cache.as_posix(), "type": "reflink,hardlink,copy"},
+    }
+    with (folder / "config.local").open("wb") as stream:
         ConfigObj(settings, interpolation=False, encoding="utf-8").write(stream)
 
 

@@ -31,6 +31,7 @@ from pipeline.sweep.record import (
     tables,
 )
 from pipeline.sweep.workspace import StageRun, locked
+from pipeline.upstream import default_artifacts
 from programde.analysis.tables import effect_unit
 
 PARENT_TAG = "mlflow.parentRunId"
@@ -71,10 +72,10 @@ class Tracking:
     def __init__(self, root: Path, uri: str, experiment: str) -> None:
         self.root = root
         self.uri = _absolute(uri, root)
-        self._name = experiment
+        self._name, self._artifacts = experiment, (root / "mlartifacts").as_uri()
         with _quiet():
             from mlflow.tracking import MlflowClient  # sets up its own logging
-        with _quiet(), locked("tracking", root):
+        with _quiet(), locked("tracking", root), default_artifacts(self._artifacts):
             self.client = MlflowClient(tracking_uri=self.uri)
             self.experiment = self._experiment()
 
@@ -83,7 +84,7 @@ class Tracking:
         found = self.client.get_experiment_by_name(self._name)
         if found is not None:
             return str(found.experiment_id)
-        place = (self.root / "mlartifacts").as_uri() if self.uri.startswith("sqlite") else None
+        place = self._artifacts if self.uri.startswith("sqlite") else None
         tags = {NOTE_TAG: NOTE.read_text(), "mlflow.experimentKind": "custom_model_development"}
         return str(self.client.create_experiment(self._name, place, tags))
 
@@ -359,11 +360,14 @@ def _git(root: Path) -> dict[str, str]:
 
 
 def _absolute(uri: str, root: Path) -> str:
-    """A database beside the project, whatever folder we are in."""
+    """A database beside the project, whatever folder we are in, and whatever its name."""
     prefix = "sqlite:///"
-    if uri.startswith(prefix) and not uri.startswith(prefix + "/"):
-        return f"{prefix}{root / uri.removeprefix(prefix)}"
-    return uri
+    if not uri.startswith(prefix) or uri.startswith(prefix + "/"):
+        return uri
+    path = root / uri.removeprefix(prefix)
+    if "?" in str(root):  # what follows would be options: named from where we are
+        path = Path(os.path.relpath(path))
+    return f"{prefix}{path}"
 
 
 @contextlib.contextmanager

@@ -30,13 +30,13 @@ from typing import Any
 import yaml
 
 from pipeline.config.params import PARAMS, declared_keys, select
-from pipeline.files import replacing_folder
+from pipeline.files import parse_yaml, replacing_folder
 from pipeline.locks import held
 from pipeline.stages.compose import write_params
 from pipeline.stages.entry import INTERRUPTED, STAGE_LOG
-from pipeline.sweep.repository import cache_dir, reproduce, write_settings
+from pipeline.sweep.repository import cache_dir, configure, reproduce
 from pipeline.warm import kept
-from programde.errors import ProgramDEError
+from programde.errors import OptionError, ProgramDEError
 
 SWEEPS = Path("sweeps")
 COMPOSE = "compose"  # the one stage that a point does not run: its params.yaml is given
@@ -73,7 +73,7 @@ class Plan:
         self.root = root
         self.source = root if code is None else code
         text = (self.source / "dvc.yaml").read_text(encoding="utf-8")
-        stages: dict[str, dict] = yaml.safe_load(text)["stages"]
+        stages: dict[str, dict] = parse_yaml(text)["stages"]
         self.stages = {name: entry for name, entry in stages.items() if name != COMPOSE}
         made = {out: name for name, entry in self.stages.items() for out in _outputs(entry)}
         self.upstream = {
@@ -128,7 +128,15 @@ def driving(root: Path) -> Iterator[None]:
 
 
 def snapshot(root: Path) -> Plan:
-    """Copy the code, with what numba and Python compiled, so that edits do not reach a sweep."""
+    """Copy the code, with what numba and Python compiled, so that edits do not reach a sweep.
+
+    Raises
+    ------
+    OptionError
+        The project's path holds the sign that separates paths: Python could not import from it.
+    """
+    if os.pathsep in str(root):
+        raise OptionError(f"a sweep cannot run in {root}: move it where no {os.pathsep!r} is in it")
     plan = Plan(root)
     target = plan.root / SWEEPS / "code" / _tree_hash(plan.root, plan.tops)
     with locked("code", plan.root):
@@ -156,31 +164,9 @@ def lay_out(plan: Plan, params: dict[str, Any], point: str) -> Path:
         )
         if (plan.root / ".dvcignore").is_file():
             shutil.copy2(plan.root / ".dvcignore", temporary)
-        _configure(plan.root, temporary / ".dvc")
+        configure(temporary / ".dvc", target / ".dvc", plan.root)
         write_params(params, temporary / PARAMS)
     return target
-
-
-def _configure(root: Path, folder: Path) -> None:
-    """DVC's settings of a point: the project's (its remote), the shared cache, no git.
-
-    A cache within the project is named from the point's folder: what the project's own path holds
-    (a comma, a hash sign, %(x)s) has a meaning in DVC's file.
-    """
-    folder.mkdir()
-    if (root / ".dvc" / "config").is_file():
-        shutil.copy2(root / ".dvc" / "config", folder)
-    cache = cache_dir(root)
-    if cache.is_relative_to(root):
-        from_point = Path(os.path.relpath(root, root / SWEEPS / "points" / "ID" / ".dvc"))
-        cache = from_point / cache.relative_to(root)
-    write_settings(
-        folder / "config.local",
-        {
-            "core": {"no_scm": "true", "analytics": "false", "check_update": "false"},
-            "cache": {"dir": cache.as_posix(), "type": "reflink,hardlink,copy"},
-        },
-    )
 
 
 def compute(
@@ -282,7 +268,9 @@ def _removed(folder: Path) -> int:
 
 def _stage_environment(plan: Plan, log: Path) -> dict[str, str]:
     """Stages import the snapshot, run on the driver's interpreter, and say that they ran."""
-    site = plan.root / SWEEPS / "site"  # by the environment: in DVC's file a path may not hold all
+    # by the environment: in DVC's file a path may not hold all signs, nor here a dollar
+    site = str(plan.root / SWEEPS / "site")
+    site = os.environ.get("DVC_SITE_CACHE_DIR") or ("" if "$" in site else site)
 
     def first(place: Path, variable: str) -> str:
         return os.pathsep.join([str(place), *filter(None, [os.environ.get(variable)])])
@@ -293,7 +281,7 @@ def _stage_environment(plan: Plan, log: Path) -> dict[str, str]:
         "PYTHONSAFEPATH": "1",
         STAGE_LOG: str(log),
         "DVC_NO_ANALYTICS": "1",
-        "DVC_SITE_CACHE_DIR": os.environ.get("DVC_SITE_CACHE_DIR") or str(site),
+        "DVC_SITE_CACHE_DIR": site,
     }
 
 

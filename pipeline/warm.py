@@ -30,6 +30,8 @@ from pathlib import Path
 
 #: The stages, in their order.
 STAGES = ("compose", "prepare", "crt", "ntc_null", "calibrate", "diagnostics")
+#: What stages load when they come to use it.
+LATER = ("anndata", "jinja2", "pyarrow.dataset", "pyarrow.parquet", "scipy.optimize")
 #: Environment variable that names the socket.
 SOCKET = "PROGRAMDE_WARM"
 #: Longest address of a socket in the file system, in bytes.
@@ -256,8 +258,8 @@ def main() -> None:
     """Load, wait, and be whatever stage is asked for."""
     listener = socket.socket(fileno=int(sys.argv[1]))
     before = code()
-    for name in STAGES:
-        importlib.import_module(f"pipeline.stages.{name}")
+    for name in (*(f"pipeline.stages.{stage}" for stage in STAGES), *LATER):
+        importlib.import_module(name)
     gc.collect()
     gc.freeze()  # what is loaded stays shared with the forks
     task = _serve(listener, before)

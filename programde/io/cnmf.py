@@ -227,6 +227,8 @@ def read_cnmf(
 
 
 def _with_h5ad(usage: pd.DataFrame, path: str, on_missing: str, keys: dict[str, Any]) -> Screen:
+    if keys.pop("guide_modality", None) is not None:
+        raise OptionError(f"guide_modality names a part of an h5mu file, and {path} is none")
     ours = ("usage_key", "program_names_key", "spectra_key")
     allowed = [key for key in anndata.DEFAULT_KEYS if key not in ours]
     check_keywords("read_cnmf with an h5ad", keys, (*allowed, *BUILD_OPTIONS))

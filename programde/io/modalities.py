@@ -17,7 +17,8 @@ from programde.io.guide_tables import targets_from_metadata, targets_of_table
 from programde.io.join import Piece, aligned
 from programde.screen.matrices import dense_numbers
 
-GUIDE_MODALITIES = ("guide", "guides", "grna", "sgrna")
+#: What modalities of guides are called, in small letters.
+GUIDE_MODALITIES = ("guide", "guides", "grna", "sgrna", "crispr", "gdo")
 
 
 def modality(modalities: Mapping[str, Slots], name: str, role: str) -> Slots:
@@ -39,7 +40,7 @@ def find_guides(
         what = f"modality {keys['usage_modality']!r}"
         return _guides_of(home, what, keys, notes, in_keys=True)
     if name is None:
-        likely = [m for m in modalities if m.lower() in GUIDE_MODALITIES]
+        likely = _likely(modalities, keys)
         if len(likely) != 1:
             raise InputError(
                 f"no guides found: modality {keys['usage_modality']!r} has no {key!r}; set "
@@ -48,6 +49,13 @@ def find_guides(
         name = likely[0]
     slots = modality(modalities, name, "guide_modality")
     return _guides_of(slots, f"modality {name!r}", keys, notes, in_keys=False)
+
+
+def _likely(modalities: Mapping[str, Slots], keys: Mapping[str, Any]) -> list[str]:
+    """Modalities that are called like guides; else those whose variables have targets."""
+    others = [name for name in modalities if name != keys["usage_modality"]]
+    named = [name for name in others if name.lower() in GUIDE_MODALITIES]
+    return named or [name for name in others if keys["target_column"] in modalities[name].var()]
 
 
 def _guides_of(

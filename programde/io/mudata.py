@@ -124,7 +124,8 @@ def screen_from_mudata(mdata: Any, **keys: Any) -> Screen:
         Usages from elsewhere (cells x programs), instead of a modality.
     guide_modality : str, optional
         Modality whose variables are guides; default: the usages' modality if that holds
-        `guide_assignment_key`, else one that is named like guides.
+        `guide_assignment_key`, else one that is named like guides (`modalities.GUIDE_MODALITIES`)
+        or, where none is, whose variables have a `target_column`.
     guide_layer : str, optional
         Layer of that modality with the assignment; default: the layer that is called like
         `guide_assignment_key`, where there is one, else its matrix X.

@@ -216,6 +216,8 @@ class CnmfOptions(KeyedOptions):
         cNMF's folder, and the NAME of its files where it holds several.
     screen
         The h5ad or h5mu file of guides and covariates.
+    guide_modality
+        Of an h5mu file the modality whose variables are the guides; None: found.
     k, density_threshold
         Number of programs, and T.
     on_missing
@@ -224,6 +226,7 @@ class CnmfOptions(KeyedOptions):
 
     folder: str = option(path=True)
     screen: str = option(path=True)
+    guide_modality: str | None = None
     name: str | None = None
     k: int = option(minimum=2)
     density_threshold: float = option(0.5, above=0)

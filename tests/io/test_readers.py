@@ -60,6 +60,39 @@ def test_h5mu_with_everything_in_one_modality(tmp_path):
     assert_same_screen(screen_from_mudata(mudata_of(one_modality(adata, SAME)), **COLUMNS), plain)
 
 
+@pytest.mark.parametrize("name", ["crispr", "library of that day"])
+def test_the_modality_of_guides_is_found(tmp_path, name):
+    """By its name, or as the only one whose variables have targets."""
+    adata = small_adata()
+    parts = guide_modality(adata, ORDER)
+    parts[name] = parts.pop("guide")
+    path = write_h5mu(parts, tmp_path / "s.h5mu")
+    k = adata.obsm["cnmf_usage"].shape[1]
+    write_cnmf(adata, tmp_path / "cnmf", SAME, f"k_{k}.dt_0_5")
+    rest = {"covar_modality": "gene", "guide_layer": "assigned", "type_column": "kind"}
+    usages = {"usage_modality": "gene", "usage_key": "cnmf_usage"}
+    alone = read_h5mu(path, **rest, **usages)
+    beside = read_cnmf(tmp_path / "cnmf", k, 0.5, screen=path, **rest)
+    assert set(alone.guide_names) == {str(guide) for guide in adata.uns["guide_names"]}
+    assert beside.guide_to_target == alone.guide_to_target
+    parts["other"] = parts[name].copy()
+    twice = write_h5mu(parts, tmp_path / "twice.h5mu")
+    if name == "crispr":
+        assert read_h5mu(twice, **rest, **usages).guide_names == alone.guide_names
+    else:
+        with pytest.raises(InputError, match="set guide_modality"):
+            read_h5mu(twice, **rest, **usages)
+
+
+def test_an_h5ad_has_no_modalities(tmp_path):
+    adata = small_adata()
+    k = adata.obsm["cnmf_usage"].shape[1]
+    write_cnmf(adata, tmp_path, SAME, f"k_{k}.dt_0_5")
+    adata.write_h5ad(tmp_path / "s.h5ad")
+    with pytest.raises(OptionError, match="guide_modality"):
+        read_cnmf(tmp_path, k, 0.5, screen=tmp_path / "s.h5ad", guide_modality="a")
+
+
 def test_h5mu_with_a_guide_modality_in_another_order(tmp_path):
     adata = small_adata()
     adata.uns["guide2gene"] = {

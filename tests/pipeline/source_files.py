@@ -156,8 +156,10 @@ def write_h5mu(path: Path, usage: np.ndarray) -> None:
             obs=pd.DataFrame(index=CELLS[LOST:]),
             obsm={"covar": PARTS.covariates.iloc[LOST:]},
         )
-        guides = guides_alone()
+        guides, library = guides_alone(), guides_alone()
+        library.var["intended_target_name"] = OTHER_TARGETS
         modalities = {"cNMF": home, "second": second, "rna": genes, "few": few, "crispr": guides}
+        modalities["library"] = library
         mudata.MuData(modalities).write(path)
 
 

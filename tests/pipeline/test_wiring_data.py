@@ -129,7 +129,9 @@ reads("guide2gene_key", "guide2gene_key=other_map", sources=KEYED)(OTHER)
 reads("guide_targets_key", "guide2gene_key=none", "guide_targets_key=other_targets",
       sources=KEYED)(OTHER)  # fmt: skip
 APART = ("guide_assignment_key=none", "guide_modality=crispr")
-reads("guide_modality", *APART, sources=MUDATA)(targets_are(TARGETS))
+reads("guide_modality", *APART[:1], "guide_modality=library", sources=MUDATA)(OTHER)
+reads("guide_modality", "screen={f}/screen.h5mu", *APART[:1], "guide_modality=library",
+      sources=("cnmf",))(OTHER)  # fmt: skip
 reads("target_column", *APART, "target_column=other_target", sources=MUDATA)(OTHER)
 reads("target_column", "target_column=other_target", sources=("guide_tables",))(OTHER)
 reads("guide_metadata", "guide_metadata={f}/other_guides.csv", sources=("guide_tables",))(OTHER)

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
-from programde.errors import InputError, ProgramDEError, nearest, some
+from programde.errors import InputError, ProgramDEError, nearest, some, tell
 from programde.io.guide_tables import targets_of_table
 from programde.io.join import column_of, covariate_columns
 from programde.memory import must_fit
@@ -123,7 +123,20 @@ class FileSlots:
         if held is None:
             held = sum(getattr(element[name], "nbytes", 0) for name in element)
         must_fit(f"reading {what!r}", held)
+        _tell_missing(what, element)
         return self.read_elem(element)
+
+
+def _tell_missing(what: str, element: Any) -> None:
+    """Say which pieces of a zarr array are not in its store: zarr reads them as 0, in silence."""
+    arrays = [element] if hasattr(element, "dtype") else [element[name] for name in element]
+    for array in arrays:
+        there, all_of_them = (getattr(array, of, 0) for of in ("nchunks_initialized", "nchunks"))
+        if there < all_of_them:
+            tell(
+                f"{all_of_them - there} of {all_of_them} pieces of {what!r} are not in the zarr "
+                "store and count as 0: is the copy whole?"
+            )
 
 
 def find(slots: Slots, key: str, role: str = "") -> Any:

@@ -1,9 +1,11 @@
+import contextlib
 import gzip
 import warnings
 
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import sparse
 
 from programde.errors import InputError, OptionError, ProgramDEError, ProgramDEWarning
 from programde.io import READERS
@@ -328,3 +330,19 @@ def test_tables_of_any_suffix(tmp_path):
         assert back.to_numpy().tolist() == table.to_numpy().tolist()
     with pytest.raises(InputError, match="no such file"):
         read_table(tmp_path / "v.csv")
+
+
+@pytest.mark.parametrize("part", ["obsm/cnmf_usage/c/0/0", "obsm/guide_assignment/data/c/0"])
+def test_pieces_that_are_not_in_a_zarr_store_are_told(tmp_path, part):
+    """zarr reads them as zeros: cells without programs or without guides."""
+    adata = small_adata()
+    adata.obsm["guide_assignment"] = sparse.csr_matrix(adata.obsm["guide_assignment"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # anndata announces a change of zarr's format
+        adata.write_zarr(tmp_path / "s.zarr")
+    old = part.replace("/c/0/0", "/0.0").replace("/c/", "/")  # zarr's second format
+    (piece,) = [p for p in (tmp_path / "s.zarr" / part, tmp_path / "s.zarr" / old) if p.is_file()]
+    piece.unlink()
+    told = pytest.warns(ProgramDEWarning, match="are not in the zarr store")
+    with told, contextlib.suppress(InputError):  # cells without usages are refused besides
+        READERS["h5ad"](tmp_path / "s.zarr")

@@ -47,16 +47,18 @@ _KEPT: dict[str, dict[str, str]] = {}
 
 
 def kept(code: Path, environment: dict[str, str]) -> dict[str, str]:
-    """As `warmed`, until this process ends; one for each place of the code."""
+    """As `warmed`, until this process ends; one for each place of the code, when it is asked."""
     if str(code) not in _KEPT:
         stack = contextlib.ExitStack()
         atexit.register(stack.close)
-        _KEPT[str(code)] = stack.enter_context(warmed(code, environment))
+        _KEPT[str(code)] = stack.enter_context(warmed(code, environment, when_asked=True))
     return _KEPT[str(code)]
 
 
 @contextlib.contextmanager
-def warmed(folder: Path, environment: dict[str, str]) -> Iterator[dict[str, str]]:
+def warmed(
+    folder: Path, environment: dict[str, str], when_asked: bool = False
+) -> Iterator[dict[str, str]]:
     """Keep a loaded process while stages run.
 
     Parameters
@@ -65,26 +67,31 @@ def warmed(folder: Path, environment: dict[str, str]) -> Iterator[dict[str, str]
         In which it starts.
     environment
         What the stages' environment has beyond this process's.
+    when_asked
+        Start it when the first stage asks, not at once: there may be none.
 
     Yields
     ------
     dict
         What the stages' environment needs so that they find it; empty where there is none.
     """
-    import subprocess
-    import tempfile
-
     if sys.platform != "linux":
         yield {}
         return
+    import subprocess
+    import tempfile
+
     with tempfile.TemporaryDirectory(prefix="pde-", ignore_cleanup_errors=True) as place:
         address = str(Path(place) / "s")
         if len(os.fsencode(address)) > LONGEST:
             yield {}
             return
-        with socket.socket(socket.AF_UNIX) as listener:
-            listener.bind(address)
-            listener.listen()
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(address)
+        listener.listen()
+        started: list[subprocess.Popen[bytes]] = []
+
+        def start() -> None:
             process = subprocess.Popen(
                 [sys.executable, "-m", "pipeline.warm", str(listener.fileno())],
                 stdin=subprocess.PIPE,  # closed when we end, however we do: then it ends too
@@ -94,13 +101,33 @@ def warmed(folder: Path, environment: dict[str, str]) -> Iterator[dict[str, str]
                 cwd=folder,
                 env={**os.environ, **environment},
             )
+            started.append(process)
+            listener.close()
+
+        over, end = os.pipe()
+
+        def wait() -> None:
+            if over not in select.select([listener.fileno(), over], [], [])[0]:
+                start()
+
+        waiting = threading.Thread(target=wait, daemon=True)
+        if when_asked:
+            waiting.start()
+        else:
+            start()
         try:
             yield {SOCKET: address}
         finally:
-            process.kill()  # waits, or loads: its children are stages, which DVC has seen end
-            process.wait()
-            if process.stdin:
-                process.stdin.close()
+            os.close(end)  # wakes who waits
+            if when_asked:
+                waiting.join()
+            os.close(over)
+            listener.close()
+            for process in started:  # its children are stages, which DVC has seen end
+                process.kill()
+                process.wait()
+                if process.stdin:
+                    process.stdin.close()
 
 
 def asked(name: str, words: list[str]) -> int | None:

@@ -23,6 +23,7 @@ import yaml
 
 from pipeline.stages.entry import STAGE_LOG
 from pipeline.sweep.repository import dvc_repository
+from pipeline.warm import kept
 from programde.report.metrics import calibration_metrics
 from tests.sharing import made_once, shared_folder
 
@@ -212,8 +213,9 @@ class Project:
     def repro(self, **options: bool) -> list[str]:
         """What `dvc repro` does, without starting a process for DVC; the stages it executed."""
         self.log.unlink(missing_ok=True)
+        loaded = {k: v for k, v in self.environment.items() if k != STAGE_LOG}
         with pytest.MonkeyPatch.context() as patch:
-            for key, value in self.environment.items():
+            for key, value in {**self.environment, **kept(ROOT, loaded)}.items():
                 patch.setenv(key, value)
             with dvc_repository(self.folder) as repo:
                 repo.reproduce(**options)

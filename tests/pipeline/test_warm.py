@@ -102,6 +102,18 @@ def test_an_asker_killed_leaves_no_stage(environment, copy, tmp_path):
     stage.wait(60)
 
 
+def test_it_may_start_when_it_is_asked(copy):
+    ours = {"PYTHONPATH": str(copy), "PYTHONSAFEPATH": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    with warm.warmed(copy, ours):
+        before = len(psutil.Process().children())
+    with warm.warmed(copy, ours, when_asked=True) as found:
+        assert len(psutil.Process().children()) == before - 1
+        ended = ask({**os.environ, **ours, **found}, copy, "--params", "nothing.yaml")
+        assert ended.returncode == 1
+        assert len(psutil.Process().children()) == before
+    assert len(psutil.Process().children()) == before - 1
+
+
 def test_no_process_there(environment, copy):
     gone = {**environment, warm.SOCKET: "/nonexistent/s"}
     assert ask(gone, copy, "--params", "nothing.yaml").returncode == 7

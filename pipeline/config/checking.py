@@ -130,8 +130,16 @@ def _node(known: Section, plain: Mapping[str, Any]) -> dict[str, Any]:
     node: dict[str, Any] = {} if known.target is None else {TARGET: path_of(known.target)}
     for key in known.taken:
         spec = known.keys[key]
-        node[key] = _node(spec, plain[key]) if isinstance(spec, Section) else plain[key]
+        value = plain[key]
+        node[key] = _node(spec, value) if isinstance(spec, Section) else _escaped(value)
     return node
+
+
+def _escaped(value: Any) -> Any:
+    """Texts without what OmegaConf would take for a reference: a file may be called ${X}."""
+    if isinstance(value, list):
+        return [_escaped(one) for one in value]
+    return value.replace("${", "$ {") if isinstance(value, str) else value
 
 
 def _plain(value: Any) -> Any:

@@ -106,9 +106,10 @@ def cannot_be_read(text: str) -> str:
     """The line for a word that is no override, with one that would be."""
     key, sign, value = text.partition("=")
     if not sign or not key.strip("+~"):
-        return f"{text!r} cannot be read; write key=value"
-    written = shlex.quote(f"{key}={in_quotes(value)}")
-    return f"{text!r} cannot be read; a value with special signs is written {written}"
+        return f"{text!r} cannot be read: write key=value"
+    written = f"{key}={in_quotes(value)}"
+    in_a_shell = shlex.quote(written) if set(written) & set('"$`!\\') else f'"{written}"'
+    return f"{text!r} cannot be read as key=value: a value with special signs is {in_a_shell}"
 
 
 def _is_group(key: str, conf: Path) -> bool:

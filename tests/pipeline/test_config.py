@@ -157,7 +157,7 @@ def test_one_line_names_key_value_and_cure(overrides: list[str], said: list[str]
         (["analysis.targets=[]"], "analysis.targets=[] leaves nothing to test"),
         (["analysis.exclude_guides=[null]"], "analysis.exclude_guides=[None] is not allowed"),
         (["analysis.exclude_guides=['']"], "an entry is empty"),
-        (["data.ntc_labels=NTC"], "data.ntc_labels=NTC is not allowed: must be a list"),
+        (["sampler=stratified", "sampler.burden_clip_quantiles=0.5"], "a list of 2 entries"),
         (["hydra.foo=1"], "hydra.foo is not a key"),
         (["+hydra.foo=1"], "hydra.foo is not a key"),
         (["sampler._target_=os.system"], "sampler._target_ is not a key"),

@@ -101,7 +101,7 @@ def test_every_key_of_a_list_or_path_is_known() -> None:
 
 def test_what_cannot_be_read_is_shown_as_it_would_be() -> None:
     line = cannot_be_read("test.x=a(b")
-    assert line.endswith("""a value with special signs is written 'test.x='"'"'a(b'"'"''""")
+    assert line.endswith("""a value with special signs is "test.x='a(b'\"""")
     assert in_quotes("end\\") == "'end\\\\'"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections import defaultdict
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -47,6 +48,7 @@ SAME_NAME = {
 }
 
 
+@cache
 def imports(file: Path) -> set[Path]:
     """Our files that a file imports, wherever in it and for whatever use."""
     here = file.relative_to(ROOT).parent.parts

@@ -15,6 +15,8 @@ from tests.screen.small_screens import small_adata
 
 from .stages import ROOT, project_folder, run_stage
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:

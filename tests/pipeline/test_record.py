@@ -23,6 +23,8 @@ from tests.screen.small_screens import small_adata
 
 from .conftest import fake_metrics
 
+pytestmark = pytest.mark.slow
+
 STAGE = [StageRun("prepare", True, 0.5)]
 
 

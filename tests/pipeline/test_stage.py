@@ -25,6 +25,8 @@ from pipeline.stages.entry import STAGE_LOG, _hold_the_folder
 
 from .conftest import ROOT, Project
 
+pytestmark = pytest.mark.slow
+
 
 def test_options_refuse_what_was_not_declared() -> None:
     options = Options({"sampler": {"kind": "bernoulli"}, "seed": 1}, "crt")

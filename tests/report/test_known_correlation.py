@@ -16,6 +16,8 @@ from programde.report.mean_inflation import mean_score_at
 from programde.report.metrics import calibration_metrics
 from programde.report.verdict import MARGIN, largest_inflation, verdict
 
+pytestmark = pytest.mark.slow
+
 CAP = stats.chi2.isf(1e-3, 1)
 K = 12
 

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# The quick part of the suite on Python 3.13, whatever the Python of this machine: in a throwaway
-# folder with Debian 13, made from the mirror that this machine uses. Needs root and debootstrap;
-# where they cannot be had, one line says so and nothing fails.
+# The suite on Python 3.13, whatever the Python of this machine: in a throwaway folder with Debian 13,
+# made from the mirror that this machine uses. Needs root and debootstrap; where they cannot be had,
+# one line says so and nothing fails.
 #
-#   bash scripts/on_python313.sh [COMMAND]      another command than `make env && make quick`
+#   bash scripts/on_python313.sh [COMMAND]      another command than `make env && make test`
 #
 # PROGRAMDE_DEBIAN13 names the folder, to use it again; else it is made and deleted.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-command=${1:-make env && make quick}
+command=${1:-make env && make test}
 ours='import sys; sys.exit(sys.version_info[:2] != (3, 13))'
 if [ -x .venv/bin/python ] && .venv/bin/python -c "$ours"; then
     echo "python 3.13: is what .venv is made of"

@@ -7,7 +7,7 @@ asked for. Names of cells are compared while they pass by, and read when one is 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, overload
@@ -137,10 +137,15 @@ class StoredNames(Sequence[str]):
 
     def __getitem__(self, place: int | slice) -> str | list[str]:
         path, element = self._rows
+        if not isinstance(place, slice):
+            place = range(self._size)[place]
         with store(path) as file:
-            if isinstance(place, slice):
-                return [text(name) for name in file[element][place]]
-            return text(file[element][range(self._size)[place]])
+            found = file[element][place]
+            return [text(name) for name in found] if isinstance(place, slice) else text(found)
+
+    def __iter__(self) -> Iterator[str]:
+        for low in range(0, self._size, BLOCK):
+            yield from self[low : low + BLOCK]
 
 
 class StoredSlots(FileSlots):

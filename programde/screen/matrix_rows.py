@@ -218,6 +218,8 @@ class Rows:
         return self.source.n_rows
 
     def __getitem__(self, cells: Any) -> np.ndarray:
+        if isinstance(cells, int | np.integer):
+            return np.asarray(self[np.array([range(len(self))[cells]])][0])
         return self.make(self.source.take(cells))
 
     def blocks(self, size: int = BLOCK) -> Iterator[np.ndarray]:

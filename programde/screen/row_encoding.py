@@ -18,6 +18,7 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 from pandas.api import types
+from threadpoolctl import threadpool_limits
 
 from programde.errors import InputError, some, tell
 from programde.memory import must_fit
@@ -197,7 +198,20 @@ def encode_rows(
         )
         rows = Rows(HeldRows(encoded.matrix), np.asarray, len(encoded.names), "covariates")
         return replace(encoded, matrix=cast(np.ndarray, rows))
-    fit = _Fit(frame, add_intercept, standardize, numeric_as_category_threshold)
+    with threadpool_limits(limits=1):  # tiles are too small to be shared out to threads
+        return _encoded(frame, add_intercept, standardize, numeric_as_category_threshold, formula,
+                        batch)  # fmt: skip
+
+
+def _encoded(
+    frame: pd.DataFrame,
+    add_intercept: bool,
+    standardize: bool,
+    threshold: int | None,
+    formula: str,
+    batch: str | None,
+) -> Encoded:
+    fit = _Fit(frame, add_intercept, standardize, threshold)
     if formula == AUTO:
         fit.curve(batch)
     notes = fit.notes

@@ -155,6 +155,7 @@ def export(
     runs: Sequence[Run], effect: str, adjust: str, level: float, excel: bool = False
 ) -> list[Path]:
     """Write the files of all points, and the tables over them; the paths written."""
+    _check_names(runs)
     written: list[Path] = []
     whole: dict[tuple[Path, str], list[pd.DataFrame]] = {}
     labels: set[str] = set()
@@ -177,6 +178,19 @@ def export(
     for (home, covariates), tables in whole.items():
         written += _over_all(home / "Evaluation", covariates, tables, sorted(labels), excel)
     return written
+
+
+def _check_names(runs: Sequence[Run]) -> None:
+    """Conditions may differ in what a file's name cannot show, a slash."""
+    for run in runs:
+        stems: dict[str, str] = {}
+        for condition, *_ in run.conditions():
+            other = stems.setdefault(run.point.stem(condition), condition)
+            if other != condition:
+                raise InputError(
+                    f"{run.folder}: conditions {other!r} and {condition!r} would write the same "
+                    "file: rename one in data.condition_key's column"
+                )
 
 
 def _check_effect(run: Run, effect: str) -> None:

@@ -27,6 +27,7 @@ from programde.report.style import (
     panels,
     styled,
 )
+from programde.report.ticks import names_at
 
 from ..errors import InputError
 
@@ -301,9 +302,8 @@ def _draw_heatmap(scores: pd.DataFrame, hits: pd.DataFrame, level: float) -> Fig
             here = ((marked > 0) == rises) & ((np.abs(marked) > 0.3 * end) == deep)
             at = (x[here], y[here], size**2 / 3, color)
             ax.scatter(*at, marker=marker, linewidths=1.1, label=word)
-    ax.set_xticks(range(n_columns), columns, rotation=90)
-    ax.set_yticks(range(n_rows), rows)
-    ax.tick_params(length=0, labelsize=font)
+    names_at(ax.xaxis, range(n_columns), columns, length=0, labelsize=font, labelrotation=90)
+    names_at(ax.yaxis, range(n_rows), rows, length=0, labelsize=font)
     for spine in ax.spines.values():
         spine.set_visible(False)
     across, down = np.arange(n_columns + 1) - 0.5, np.arange(n_rows + 1) - 0.5

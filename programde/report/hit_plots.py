@@ -23,6 +23,7 @@ from programde.report.style import (
     panels,
     styled,
 )
+from programde.report.ticks import names_at
 
 from ..errors import InputError
 
@@ -111,7 +112,7 @@ def violin(
         f"{in_pictures(name, 24)}\n{g.size:,} cells, {(g == 0).mean():.0%} without"
         for name, g in zip(labels, groups, strict=True)
     ]
-    ax.set_xticks([0, 1], names)
+    names_at(ax.xaxis, [0, 1], names)
     ax.set(xlim=(-0.6, 1.6), ylim=(-0.02 * top, 1.05 * top), ylabel="usage of the program")
     ax.yaxis.set_major_formatter(FuncFormatter(lambda root, _: f"{max(root, 0) ** 2:.2g}"))
     if title:
@@ -261,8 +262,7 @@ def _lines(ax: Axes | None, names: Sequence[str]) -> Axes:
     if ax is None:
         left = 0.25 + inches(names, 8)
         (ax,) = panels(left + 6.0, 0.95 + 0.21 * len(names), left=left, right=1.7, top=0.3)
-    ax.set_yticks(range(len(names)), names)
-    ax.tick_params(axis="y", length=0, labelsize=8)
+    names_at(ax.yaxis, range(len(names)), names, length=0, labelsize=8)
     ax.set_ylim(len(names) - 0.4, -0.6)
     ax.axvline(0, color=GREY, linewidth=0.8, linestyle=(0, (4, 3)), zorder=0)
     return ax

@@ -125,7 +125,7 @@ class Power:
         power = by_set.mean(axis=0)
         samples = self._weights @ by_set / by_set.shape[0]
         low, high = np.quantile(samples, (0.025, 0.975), axis=0)
-        smallest = [smallest_fold(self.folds, sample) for sample in samples]
+        smallest = smallest_folds(self.folds, samples)
         # quantiles of what may be infinite: no interpolation between samples
         ends = np.quantile(smallest, (0.025, 0.975), method="nearest")
         means = np.quantile(samples.mean(axis=1), (0.025, 0.975))
@@ -193,15 +193,22 @@ def at_share(cube: np.ndarray, shares: np.ndarray, share: float) -> np.ndarray:
 
 def smallest_fold(folds: np.ndarray, power: np.ndarray, wanted: float = WANTED) -> float:
     """The smallest fold change with the wanted power, on the log scale between those tried."""
-    power = np.maximum.accumulate(power)
-    if power[-1] < wanted:
-        return float("inf")
-    if power[0] >= wanted:
-        return float(folds[0])
-    above = int(np.argmax(power >= wanted))
-    share = (wanted - power[above - 1]) / (power[above] - power[above - 1])
+    return float(smallest_folds(folds, power[None], wanted)[0])
+
+
+def smallest_folds(folds: np.ndarray, power: np.ndarray, wanted: float = WANTED) -> np.ndarray:
+    """`smallest_fold` (n,) of each of n curves, power (n, F); infinite where none has it."""
+    power = np.maximum.accumulate(power, axis=1)
+    above = np.argmax(power >= wanted, axis=1)
+    below = np.maximum(above - 1, 0)
+    rows = np.arange(len(power))
+    low, high = power[rows, below], power[rows, above]
     logs = np.log(folds)
-    return float(np.exp(logs[above - 1] + share * (logs[above] - logs[above - 1])))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = np.where(above > 0, (wanted - low) / (high - low), 0.0)
+    found = np.exp(logs[below] + share * (logs[above] - logs[below]))
+    found = np.where(above == 0, folds[0], found)
+    return np.where(power[:, -1] < wanted, np.inf, found)
 
 
 def power_at(curve: Curve, fold: float) -> float:

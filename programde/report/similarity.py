@@ -23,6 +23,7 @@ from programde.report.checked_tables import need_columns, tested_column
 from programde.report.effect_plots import DIVERGING
 from programde.report.lettering import in_pictures
 from programde.report.style import BLUE, GREY, figure_of, inches, panels, styled
+from programde.report.ticks import names_at, unnamed
 
 from ..errors import InputError
 
@@ -179,9 +180,8 @@ def similarity_figure(
     titles = (f"{tested_column(results).capitalize()}s", "Programs")
     for ax, table, words, title in zip(axes, tables, names, titles, strict=True):
         image = ax.imshow(table.to_numpy(), cmap=DIVERGING, vmin=-1, vmax=1, aspect="auto")
-        ax.set_xticks([])  # columns stand in the order of the rows
-        ax.set_yticks(range(len(words)), words)
-        ax.tick_params(length=0, labelsize=7)
+        unnamed(ax.xaxis)  # columns stand in the order of the rows
+        names_at(ax.yaxis, range(len(words)), words, length=0, labelsize=7)
         ax.set_title(title)
         ax.set_xlabel("in the same order", fontsize=7)
     figure = figure_of(axes[0])
@@ -244,9 +244,8 @@ def program_tree(
     ax.axvline(0.5, color=GREY, linewidth=0.8, linestyle=(0, (4, 3)), zorder=0)
     ax.set(xlim=(low - 0.05, 1.0), xlabel="correlation of effect profiles")
     ax.yaxis.tick_right()
-    ax.set_yticks(range(len(shown)), shown)
+    names_at(ax.yaxis, range(len(shown)), shown, length=0, labelsize=8)
     ax.set_ylim(len(shown) - 0.5, -0.5)
-    ax.tick_params(axis="y", length=0, labelsize=8)
     ax.spines["left"].set_visible(False)
     return ax
 

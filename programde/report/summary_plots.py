@@ -32,6 +32,7 @@ from programde.report.style import (
     panels,
     styled,
 )
+from programde.report.ticks import names_at, unnamed
 from programde.report.verdict import TOLERANCE
 
 from ..errors import InputError
@@ -106,9 +107,8 @@ def rates_figure(
         ax.xaxis.set_major_formatter(FuncFormatter(_times))
         ax.set_title(f"p ≤ {level:g}", fontweight="normal")
         ax.set_ylim(len(kinds) - 0.4, -0.6)
-        ax.set_yticks([])
-    axes[0].tick_params(axis="y", length=0)
-    axes[0].set_yticks(range(len(kinds)), names)
+        unnamed(ax.yaxis)
+    names_at(axes[0].yaxis, range(len(kinds)), names, length=0)
     axes[1].set_xlabel("observed rate / expected rate among control tests")
     return _titled(axes, title)
 
@@ -323,8 +323,9 @@ def _draw_ranked(ax: Axes, values: pd.Series, color: str, *, log: bool) -> None:
         ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     if len(values) <= _NAMED:
         ax.bar(at, values, color=color, width=0.8)
-        ax.set_xticks(at, [in_pictures(name, 16) for name in values.index], rotation=90)
-        ax.tick_params(axis="x", length=0, labelsize=8 if len(values) <= 20 else 7)
+        names = [in_pictures(name, 16) for name in values.index]
+        size = 8 if len(values) <= 20 else 7
+        names_at(ax.xaxis, at, names, length=0, labelsize=size, labelrotation=90)
     else:
         ax.fill_between(at, values.to_numpy(dtype=np.float64), step="mid", color=color, alpha=0.35)
         ax.step(at, values, where="mid", color=color, linewidth=1.2)

@@ -20,6 +20,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from programde.report.style import figure_of, png_bytes, styled, write_atomically
+from programde.report.ticks import light_ticks
 
 #: More points than this make an SVG larger than the pixels.
 MOST_POINTS = 600
@@ -54,13 +55,15 @@ def svg_bytes(picture: Axes | Figure) -> bytes:
     return text[text.index(b"<svg") :]  # without the declaration, which names a place elsewhere
 
 
+@styled
 def picture_bytes(picture: Axes | Figure) -> bytes:
-    """The picture as SVG where that is small, else as PNG."""
-    if n_points(picture) <= MOST_POINTS:
-        made = svg_bytes(picture)
-        if len(made) <= MOST_BYTES:
-            return made
-    return png_bytes(picture)
+    """The picture as SVG where that is small, else as PNG; its ticks as `ticks` says."""
+    with light_ticks(figure_of(picture)):
+        if n_points(picture) <= MOST_POINTS:
+            made = svg_bytes(picture)
+            if len(made) <= MOST_BYTES:
+                return made
+        return png_bytes(picture)
 
 
 def is_svg(content: bytes) -> bool:

@@ -14,11 +14,14 @@ from typing import Any
 Limit = tuple[float | None, int]
 
 
-def n_workers(executor: Executor) -> int:
-    """How many calls an executor does at once; 1 where nobody is there yet."""
+def n_workers(executor: Executor, otherwise: int = 1) -> int:
+    """How many calls an executor does at once; `otherwise` where nobody is there, or answers."""
     client = _client(executor)
     if client is not None:
-        return max(1, sum(client.nthreads().values()))
+        try:
+            return sum(client.nthreads().values()) or otherwise
+        except OSError:  # the calls that run will tell why
+            return otherwise
     for name in ("_max_workers", "max_workers"):
         value = getattr(executor, name, None)
         if isinstance(value, int):
@@ -35,8 +38,17 @@ def limits(executor: Executor) -> list[Limit]:
     return [(worker.get("memory_limit") or None, worker["nthreads"]) for worker in workers]
 
 
-def why_gone(executor: Executor, error: BaseException) -> str:
-    """Why an executor cannot go on, in a few words; empty for an error of the call itself."""
+def address(executor: Executor) -> str:
+    """Where the scheduler of an executor is, while it is there; empty for a pool."""
+    scheduler = getattr(_client(executor), "scheduler", None)
+    return str(getattr(scheduler, "address", ""))
+
+
+def why_gone(executor: Executor, error: BaseException, where: str = "") -> str:
+    """Why an executor cannot go on, in a few words; empty for an error of the call itself.
+
+    where: the scheduler's address, asked while it was there.
+    """
     client, kind = _client(executor), type(error).__name__
     if kind == "KilledWorker":
         return (
@@ -50,7 +62,7 @@ def why_gone(executor: Executor, error: BaseException) -> str:
             "cancelled" in str(error).lower() or "shutdown" in str(error) or not str(error)
         )
         if lost or kind in ("CommClosedError", "FutureCancelledError", "ClosedClientError"):
-            return f"the scheduler {_address(client)} is gone"
+            return f"the scheduler {where or 'of Dask'} is gone"
         return ""
     if isinstance(error, BrokenExecutor):
         return "a process of the executor was killed, and its pool ends with it"
@@ -67,9 +79,4 @@ def _client(executor: Executor) -> Any:
     return getattr(executor, "_client", None) if module == "distributed" else None
 
 
-def _address(client: Any) -> str:
-    scheduler = getattr(client, "scheduler", None)
-    return str(getattr(scheduler, "address", "") or "of Dask")
-
-
-__all__ = ["limits", "n_workers", "why_gone"]
+__all__ = ["address", "limits", "n_workers", "why_gone"]

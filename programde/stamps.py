@@ -131,7 +131,7 @@ def _feed_array(digest: Any, array: np.ndarray, told: Any) -> None:
 def _code_of(thing: type | types.FunctionType) -> tuple[Any, ...]:
     """A class or function: its name and, where it is none of ours, its code."""
     name = f"{thing.__module__}.{thing.__qualname__}"
-    if thing.__module__.split(".")[0] == __name__.split(".")[0]:
+    if name.startswith("programde."):
         return (name,)
     inside: tuple[Any, ...] = ()
     if isinstance(thing, types.FunctionType):

@@ -25,6 +25,8 @@ from programde.option_fields import check_options, option
 EXECUTORS = ("threads", "dask", "slurm")
 #: Where a dashboard is bound unless it is asked for elsewhere.
 LOOPBACK = "127.0.0.1:0"
+#: Seconds in which a scheduler is to answer.
+ANSWER = 10.0
 #: What is said where Dask is not installed.
 ABSENT = "needs Dask: pip install 'programde[cluster]'"
 
@@ -129,9 +131,10 @@ def cluster(**keys: Any) -> Iterator[Executor | None]:
     except ImportError as error:
         raise OptionError(f"executor={how.executor} {ABSENT}") from error
     with contextlib.ExitStack() as stack:
+        stack.enter_context(_silenced())
         if how.scheduler is not None:
             try:
-                client = Client(how.scheduler, timeout=10, set_as_default=False)
+                client = Client(how.scheduler, timeout=ANSWER, set_as_default=False)
             except (OSError, TimeoutError, ValueError) as error:
                 raise InputError(f"no Dask scheduler answers at {how.scheduler}") from error
             stack.callback(_quietly, client.close)
@@ -188,6 +191,21 @@ def _bytes(memory: str | None) -> int:
         return 0 if memory is None else int(parse_bytes(memory))
     except ValueError:
         raise OptionError(f"worker_memory={memory} is no amount such as 16GB") from None
+
+
+@contextlib.contextmanager
+def _silenced() -> Iterator[None]:
+    """Dask's own log is silent: what fails is told by us, in one line."""
+    known = logging.Logger.manager.loggerDict
+    names = [name for name in known if name.split(".")[0] == "distributed"]
+    before = {name: logging.getLogger(name).level for name in names}
+    try:
+        for name in names:
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+        yield
+    finally:
+        for name, level in before.items():
+            logging.getLogger(name).setLevel(level)
 
 
 def _quietly(close: Any) -> None:

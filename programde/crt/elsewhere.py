@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import platform
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future
@@ -23,12 +24,14 @@ from programde.crt.blocks import Block, blocks_of
 from programde.crt.results import Part, ResultTable
 from programde.crt.study import Study
 from programde.errors import InputError
-from programde.executors import n_workers, why_gone
+from programde.executors import address, n_workers, why_gone
 from programde.stamps import code_stamp
 from programde.threads import limit_threading
 
 #: Studies that a process holds, and what is prepared of one for several blocks, at most.
 STUDIES, PREPARED = 2, 2
+#: Seconds until it is asked again how many workers there are.
+ASKED = 2.0
 
 
 @dataclass(frozen=True)
@@ -65,18 +68,23 @@ class OnWorkers:
         file = write(study.slim(), folder.resolve())
         self._executor = executor
         self._job = Job(str(file), __version__, code_stamp())
+        self._address = address(executor)
+        self._workers, self._asked = n_workers(executor), time.monotonic()
 
     def submit(self, number: int, block: Block) -> Future[Part]:
         """Ask for a block."""
         return self._executor.submit(run_block, self._job, number, block.rows)
 
     def ahead(self) -> int:
-        """Two blocks ahead per worker keep all busy."""
-        return 2 * n_workers(self._executor) + 2
+        """Two blocks ahead per worker keep all busy; workers come and go."""
+        if time.monotonic() - self._asked > ASKED:
+            self._workers = n_workers(self._executor, self._workers)
+            self._asked = time.monotonic()
+        return 2 * self._workers + 2
 
     def explained(self, error: BaseException) -> str:
         """Why the executor cannot go on; empty for an error of the block itself."""
-        return why_gone(self._executor, error)
+        return why_gone(self._executor, error, self._address)
 
 
 class _Opened:

@@ -268,3 +268,28 @@ def test_neither_threads_nor_company_matter(statistic, monkeypatch):
         close(other.effect_se, every.effect_se[rows])
         np.testing.assert_array_equal(other.null.n_ge, every.null.n_ge[rows])
         np.testing.assert_array_equal(other.tails.log_left, every.tails.log_left[rows])
+
+
+@pytest.mark.parametrize("statistic", [OLS(), UTest()], ids=["ols", "utest"])
+def test_no_unit_depends_on_those_before(statistic):
+    """A unit of many cells makes room among the strata, and the next ones find it there."""
+    screen = small(n=900, n_targets=8, n_ntc=30)
+    presence = screen.guides.toarray()
+    many = np.flatnonzero(presence[:, :2].any(axis=1) | presence[:, 6:14].any(axis=1))
+    presence[many] = 0
+    presence[many, 0] = 1  # the first target has all cells of the last four, too
+    screen = replace(screen, guides=sparse.csc_matrix(presence))
+    control = choose_control(screen, "nt_cells", ["NTC"])
+    every = [u for u in screen.target_units() if u.name in ("T0", "T1", "T2")]
+    how = options(statistic, tails=True)
+    found = []
+    for units in (every, every[::-1]):
+        tasks = plan(screen, units, control)
+        found.append(run_tasks(tasks, [u.name for u in units], screen.program_names, how))
+    assert found[0].n_treated[0] > 100 > found[0].n_treated[1:].max()
+    for name in ("lowest", "highest"):
+        first, second = (getattr(result.probability, name) for result in found)
+        np.testing.assert_array_equal(first, second[::-1])
+    np.testing.assert_allclose(
+        found[0].tails.log_left, found[1].tails.log_left[::-1], rtol=1e-12, atol=1e-12
+    )

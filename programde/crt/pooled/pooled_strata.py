@@ -20,6 +20,10 @@ from programde.tails.covariate_strata import CovariateStrata, strata_of
 
 #: How far a function that is 0 or 1 may be from it.
 _EXACT = 1e-6
+#: Places that stay free behind a unit's cells. Kernels add many places at once and what is left of
+#: a stratum one by one; so what is left is empty, and no sum depends on how much room there is,
+#: which depends on the units that came before.
+_SPARE = 64
 
 
 class PooledStrata:
@@ -59,7 +63,7 @@ class PooledStrata:
             [strata.indicators[:, batch == b].sum(axis=1) for b in range(pool.n_batches)], axis=1
         )
         self._room = np.zeros(B, dtype=np.int64)
-        self.grow(np.full(B, 16))
+        self.grow(np.full(B, 16 + _SPARE))
 
     def grow(self, room: np.ndarray) -> None:
         """Leave at least so much room at the end of each stratum (B,)."""
@@ -102,9 +106,9 @@ class PooledStrata:
             return None
         B, k, _ = self.strata.shape
         counts = np.bincount(stratum, minlength=B)
-        if (counts > self._room).any():
+        if (counts + _SPARE > self._room).any():
             # room for larger ones too: growing means that all is put in place anew
-            self.grow(np.maximum(2 * counts, 2 * self._room))
+            self.grow(np.maximum(2 * counts + _SPARE, 2 * self._room))
         order = np.argsort(stratum, kind="stable")
         before = np.concatenate([[0], np.cumsum(counts)])[:-1]
         places = np.empty(stratum.size, dtype=np.int64)

@@ -14,7 +14,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
 
 .PHONY: help env requirements run data test quick test-oldest test-newest lint format deps bench global-null \
-  lock dist ui push clean clean-sweeps
+  lock docs dist ui push clean clean-sweeps
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 18
@@ -75,8 +75,12 @@ COMPILE := uv pip compile --generate-hashes --no-strip-extras --no-emit-index-ur
 lock:  ## renew the lock files (needs uv)
 	@$(COMPILE) --universal --python-version 3.11 requirements.in -o requirements.lock
 	@$(COMPILE) --universal --python-version 3.11 requirements/dist.in -o requirements/dist.lock
+	@$(COMPILE) --universal --python-version 3.11 requirements/docs.in -o requirements/docs.lock
 	@$(COMPILE) --python-version 3.11 requirements/oldest.in -o requirements/oldest.lock
 	@$(COMPILE) --python-version 3.13 requirements/newest.in -o requirements/newest.lock
+
+docs:  ## the documentation, into build/docs
+	@sh scripts/make_docs.sh
 
 dist:  ## wheel and source archive, checked, into dist/
 	@sh scripts/make_dist.sh

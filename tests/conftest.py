@@ -47,9 +47,11 @@ def pytest_configure(config: pytest.Config) -> None:
         if MADE.is_file() and MADE.read_text() == wanted:
             return
         command = [sys.executable, str(ROOT / "scripts" / "compile_kernels.py")]
-        # one sampler to a process: what both need is compiled by whichever comes first
+        # one sampler to a process: what both need is compiled by whichever comes first; the path,
+        # since on the oldest and newest versions the package is not installed
+        found = os.environ | {"PYTHONPATH": str(ROOT)}
         both = [
-            subprocess.Popen([*command, sampler], cwd=ROOT)
+            subprocess.Popen([*command, sampler], cwd=ROOT, env=found)
             for sampler in ("bernoulli_index", "stratified_perm")
         ]
         statuses = [process.wait() for process in both]

@@ -262,7 +262,8 @@ def crt_pvals_for_gene(
     Returns
     -------
     pvals : (K,) float64
-        (1 + #{|beta_b| >= |beta|}) / (B + 1); 1 without treated or control cells or draws.
+        (1 + number of draws with an effect at least as large, whatever its sign) / (B + 1); 1
+        without treated or control cells or draws.
     beta_obs : (K,) float64
         0 without treated or control cells, or collinear with the covariates.
 

@@ -291,7 +291,9 @@ def compute_ntc_empirical_pvals_gene_agg_crossfit(
     d_edges: np.ndarray | None = None,
     pbar_edges: np.ndarray | None = None,
 ) -> Crossfit:
-    """As `compute_ntc_empirical_pvals_crossfit`, one p-value per unit: of its largest |effect|.
+    """As `compute_ntc_empirical_pvals_crossfit`, one p-value per unit.
+
+    It is that of the unit's largest absolute effect.
 
     Parameters
     ----------

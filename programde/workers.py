@@ -12,6 +12,7 @@ import contextlib
 import logging
 import os
 import re
+import shlex
 import sys
 from collections.abc import Iterator
 from concurrent.futures import Executor
@@ -175,7 +176,7 @@ def _from_slurm(how: Workers) -> Any:
         interface=how.interface,
         python=sys.executable,
         worker_extra_args=["--no-dashboard"],
-        job_script_prologue=[f"cd {os.getcwd()}"],
+        job_script_prologue=[f"cd {shlex.quote(os.getcwd())}"],
         log_directory="slurm-logs",
         scheduler_options={"dashboard_address": how.dashboard or LOOPBACK},
     )

@@ -170,9 +170,12 @@ def as_tested(
     if not is_stored(screen) or (control.cells is not None and not are_controls):
         return screen, control
     if control.cells is not None:
-        cells = np.flatnonzero(control.cells)
+        needed = control.cells.copy()
+        # one more: some numbers are told of tests in all cells of a screen alone
+        needed[np.flatnonzero(~needed)[:1]] = True
+        cells = np.flatnonzero(needed)
         some = of_full_rank(brought_in(chosen_cells(screen, cells)))
-        return some, replace(control, cells=np.ones(cells.size, dtype=bool))
+        return some, replace(control, cells=control.cells[cells])
     sizes = (screen.n_programs, screen.covariates.shape[1], n_rows, n_resamples)
     need = memory_need(screen.n_cells, *sizes)
     if memory is not None and need.total(1) > memory:

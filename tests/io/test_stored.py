@@ -135,7 +135,10 @@ def test_covariates_row_by_row(formula, keys, tmp_path):
     [
         (lambda u: u.__setitem__((5, 2), np.nan), r"1 NaN or infinite value\(s\) in 1 cell"),
         (lambda u: u.__setitem__((650, 2), -1), r"1 negative value\(s\) in 1 cell.*transform=none"),
-        (lambda u: u.__setitem__(slice(0, 9), 0.0), r"all usages are 0 in 9 of 700 cell\(s\): cell"),
+        (
+            lambda u: u.__setitem__(slice(0, 9), 0.0),
+            r"all usages are 0 in 9 of 700 cell\(s\): cell",
+        ),
         (lambda u: u.__setitem__(slice(None), 0.2), "is not below the largest usage"),
     ],
 )
@@ -165,7 +168,7 @@ def test_rows_in_another_order_are_refused(tmp_path):
 
 def test_a_matrix_that_is_not_in_memory_says_so(tmp_path, monkeypatch):
     stored, _ = both(made(), tmp_path)
-    with pytest.raises(NotInMemory, match="usages of 700 cells x 5 are not in memory.*'mean'"):
+    with pytest.raises(NotInMemory, match=r"usages of 700 cells x 5 are not in memory.*'mean'"):
         stored.usage.mean()
     monkeypatch.setattr(matrix_rows, "free_memory", lambda: 100.0)
     with pytest.raises(NotInMemory, match=r"0\.0 GB are free; take fewer cells"):

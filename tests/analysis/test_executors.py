@@ -11,13 +11,17 @@ import pytest
 from programde.analysis.ntc_groups import run_ntc_groups
 from programde.analysis.targets import run_targets
 from programde.crt import engine
+from programde.crt.checkpoint import Checkpoint
 from programde.crt.options import RunOptions
 from programde.crt.samplers import Bernoulli, StratifiedPermutation
 from programde.crt.statistics import OLS, UTest
 from programde.errors import InputError, OptionError, ProgramDEError
+from programde.io.anndata import read_h5ad
 from programde.progress import Progress
+from programde.screen.chosen import is_stored
 from programde.screen.screen import Screen
 from programde.screen.store import load_screen, save_screen
+from programde.screen.synthetic import make_sceptre_style_synth
 from tests.crt.same_bytes import assert_same_bytes
 from tests.crt.small import screen_of
 
@@ -184,3 +188,30 @@ def test_the_engine_hands_out_what_was_not_done(monkeypatch):
     monkeypatch.setattr(engine, "_tested", None)
     result = run_targets(one_guide(), options(n_resamples=0), executor=Recording(9), **NTC)
     assert not any(result.status)
+
+
+@pytest.mark.filterwarnings("ignore::programde.errors.ProgramDEWarning")
+def test_a_screen_that_stays_in_its_file(threads, tmp_path):
+    """Workers read the rows that they need; what is kept is known by the file and its state."""
+    adata = make_sceptre_style_synth(N=900, K=4, n_target_genes=30, seed=3)
+    held = np.random.default_rng(0).integers(0, adata.obsm["guide_assignment"].shape[1], 900)
+    alone = held[:, None] == np.arange(adata.obsm["guide_assignment"].shape[1])
+    adata.obsm["guide_assignment"] = alone.astype(np.int8)
+    adata.write_h5ad(tmp_path / "s.h5ad")
+    stored = read_h5ad(tmp_path / "s.h5ad", usage_key="usage", memory=1.0)
+    assert is_stored(stored)
+    how = options(n_resamples=0, memory="1GB")
+    against = {
+        "control": "nt_cells",
+        "cells_with_other_targets": "keep",
+        "ntc_labels": "non-targeting",
+    }
+    here = run_targets(stored, how, **against)
+    assert np.isfinite(here.effect).any()
+    there = run_targets(stored, how, executor=threads, **against)
+    assert_same_bytes(there, here)
+    kept = Checkpoint(tmp_path / "kept", every=0)
+    run_targets(stored, how, checkpoint=kept, **against)
+    with pytest.warns(UserWarning, match="30 of 30 targets were tested by a run that was stopped"):
+        again = run_targets(stored, how, checkpoint=kept, **against)
+    assert_same_bytes(again, here)

@@ -28,7 +28,7 @@ if [ -z "$python" ]; then
     exit 1
 fi
 
-echo "making .venv with $("$python" --version) (about 1 GB; once)" >&2
+echo "making .venv with $("$python" --version) (about 1.5 GB; once)" >&2
 "$python" -m venv --clear .venv
 pip() { .venv/bin/python -m pip --quiet --quiet --disable-pip-version-check --no-input "$@"; }
 pip install --require-hashes -r requirements.lock

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 import tomllib
 from pathlib import Path
 
@@ -66,3 +67,29 @@ def test_one_version_everywhere():
 
 def test_types_are_announced():
     assert (ROOT / "programde/py.typed").is_file()
+
+
+def test_the_front_page_shows_its_pictures_where_it_stands_alone():
+    front_page = runpy.run_path(str(ROOT / "setup.py"))["front_page"]
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert front_page(text, "", "1.2.3") == text
+    shown = front_page(text, "x://forge/owner/name/", "1.2.3")
+    assert "](x://forge/owner/name/raw/v1.2.3/docs/img/readme.png)" in shown
+    assert "](x://forge/owner/name/blob/v1.2.3/docs/inputs.md)" in shown
+    assert not re.search(r"\]\((?!x:)", shown)
+
+
+def test_workflows_are_readable_and_run_what_is_here():
+    made = (ROOT / "Makefile").read_text()
+    for file in sorted((ROOT / ".github" / "workflows").glob("*.yml")):
+        flow = yaml.safe_load(file.read_text())
+        lines = [step["run"] for job in flow["jobs"].values() for step in job["steps"]
+                 if "run" in step]  # fmt: skip
+        assert lines
+        for target in re.findall(r"\bmake ([a-z-]+)", "\n".join(lines)):
+            assert re.search(rf"^{re.escape(target)}", made, re.MULTILINE), (file.name, target)
+    ci = (ROOT / ".github/workflows/ci.yml").read_text()
+    assert "bash .ci/run" in ci
+    assert "make docs" in ci
+    publish = yaml.safe_load((ROOT / ".github/workflows/publish.yml").read_text())
+    assert publish[True]["push"] == {"tags": ["v*"]}  # YAML reads `on` as a truth value

@@ -21,7 +21,7 @@ from pipeline.config.command_line import configured
 from pipeline.config.schema import KINDS, SECTIONS
 from pipeline.stages import paths
 from pipeline.stages.compose import compose
-from programde.analysis.perturbnmf import COLUMNS
+from programde.analysis.perturbnmf import COLUMNS, Point
 from programde.errors import InputError
 from programde.io.perturbnmf import find_run, read_perturbnmf, threshold_label
 from tests.pipeline.stages import ROOT, project_folder, run_stage
@@ -265,3 +265,10 @@ def test_the_page_for_labs_names_keys_that_exist() -> None:
         assert (ROOT / "conf" / section / f"{choice}.yaml").is_file()
     parser_words = {"--adjust", "--effect", "--excel", "--level"}
     assert parser_words <= set(re.findall(r"--\w+", text))
+
+
+def test_conditions_that_would_write_one_file_are_told(tmp_path: Path) -> None:
+    results = pd.DataFrame({"condition": ["a/b", "a_b"]})
+    run = export.Run(tmp_path, Point(4, "0_4"), tmp_path, results, results, [], {})
+    with pytest.raises(InputError, match="'a/b' and 'a_b' would write the same file"):
+        export.export([run], "beta", "bh", 0.05)

@@ -311,7 +311,8 @@
       const at = code - 1 - (hit ? 2 * data.steps + 1 : 0) - data.steps;
       const strength = (Math.abs(at) * data.cap / data.steps).toFixed(1);
       const more = Math.abs(at) === data.steps ? " or more" : "";
-      read.textContent = `${names[i]} ${at > 0 ? "▲ raises" : "▼ lowers"} ${data.columns[j]}: −log10 p ${strength}${more}, ${hit ? `a hit (q ≤ ${data.level})` : "no hit"}${hit && placeOf(i, j) !== null ? "; Enter or a click opens it" : ""}`;
+      const does = at > 0 ? "▲ raises" : at < 0 ? "▼ lowers" : "and";
+      read.textContent = `${names[i]} ${does} ${data.columns[j]}: −log10 p ${strength}${more}, ${hit ? `a hit (q ≤ ${data.level})` : "no hit"}${hit && placeOf(i, j) !== null ? "; Enter or a click opens it" : ""}`;
     };
     const choose = (i, j, show) => {
       chosen = [Math.max(0, Math.min(n - 1, i)), Math.max(0, Math.min(m - 1, j))];

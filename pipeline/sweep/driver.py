@@ -2,7 +2,7 @@
 
     expand the grid, check every point        pipeline/sweep/points.py
     a folder per point, DVC in it             pipeline/sweep/workspace.py
-    a run per point                           pipeline/sweep/tracking.py
+    a run per point                           pipeline/sweep/recorder.py, tracking.py
     the verdict over all points               pipeline/sweep/ranking.py
 
 A point that fails is recorded as failed and the others go on. A sweep that was interrupted and is
@@ -34,6 +34,7 @@ from pipeline.config.params import project_root
 from pipeline.config.run_words import on_top_of_run_words
 from pipeline.config.schema import register
 from pipeline.files import read_json, write_json
+from pipeline.sweep.database import RecordError
 from pipeline.sweep.launching import scheduled, watching
 from pipeline.sweep.points import (
     Point,
@@ -48,6 +49,7 @@ from pipeline.sweep.points import (
 )
 from pipeline.sweep.recommendation import objective
 from pipeline.sweep.record import all_numbers
+from pipeline.sweep.recorder import Recorder, not_recorded, record_later
 from pipeline.sweep.telling import (
     SPEC,
     Outcome,
@@ -78,6 +80,9 @@ def main() -> None:
         os.environ["HYDRA_FULL_ERROR"] = "1"
         if answered_by_hydra(sys.argv[1:], root / "conf"):
             sys.exit(0)
+        if sys.argv[1:] == ["--record"]:
+            print(record_later(root))
+            sys.exit(0)
         request = read_request(on_top_of_run_words(sys.argv[1:], root / "conf"))
         settings = Settings(request, root / "conf")
         with driving(root):
@@ -106,12 +111,15 @@ def drive(root: Path, request: Request, settings: Settings, started: float) -> i
     folder = root / SWEEPS / "runs" / f"{sweep}-{time.time_ns()}"  # the same sweep may run twice
     folder.mkdir(parents=True)
     tracking = Tracking(root, **settings.tracking)
-    parent = None
+    parent = opened = None
     if settings.multirun:
         command = shlex.join(["python", "-m", "pipeline.sweep", *sys.argv[1:]])
-        parent = tracking.open_sweep(sweep, sweep_name(request, points), command)
+        opened = {"sweep": sweep, "name": sweep_name(request, points), "command": command}
+        parent = tracking.open_sweep(**opened)
+        tracking.mark_killed(parent)
     spec: dict[str, Any] = {
         "code": str(plan.source), "parent": parent, "tracking": settings.tracking,
+        "sweep": opened,
         "n_points": len(points), "n_quick": len(points), "started": time.time(),
     }  # fmt: skip
     write_json(folder / SPEC, spec)
@@ -138,7 +146,8 @@ def drive(root: Path, request: Request, settings: Settings, started: float) -> i
             _launch_all(root, words, folder, tracking, parent)
     except BaseException:
         if parent is not None:
-            tracking.interrupt(parent)
+            with contextlib.suppress(RecordError):
+                tracking.interrupt(parent)
         raise
     return _conclude(root, folder, tracking, parent, started)
 
@@ -185,7 +194,8 @@ def _launch_all(
     for file in begun or lost:
         point = Point.load(file)
         message = f"its process died: {reason or 'no word from it'}"
-        tracking.fail(tracking.start(point, parent), message)
+        with contextlib.suppress(RecordError):
+            tracking.fail(tracking.start(point, parent), message)
         write_json(_outcome(file), asdict(Outcome(point.name, "failed", 0.0, [], message)))
         tell_of(_outcome(file))
     return [file for file in lost if begun and file not in begun]
@@ -211,44 +221,39 @@ def _compute(
     root: Path, folder: Path, spec: dict[str, Any], point: Point, outcome: Outcome
 ) -> None:
     """Compute and record a point; how it ended is written into `outcome`."""
-    tracking = Tracking(root, **spec["tracking"])
-    run = None
+    record = Recorder(root, spec, point)
     try:
         with locked(f"point-{point.id}", root):
             workspace = root / SWEEPS / "points" / point.id
             report = workspace / "reports" / "index.html"
-            if before := tracking.finished(point.id, spec["parent"]):
+            if before := record.begin():
                 outcome.state = "known"
                 if not report.is_file():  # its folder was cleaned: the run keeps a copy
-                    report = tracking.download(before, "reports/index.html") or report
+                    report = record.download(before, "reports/index.html") or report
             else:
                 outcome.state = "failed"  # until it has not
-                run = tracking.start(point, spec["parent"])
                 plan = Plan(root, Path(spec["code"]))
                 workspace = lay_out(plan, point.params, point.id)
                 alone = spec["parent"] is None
                 told = telling(folder, spec, point)
                 stages = compute(plan, point.params, workspace, show=alone, tell=told)
-                tracking.finish(run, point, workspace, stages)
                 outcome.state = "computed"
                 outcome.executed = [stage.stage for stage in stages if stage.executed]
+                outcome.stages = [asdict(stage) for stage in stages]
+                record.finish(workspace, stages)
             with contextlib.suppress(OSError):  # cleaned, and the copy is on another machine
                 outcome.objective = objective(all_numbers(report.parent))
     except KeyboardInterrupt:
-        if run is not None:
-            tracking.interrupt(run)
+        record.interrupt()
         raise
     except Exception as error:
         known = isinstance(error, ProgramDEError)
         message = str(error) if known else f"{type(error).__name__}: {error}"
         outcome.state, outcome.error = "failed", " ".join(message.split())
-        if run is not None:
-            try:
-                tracking.fail(run, outcome.error)
-            except Exception as second:  # a full disk, say: the others still go on
-                outcome.error += f" (and could not be recorded: {second})"
+        record.fail(outcome.error)
     else:
         outcome.report = str(report)
+    outcome.unrecorded = record.trouble
 
 
 def job(config: DictConfig) -> float:
@@ -310,9 +315,10 @@ def _conclude(
         if without:
             return complain(outcome.error)
         print(f"{work(outcome)} ({duration(outcome.seconds)})\nreport: {outcome.report}")
-        return 0
+        return complain(not_recorded(outcomes)) if outcome.unrecorded else 0
     refused = [(outcome.name, outcome.error) for outcome in of["refused"]]
-    tracking.close_sweep(parent, len(of["failed"]), len(outcomes), refused)
+    with contextlib.suppress(RecordError):
+        tracking.close_sweep(parent, len(of["failed"]), len(outcomes), refused)
     counts = [f"{len(of[state])} {state}" for state in ("computed", "known", "failed")]
     counts += [f"{len(refused)} refused"] if refused else []
     print(
@@ -328,7 +334,9 @@ def _conclude(
             complain(f"the points were computed but could not be ranked: {error}")
     for outcome in without:
         print(f"{outcome.state}: {outcome.name}: {outcome.error}", file=sys.stderr)
-    return 1 if without else 0
+    if unrecorded := not_recorded(outcomes):
+        complain(unrecorded)
+    return 1 if without or unrecorded else 0
 
 
 def _refuse(points: Sequence[Point]) -> int:

@@ -6,7 +6,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,8 @@ class Outcome:
     error: str = ""
     report: str = ""
     objective: float = float("-inf")  # what a sweeper that seeks is to make large
+    stages: list[dict[str, Any]] = field(default_factory=list)  # of a computed one: each StageRun
+    unrecorded: str = ""  # why it could not be recorded
 
 
 def tell(folder: Path, spec: dict[str, Any], outcome: Outcome) -> None:
@@ -85,7 +87,8 @@ def work(outcome: Outcome) -> str:
         return f"{outcome.state.upper()}: {outcome.error}"
     if outcome.state == "known":
         return "finished before"
-    return f"ran {', '.join(outcome.executed)}" if outcome.executed else "restored from the cache"
+    said = f"ran {', '.join(outcome.executed)}" if outcome.executed else "restored from the cache"
+    return f"{said}, not recorded" if outcome.unrecorded else said
 
 
 def sweep_name(request: Request, points: Sequence[Point]) -> str:

@@ -9,10 +9,8 @@ from __future__ import annotations
 import contextlib
 import getpass
 import json
-import os
 import tempfile
 import time
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ from urllib.parse import unquote, urlparse
 import pandas as pd
 
 from pipeline.stages import paths
+from pipeline.sweep.database import absolute, check_database, recording
 from pipeline.sweep.points import Point, dataset_id, setting_id
 from pipeline.sweep.record import (
     datasets,
@@ -67,17 +66,30 @@ class Tracking:
         MLflow's tracking URI.
     experiment
         Name of the experiment.
+
+    Raises
+    ------
+    RecordError
+        The record cannot be used; so does every method that reads or writes it.
     """
 
     def __init__(self, root: Path, uri: str, experiment: str) -> None:
         self.root = root
-        self.uri = _absolute(uri, root)
+        self.uri = absolute(uri, root)
+        with locked("tracking", root):
+            check_database(self.uri)
         self._name, self._artifacts = experiment, (root / "mlartifacts").as_uri()
-        with _quiet():
+        with recording(self.uri):
             from mlflow.tracking import MlflowClient  # sets up its own logging
-        with _quiet(), locked("tracking", root), default_artifacts(self._artifacts):
+        with self._writing(), default_artifacts(self._artifacts):
             self.client = MlflowClient(tracking_uri=self.uri)
             self.experiment = self._experiment()
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """One writer at a time, and one line where it fails."""
+        with recording(self.uri), locked("tracking", self.root):
+            yield
 
     def _experiment(self) -> str:
         """The experiment's id. Making it, and the database, would race without the lock."""
@@ -90,16 +102,19 @@ class Tracking:
 
     def open_sweep(self, sweep: str, name: str, command: str) -> str:
         """The run of a sweep: the one of an earlier start of the same sweep, or a new one."""
-        with _quiet(), locked("tracking", self.root):
-            runs = self._search(f"tags.{SWEEP_TAG} = '{sweep}'")
-            if runs:
-                run = runs[0].info.run_id
+        with self._writing():
+            if (run := self.sweep(sweep)) is not None:
                 self.client.update_run(run, status="RUNNING")
-                return str(run)
+                return run
             tags = {SWEEP_TAG: sweep, "programde.command": command, **_origin(self.root)}
             return str(
                 self.client.create_run(self.experiment, tags=tags, run_name=name).info.run_id
             )
+
+    def sweep(self, sweep: str) -> str | None:
+        """The run of a sweep that was begun before, if there is one."""
+        runs = self._search(f"tags.{SWEEP_TAG} = '{sweep}'")
+        return str(runs[0].info.run_id) if runs else None
 
     def close_sweep(
         self, run: str, n_failed: int, n_points: int, refused: Sequence[tuple[str, str]] = ()
@@ -111,7 +126,7 @@ class Tracking:
         refused
             Points that are not allowed, with the reason. They have no runs.
         """
-        with _quiet(), locked("tracking", self.root):
+        with self._writing():
             self.client.log_metric(run, "points/all", n_points)
             self.client.log_metric(run, "points/failed", n_failed)
             if refused:
@@ -121,15 +136,29 @@ class Tracking:
 
     def keep_answer(self, run: str, folder: Path, tags: Mapping[str, str]) -> None:
         """Keep the page of a sweep, its tables and pictures, with its run."""
-        with _quiet(), locked("tracking", self.root):
+        with self._writing():
             self.client.log_artifacts(run, str(folder), ANSWER)
             for key, value in tags.items():
                 self.client.set_tag(run, key, value[:5000])
 
     def interrupt(self, run: str) -> None:
-        """Mark a sweep as killed; started again it goes on."""
-        with _quiet(), locked("tracking", self.root):
+        """Mark a sweep or a point as killed; started again it goes on."""
+        with self._writing():
             self.client.set_terminated(run, "KILLED")
+
+    def mark_killed(self, parent: str) -> int:
+        """Mark the points of a sweep that a killed driver left as running; how many there were.
+
+        Whether somebody is computing a point is known by its lock, on the disk that we share.
+        """
+        running = f"tags.`{PARENT_TAG}` = '{parent}' and attributes.status = 'RUNNING'"
+        marked = 0
+        for run in self._search(running):
+            point = f"point-{run.data.tags.get(POINT_TAG)}"
+            with contextlib.suppress(BlockingIOError), locked(point, self.root, wait=False):
+                self.interrupt(run.info.run_id)
+                marked += 1
+        return marked
 
     def finished(self, point: str, parent: str | None) -> Any | None:
         """The finished run of a point under a parent (or of a point alone), if there is one."""
@@ -142,7 +171,7 @@ class Tracking:
 
     def start(self, point: Point, parent: str | None) -> str:
         """A run for a point: one that was interrupted or failed before, or a new one."""
-        with _quiet(), locked("tracking", self.root):
+        with self._writing():
             for run in self._runs_of(point.id, parent):
                 if run.info.status != "FINISHED":
                     self.client.update_run(run.info.run_id, status="RUNNING")
@@ -158,7 +187,7 @@ class Tracking:
     def finish(self, run: str, point: Point, workspace: Path, stages: Sequence[StageRun]) -> None:
         """Record what a point computed."""
         level = float(point.params["fdr"]["level"])
-        with _quiet(), locked("tracking", self.root):
+        with self._writing():
             self._log(run, shown_numbers(workspace, stages), {})
             for key, value in describing(workspace).items():
                 self.client.set_tag(run, key, value)
@@ -177,7 +206,7 @@ class Tracking:
 
     def fail(self, run: str, message: str) -> None:
         """Record why a point could not be computed."""
-        with _quiet(), locked("tracking", self.root):
+        with self._writing():
             self.client.set_tag(run, ERROR_TAG, message[:5000])
             self.client.set_tag(run, NOTE_TAG, message[:5000])
             self.client.set_terminated(run, "FAILED")
@@ -207,7 +236,7 @@ class Tracking:
 
     def run(self, run: str) -> Any:
         """A run with its parameters, tags and metrics."""
-        with _quiet():
+        with recording(self.uri):
             return self.client.get_run(run)
 
     def found(self, words: str) -> Any | None:
@@ -227,7 +256,7 @@ class Tracking:
             return path
         if folder_of(run) is not None:
             return None
-        with _quiet(), contextlib.suppress(Exception):
+        with contextlib.suppress(Exception), recording(self.uri):
             return Path(self.client.download_artifacts(run.info.run_id, name))
         return None
 
@@ -283,7 +312,7 @@ class Tracking:
     def _search(self, condition: str) -> list[Any]:
         runs: list[Any] = []
         token = None
-        with _quiet():
+        with recording(self.uri):
             while True:
                 page = self.client.search_runs(
                     [self.experiment],
@@ -357,36 +386,3 @@ def _git(root: Path) -> dict[str, str]:
         return {}
     dirty = bool(git("status", "--porcelain", "--untracked-files=no"))
     return {"mlflow.source.git.commit": commit, "git.dirty": str(dirty).lower()}
-
-
-def _absolute(uri: str, root: Path) -> str:
-    """A database beside the project, whatever folder we are in, and whatever its name."""
-    prefix = "sqlite:///"
-    if not uri.startswith(prefix) or uri.startswith(prefix + "/"):
-        return uri
-    path = root / uri.removeprefix(prefix)
-    if "?" in str(root):  # what follows would be options: named from where we are
-        path = Path(os.path.relpath(path))
-    return f"{prefix}{path}"
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """MLflow without telemetry, and without its remarks on a new database."""
-    import logging
-
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("DO_NOT_TRACK", "true")
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    os.environ.setdefault("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "false")
-    loggers = [logging.getLogger(name) for name in ("mlflow", "alembic")]
-    levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for logger in loggers:
-            logger.setLevel(logging.WARNING)
-        try:
-            yield
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)

@@ -13,6 +13,7 @@ from pipeline.config.schema import KINDS
 from programde.errors import OptionError
 
 from . import test_wiring_analysis as analysis
+from . import test_wiring_compute as compute
 from . import test_wiring_controls as controls
 from . import test_wiring_data as data
 from . import test_wiring_p_values as p_values
@@ -27,7 +28,14 @@ PICKED = {"test=ols", "sampler=bernoulli", "calibrate=saddlepoint", "usage=quant
 
 def test_every_key_of_conf_has_a_wire() -> None:
     wires = [*analysis.WIRES, *controls.WIRES, *p_values.WIRES]
-    wired = {wire.key for wire in wires} | data.WIRED | screen.WIRED | ONE_VALUE | PICKED
+    wired = (
+        {wire.key for wire in wires}
+        | compute.WIRED
+        | data.WIRED
+        | screen.WIRED
+        | ONE_VALUE
+        | PICKED
+    )
     known = keys_of_conf()
     assert sorted(known - wired) == []
     assert sorted(wired - known) == []

@@ -34,7 +34,11 @@ def limits(executor: Executor) -> list[Limit]:
     client = _client(executor)
     if client is None:
         return []
-    workers = client.scheduler_info(n_workers=-1)["workers"].values()
+    try:
+        info = client.scheduler_info(n_workers=-1)
+    except TypeError:  # older versions tell all of them
+        info = client.scheduler_info()
+    workers = info["workers"].values()
     return [(worker.get("memory_limit") or None, worker["nthreads"]) for worker in workers]
 
 

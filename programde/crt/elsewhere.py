@@ -20,7 +20,7 @@ from pathlib import Path
 
 from programde import __version__
 from programde.array_files import read, write
-from programde.crt.blocks import Block, blocks_of
+from programde.crt.unit_blocks import Block, blocks_of
 from programde.crt.results import Part, ResultTable
 from programde.crt.study import Study
 from programde.errors import InputError

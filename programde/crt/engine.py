@@ -3,7 +3,7 @@
 Here these are threads, which read the same arrays (the compiled kernels release the GIL); elsewhere
 the processes of an executor (`crt.elsewhere`). Finished blocks may be kept on the way
 (`crt.checkpoint`). A unit's result depends on (seed, unit name) and its population alone, and that
-of a block (`crt.blocks`) has the same bytes whoever tests it.
+of a block (`crt.unit_blocks`) has the same bytes whoever tests it.
 
 Memory: `programde.crt.memory_need`.
 """
@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Protocol
 
-from programde.crt.blocks import Block, Watcher, blocks_of
+from programde.crt.unit_blocks import Block, Watcher, blocks_of
 from programde.crt.checkpoint import Kept
 from programde.crt.null_summary import NullSummary
 from programde.crt.options import RunOptions

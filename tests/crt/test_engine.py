@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import binomtest
 
 from programde.calibration.empirical import empirical_p
-from programde.crt import blocks
+from programde.crt import unit_blocks
 from programde.crt.control_group import ControlGroup, choose_control
 from programde.crt.engine import PreparedPopulation, RunOptions, run_tasks
 from programde.crt.max_statistic import max_statistic_p
@@ -142,7 +142,7 @@ def test_results_do_not_depend_on_threads_order_subset_or_blocks(statistic, samp
     assert_equal(reference, run(screen, opts, [units[i] for i in some]), some)
     assert_equal(reference, run(screen, opts, [units[5]]), [5])
     for block in (1, 4):
-        monkeypatch.setattr(blocks, "MOST", block)
+        monkeypatch.setattr(unit_blocks, "MOST", block)
         assert_equal(run(screen, options(statistic, sampler, n_jobs=3), units), reference)
 
 

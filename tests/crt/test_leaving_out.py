@@ -8,7 +8,7 @@ import statsmodels.api as sm
 
 from programde.analysis.targets import run_targets
 from programde.analysis.tested_units import units_to_test
-from programde.crt import blocks
+from programde.crt import unit_blocks
 from programde.crt.control_group import choose_control
 from programde.crt.engine import run_tasks
 from programde.crt.leaving_out import effects_alone
@@ -128,7 +128,7 @@ def test_collinear_with_the_covariates():
 def test_neither_threads_nor_subset_matter(monkeypatch):
     screen = screen_of(n=500, n_targets=6, share=0.2, n_ntc=2)
     whole, _ = both_ways(screen)
-    monkeypatch.setattr(blocks, "MOST", 1)
+    monkeypatch.setattr(unit_blocks, "MOST", 1)
     one_by_one, _ = both_ways(screen, replace(OPTIONS, n_jobs=2))
     np.testing.assert_array_equal(one_by_one.effect, whole.effect)
     np.testing.assert_allclose(one_by_one.effect_se, whole.effect_se, rtol=1e-12)
@@ -137,8 +137,8 @@ def test_neither_threads_nor_subset_matter(monkeypatch):
 def test_effects_alone_make_one_population(monkeypatch):
     screen = screen_of(n=500, n_targets=6, share=0.2, n_ntc=2)
     made = []
-    real = blocks.PreparedPopulation
-    monkeypatch.setattr(blocks, "PreparedPopulation", lambda *a: made.append(1) or real(*a))
+    real = unit_blocks.PreparedPopulation
+    monkeypatch.setattr(unit_blocks, "PreparedPopulation", lambda *a: made.append(1) or real(*a))
     run_targets(screen, OPTIONS, ntc_labels="NTC", unit="guide", control="complement")
     assert len(made) == 1
     assert not effects_alone(replace(OPTIONS, tails=True))

@@ -262,7 +262,7 @@ def test_neither_threads_nor_company_matter(statistic, monkeypatch):
         return run_tasks(tasks, [u.name for u in units], screen.program_names, how)
 
     every = found(units, 1)
-    monkeypatch.setattr("programde.crt.blocks.TOGETHER", 1)
+    monkeypatch.setattr("programde.crt.unit_blocks.TOGETHER", 1)
     for other, rows in ((found(units, 2), [0, 1, 2]), (found(units[1:2], 1), [1])):
         np.testing.assert_array_equal(other.effect, every.effect[rows])
         close(other.effect_se, every.effect_se[rows])

@@ -20,9 +20,9 @@ from pathlib import Path
 
 from programde import __version__
 from programde.array_files import read, write
-from programde.crt.unit_blocks import Block, blocks_of
 from programde.crt.results import Part, ResultTable
 from programde.crt.study import Study
+from programde.crt.unit_blocks import Block, blocks_of
 from programde.errors import InputError
 from programde.executors import address, n_workers, why_gone
 from programde.stamps import code_stamp

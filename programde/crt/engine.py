@@ -14,13 +14,13 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Protocol
 
-from programde.crt.unit_blocks import Block, Watcher, blocks_of
 from programde.crt.checkpoint import Kept
 from programde.crt.null_summary import NullSummary
 from programde.crt.options import RunOptions
 from programde.crt.prepared import PreparedPopulation
 from programde.crt.results import CRTResult, Part, ResultTable
 from programde.crt.tasks import AnyTask, Deferred, Later, Task
+from programde.crt.unit_blocks import Block, Watcher, blocks_of
 from programde.errors import ProgramDEError, some
 from programde.progress import Progress
 from programde.threads import worker_count

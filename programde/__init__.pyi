@@ -103,6 +103,7 @@ from .controls.options import ComparisonOptions as ComparisonOptions
 from .controls.options import ControlUnitOptions as ControlUnitOptions
 from .controls.options import CrossfitOptions as CrossfitOptions
 from .controls.options import SpikeOptions as SpikeOptions
+from .crt.checkpoint import Checkpoint as Checkpoint
 from .crt.engine import RunOptions as RunOptions
 from .crt.samplers import Bernoulli as Bernoulli
 from .crt.samplers import StratifiedPermutation as StratifiedPermutation
@@ -124,6 +125,7 @@ from .screen.guides import union_obs_idx_from_cols as union_obs_idx_from_cols
 from .screen.screen import Screen as Screen
 from .threads import limit_threading as limit_threading
 from .tl import calibration_metrics as calibration_metrics
+from .workers import cluster as cluster
 
 __version__: str
 __all__: list[str]

@@ -118,10 +118,16 @@ def cluster(**keys: Any) -> Iterator[Executor | None]:
 
     Examples
     --------
-    On this machine, with two processes::
+    With ``pde.cluster(workers=2)`` these were two processes of this machine:
 
-        with pde.cluster(workers=2) as executor:
-            result = pde.run_targets(screen, options, ntc_labels="NTC", executor=executor)
+    >>> import programde as pde
+    >>> screen = pde.screen_from_anndata(
+    ...     pde.make_sceptre_style_synth(N=600, K=5, n_target_genes=4, seed=0), usage_key="usage")
+    >>> options = pde.RunOptions(pde.OLS(), pde.Bernoulli(), n_resamples=0)
+    >>> with pde.cluster(executor="threads") as executor:
+    ...     result = pde.run_targets(screen, options, ntc_labels="NTC", executor=executor)
+    >>> len(result.units)
+    4
     """
     how = Workers(**{"executor": "dask", **keys})
     if how.executor == "threads":

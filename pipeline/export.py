@@ -76,7 +76,7 @@ class Run:
         data = params["data"]
         if data["kind"] != "perturbnmf":
             return None
-        if not (folder / paths.RESULTS).is_file():
+        if not (folder / paths.RESULTS).exists():
             raise InputError(f"{folder} holds no {paths.RESULTS}: run the pipeline there")
         out_dir = Path(params["inputs"]["out_dir"])
         source = find_run(out_dir, data["run_name"], data["k"], data["density_threshold"])
@@ -112,7 +112,7 @@ def find_runs(folders: Sequence[Path]) -> list[Run]:
     InputError
         None, or two that would write the same file.
     """
-    done = [folder for folder in folders if (folder / paths.RESULTS).is_file()]
+    done = [folder for folder in folders if (folder / paths.RESULTS).exists()]
     if len(folders) > 1 and len(done) < len(folders):  # of a sweep some points may have failed
         left = [folder.name for folder in folders if folder not in done]
         print(
@@ -242,7 +242,7 @@ def _workbook(path: Path, sheets: dict[str, pd.DataFrame]) -> Path:
 def for_spreadsheets(folder: Path) -> Path:
     """Write a copy of a run's results for spreadsheets; its path."""
     source = folder / paths.RESULTS
-    if not source.is_file():
+    if not source.exists():
         raise InputError(f"{folder} holds no {paths.RESULTS}: run the pipeline there")
     target = folder / paths.RESULTS_CSV.with_name("results_spreadsheet.csv")
     write_table(neutral_csv(read_table(source)), target)

@@ -180,7 +180,11 @@ def read_table(path: Path | str) -> pd.DataFrame:
     """Read what `write_table` wrote: names come back as text, numbers exactly, "" as missing."""
     import pandas as pd
 
+    from programde.large_tables import read_large
+
     path = Path(path)
+    if path.is_dir():  # large, and cut by condition
+        return read_large(path)
     if path.suffix == ".parquet":
         return pd.read_parquet(path)
     return pd.read_csv(

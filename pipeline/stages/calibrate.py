@@ -19,11 +19,10 @@ from pipeline.stages.paths import (
     NTC_SPIKES,
     OMNIBUS,
     PROGRAMS,
-    RESULTS,
-    RESULTS_CSV,
     SPIKES,
     UNITS,
 )
+from pipeline.stages.results_files import write_results
 from pipeline.stages.spike_files import save_table, why_no_spikes
 from programde.analysis.across_conditions import all_conditions
 from programde.analysis.calibrate import Calibrated, calibrate
@@ -117,7 +116,7 @@ def main(o: Options) -> None:
     programs = read_table(INPUT_REPORT / PROGRAMS).set_index("program")
     results = with_mde80(results, o.fdr.level, side)
     told = with_programs(with_pairs(results, o.pairs, adjust), programs)
-    write_table(told, RESULTS, RESULTS_CSV)
+    write_results(told, o.report.csv_rows)
     omnibus = omnibus_table(result, calibrated, adjust=adjust, target_of=target_of)
     write_table(omnibus, OMNIBUS)
     write_table(table, NTC_P_VALUES)

@@ -57,7 +57,7 @@ def read_done(name: str, folder: Path) -> Done:
         There is no run, or it was not finished.
     """
     for file in (paths.RESULTS, paths.METRICS):
-        if not (folder / file).is_file():
+        if not (folder / file).exists():
             raise InputError(f"{name}: {folder} holds no {file}: no run was finished there")
     params = read_params(folder / "params.yaml")
     chosen = {key: value for key, value in params.items() if key not in BESIDE}

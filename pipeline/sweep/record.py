@@ -116,7 +116,7 @@ def tables(workspace: Path, level: float) -> dict[str, pd.DataFrame]:
     """
     numbers = all_numbers(workspace / paths.METRICS.parent)
     made = {"metrics": pd.DataFrame({"metric": list(numbers), "value": list(numbers.values())})}
-    if (results := workspace / paths.RESULTS).is_file():
+    if (results := workspace / paths.RESULTS).exists():
         table = read_table(results)
         hits = table[table["q_value"] <= level].sort_values("q_value", kind="stable")
         columns = [name for name in HIT_COLUMNS if name in hits]

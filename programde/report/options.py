@@ -19,6 +19,8 @@ class ReportOptions:
         Their seed.
     n_opened
         Hits, the strongest first, whose cells, guides and batches the page shows on a click.
+    csv_rows
+        Rows that the results may have as CSV; of more the strongest are there, and all in parquet.
     gene_sets
         A GMT file of gene sets that the programs' leading genes are held against; None: none.
     """
@@ -26,6 +28,7 @@ class ReportOptions:
     n_boot: int = option(1000, minimum=1, maximum=MANY)
     seed: int = option(7, minimum=0)
     n_opened: int = option(300, minimum=0, maximum=5000)
+    csv_rows: int = option(1_000_000, minimum=1, maximum=1_000_000_000)
     gene_sets: str | None = option(None, path=True)
 
     def __post_init__(self) -> None:

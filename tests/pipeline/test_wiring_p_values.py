@@ -135,6 +135,14 @@ def level(before: Run, after: Run) -> None:
         assert str(hits) in page[at - 120 : at + 120]
 
 
+@wire("report.csv_rows", "report.csv_rows=5", changes={"reports/results.csv"})
+def csv_rows(before: Run, after: Run) -> None:
+    """The strongest rows, in the order of the table."""
+    every, some = before.results, after.table("reports/results.csv")
+    strongest = every.loc[sorted(every["p_value"].nsmallest(5).index)]
+    pd.testing.assert_frame_equal(some, strongest.reset_index(drop=True))
+
+
 @wire("analysis.pairs", "analysis.pairs={f}/pairs.csv", changes=TABLES)
 def pairs(before: Run, after: Run) -> None:
     """Two tests have q-values among themselves; the others' are what they were."""

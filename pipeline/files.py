@@ -7,7 +7,6 @@ hardlinks its files into the tree would be corrupted by writing in place.
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 import shutil
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from programde.errors import ProgramDEError
+from pipeline.troubles import DiskFullError, disk_full, is_full
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,10 +29,6 @@ TEXT = (
     "program_top_genes", "leading_guide",
     "without_control", "without_treated", "note", "calibration", "branch", "fallback", "reason",
 )  # fmt: skip
-
-
-class DiskFullError(ProgramDEError):
-    """The disk is full; the message is one line, with what is free and what to do."""
 
 
 @contextlib.contextmanager
@@ -80,7 +75,7 @@ def _told(path: Path, temporary: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if not _is_full(error):
+        if not is_full(error):
             raise
         written = size_of(temporary)
         raise DiskFullError(disk_full(path, written)) from None
@@ -90,56 +85,6 @@ def size_of(path: Path) -> int:
     """Bytes of a file, or of all files of a folder."""
     files = path.rglob("*") if path.is_dir() else [path]
     return sum(file.lstat().st_size for file in files if file.is_file())
-
-
-def disk_full(path: Path | str, written: int = 0) -> str:
-    """One line for a full disk: what was written to, what is free there, what to do.
-
-    Parameters
-    ----------
-    path
-        What was to be written.
-    written
-        Bytes of it that were written before the disk was full.
-    """
-    folder = Path(path).absolute()
-    while not folder.is_dir():
-        folder = folder.parent
-    free = shutil.disk_usage(folder).free + written  # what was written is deleted again
-    need = f" and it needs more than {_bytes(written)}" if written else ""
-    return (
-        f"{path}: no space left on the disk: {_bytes(free)} are free{need}; free some and run the "
-        "same command again, which goes on where this one ended"
-    )
-
-
-def of_the_system(error: OSError, place: Path | str = "output") -> str | None:
-    """What the user can cure of an error of the system, in one line; None for any other.
-
-    Parameters
-    ----------
-    error
-        A full disk, or a place that cannot be written to.
-    place
-        Where it was, for an error that does not say.
-    """
-    where = error.filename or place
-    if _is_full(error):
-        return disk_full(where)
-    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-        return f"{where}: {error.strerror}; make it writable, or copy the project elsewhere"
-    return None
-
-
-def _is_full(error: OSError) -> bool:
-    """Also where numpy or HDF5 say it in their own words."""
-    words = str(error)
-    told = "No space left" in words or ("requested and" in words and "written" in words)
-    return error.errno in (errno.ENOSPC, errno.EDQUOT) or told
-
-
-def _bytes(count: float) -> str:
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 
 def parse_yaml(text: str) -> Any:

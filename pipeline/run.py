@@ -22,9 +22,10 @@ from pathlib import Path
 from types import FrameType
 
 from pipeline.config.params import project_root
-from pipeline.files import of_the_system, parse_yaml
+from pipeline.files import parse_yaml
 from pipeline.locks import held
 from pipeline.stages.entry import LOG, STAGE_LOG
+from pipeline.troubles import killed, of_the_system
 from pipeline.warm import warmed
 from programde.errors import OptionError, ProgramDEError, nearest
 
@@ -119,10 +120,7 @@ def _reason(error: BaseException, log: Path) -> StageFailedError:
         if told:  # the stage itself has put it on stderr
             return StageFailedError(told[-1]["error"], 130 if status == "130" else 1, told=True)
         if status in ("-9", "137"):
-            return StageFailedError(
-                f"{said}: killed by the system, most likely for want of memory; "
-                "take fewer threads (n_jobs), cells or n_resamples, or a larger machine"
-            )
+            return StageFailedError(f"{said}: {killed()}")
         return StageFailedError(said, told=status == "1")
     if name in corrupted:
         return StageFailedError(f"{said}: delete .dvc/tmp/rwlock and run again")

@@ -6,6 +6,7 @@ import os
 import re
 
 from programde.errors import InputError, OptionError
+from programde.limits import address_space, group_memory
 
 #: Share of the free memory that is taken where no more is said.
 SHARE = 0.5
@@ -22,21 +23,26 @@ def free_memory() -> float | None:
                     candidates.append(float(line.split()[1]) * 1024)
     except OSError:
         pass
-    for limit, used in (
-        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-        (
-            "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-            "/sys/fs/cgroup/memory/memory.usage_in_bytes",
-        ),
-    ):
-        try:
-            with open(limit, encoding="ascii") as top, open(used, encoding="ascii") as now:
-                candidates.append(float(top.read()) - float(now.read()))
-        except (OSError, ValueError):
-            continue
+    candidates += [limit - used for limit, used in group_memory()]
+    if (shell := address_space()) is not None:
+        candidates.append(shell[0] - shell[1])
     if not candidates and hasattr(os, "sysconf") and "SC_AVPHYS_PAGES" in os.sysconf_names:
         candidates.append(float(os.sysconf("SC_AVPHYS_PAGES")) * os.sysconf("SC_PAGE_SIZE"))
-    return min(candidates) if candidates else None
+    return max(0.0, min(candidates)) if candidates else None
+
+
+def memory_there_is() -> str:
+    """The memory that this process may have, in words, by its tightest limit; empty if unknown."""
+    found = [(limit, "the limit of this container or job") for limit, _ in group_memory()]
+    if (shell := address_space()) is not None:
+        found.append((shell[0], "the limit of this shell (ulimit -v)"))
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        whole = float(os.sysconf("SC_PHYS_PAGES")) * os.sysconf("SC_PAGE_SIZE")
+        found.append((whole, "what this machine has"))
+    if not found:
+        return ""
+    limit, name = min(found)
+    return f"{limit / 1e9:.1f} GB is {name}"
 
 
 def must_fit(what: str, need: float) -> None:

@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 from programde.errors import OptionError
+from programde.limits import core_count
 
 #: Variables that linear algebra libraries read when they load.
 VARIABLES = (
@@ -63,6 +64,5 @@ def worker_count(n_jobs: int | None) -> int:
     if n_jobs == 0:
         raise OptionError("n_jobs=0 has no meaning; use 1, or -1 for all cores")
     if n_jobs < 0:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        return max(1, (cores or 1) + 1 + n_jobs)
+        return max(1, core_count() + 1 + n_jobs)
     return n_jobs

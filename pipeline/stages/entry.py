@@ -22,8 +22,8 @@ from typing import Any
 
 from pipeline.config.params import FREE, Options, declared_keys, project_root, read_params, select
 from pipeline.config.pin import check_pin
-from pipeline.files import of_the_system
 from pipeline.locks import held
+from pipeline.troubles import of_the_system
 from programde.errors import OptionError, ProgramDEError, ProgramDEWarning
 
 #: File (JSON lines) to which a stage appends what it did, where this variable is set.

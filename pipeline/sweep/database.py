@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.files import disk_full
+from pipeline.troubles import disk_full
 from programde.errors import ProgramDEError
 
 #: How a database in a file is named.

@@ -35,6 +35,7 @@ from pipeline.locks import held
 from pipeline.stages.compose import write_params
 from pipeline.stages.entry import INTERRUPTED, STAGE_LOG
 from pipeline.sweep.repository import cache_dir, configure, reproduce
+from pipeline.troubles import killed
 from pipeline.warm import kept
 from programde.errors import OptionError, ProgramDEError
 
@@ -289,7 +290,7 @@ def _reason(stage: str, log: Path, error: Exception) -> str:
     told = [entry["error"] for entry in _entries(log, stage) if entry["error"]]
     cause = " ".join(str(error.__cause__ or error).split())
     if cause.endswith(("exited with -9", "exited with 137")):
-        cause = "killed by the system, most likely for want of memory"
+        cause = killed()
     return f"stage {stage}: {told[-1] if told else cause}"
 
 

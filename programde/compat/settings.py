@@ -7,7 +7,6 @@ once per setting and session.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any, TypedDict
@@ -28,6 +27,7 @@ from programde.errors import (
     some,
     tell,
 )
+from programde.limits import core_count
 from programde.threads import worker_count
 
 #: Names of joblib's backends; whichever is named, the work is done by threads.
@@ -193,8 +193,7 @@ def whole_number(name: str, value: Any) -> int:
 
 
 def _threads(n_jobs: int, backend: str) -> int:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return 1 if backend == "sequential" else min(worker_count(n_jobs), cores or 1)
+    return 1 if backend == "sequential" else min(worker_count(n_jobs), core_count())
 
 
 def _own_options(

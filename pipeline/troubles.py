@@ -1,0 +1,76 @@
+"""What the system does to a run, in one line with the cure: a full disk, no access, no memory."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+from pathlib import Path
+
+from programde.errors import ProgramDEError
+
+
+class DiskFullError(ProgramDEError):
+    """The disk is full; the message is one line, with what is free and what to do."""
+
+
+def disk_full(path: Path | str, written: int = 0) -> str:
+    """One line for a full disk: what was written to, what is free there, what to do.
+
+    Parameters
+    ----------
+    path
+        What was to be written.
+    written
+        Bytes of it that were written before the disk was full.
+    """
+    folder = Path(path).absolute()
+    while not folder.is_dir():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free + written  # what was written is deleted again
+    need = f" and it needs more than {_bytes(written)}" if written else ""
+    return (
+        f"{path}: no space left on the disk: {_bytes(free)} are free{need}; free some and run the "
+        "same command again, which goes on where this one ended"
+    )
+
+
+def of_the_system(error: OSError, place: Path | str = "output") -> str | None:
+    """What the user can cure of an error of the system, in one line; None for any other.
+
+    Parameters
+    ----------
+    error
+        A full disk, or a place that cannot be written to.
+    place
+        Where it was, for an error that does not say.
+    """
+    where = error.filename or place
+    if is_full(error):
+        return disk_full(where)
+    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        return f"{where}: {error.strerror}; make it yours to read and write, or use another place"
+    return None
+
+
+def is_full(error: OSError) -> bool:
+    """Also where numpy or HDF5 say it in their own words."""
+    words = str(error)
+    told = "No space left" in words or ("requested and" in words and "written" in words)
+    return error.errno in (errno.ENOSPC, errno.EDQUOT) or told
+
+
+def _bytes(count: float) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
+
+
+def killed() -> str:
+    """One line for a stage that was killed: how much memory there is, and what takes less."""
+    from programde.memory import free_memory, memory_there_is
+
+    there, free = memory_there_is(), free_memory()
+    figures = ", ".join(filter(None, [there, f"{_bytes(free)} are free now" if free else ""]))
+    return (
+        "killed by the system, most likely for want of memory"
+        f"{f' ({figures})' if figures else ''}: set compute.n_jobs lower, take fewer cells or "
+        "n_resamples, or allow it more"
+    )

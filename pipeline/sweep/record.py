@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.files import read_json, read_table
+from pipeline.files import read_json, read_table, size_of
 from pipeline.stages import paths
 from pipeline.stages.headline import headline
 from pipeline.sweep.points import Point, dataset_id
@@ -20,6 +20,8 @@ from programde.report.verdict import Verdict, verdict
 
 #: Rows of a table that a browser shows.
 MOST_ROWS = 1000
+#: A file of more bytes stays where it is; a tag of this name and the file's says where.
+MOST_BYTES, LARGE_TAG = 100_000_000, "programde.large"
 #: Columns of the table of hits, those that a run has.
 HIT_COLUMNS = (
     "condition", "guide", "target", "program", "effect", "effect_unit", "p_value", "q_value",
@@ -125,6 +127,34 @@ def tables(workspace: Path, level: float) -> dict[str, pd.DataFrame]:
         if (workspace / file).is_file():
             made[name] = read_table(workspace / file).head(MOST_ROWS)
     return made
+
+
+def keep(client: Any, run: str, path: Path, place: str | None = None) -> None:
+    """Copy a file or folder to a run of MLflow.
+
+    Parameters
+    ----------
+    client
+        MLflow's client.
+    run
+        The run.
+    path
+        What is to be kept. A file that takes more than `MOST_BYTES` stays where it is, and a tag
+        (`LARGE_TAG` and its name) says where: its hits are a table of the run in any case.
+    place
+        Where among the run's files; None: at the top.
+    """
+    large = size_of(path) > MOST_BYTES
+    if large and path.is_dir() and place is None:
+        for part in sorted(path.iterdir()):
+            keep(client, run, part, path.name)
+    elif large:
+        client.set_tag(run, f"{LARGE_TAG}.{path.name}", str(path.resolve()))
+    elif path.is_dir():
+        inside = path.name if place is None else f"{place}/{path.name}"
+        client.log_artifacts(run, str(path), inside)
+    elif path.is_file():
+        client.log_artifact(run, str(path), place)
 
 
 def describing(workspace: Path) -> dict[str, str]:

@@ -25,6 +25,7 @@ from pipeline.sweep.record import (
     datasets,
     describing,
     flat_params,
+    keep,
     run_name,
     shown_numbers,
     tables,
@@ -194,11 +195,7 @@ class Tracking:
             self._log_tables(run, tables(workspace, level))
             self._keep_spectra(run, point, workspace)
             for name in KEPT:
-                path = workspace / name
-                if path.is_dir():
-                    self.client.log_artifacts(run, str(path), path.name)
-                elif path.is_file():
-                    self.client.log_artifact(run, str(path))
+                keep(self.client, run, workspace / name)
             for tag in (ERROR_TAG, NOTE_TAG):  # of an earlier try
                 if tag in self.client.get_run(run).data.tags:
                     self.client.delete_tag(run, tag)

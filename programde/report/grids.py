@@ -19,6 +19,13 @@ from programde.report.templates import json_in_html
 #: How a column may be filtered.
 FILTERS = ("text", "at_most", "at_least", "sign")
 _DIGITS = 4
+#: What names are, where a table says nothing else of them.
+HELPS = {
+    "target": "The gene, or other element, whose guides the treated cells hold.",
+    "guide": "A guide of the target.",
+    "program": "A program of genes: its name, and its label or the genes that lead it.",
+    "condition": "The cells in which this was tested.",
+}
 
 
 @dataclass(frozen=True)
@@ -64,6 +71,7 @@ class Grid:
     def prepared(self) -> dict[str, Any]:
         """The table as its template takes it."""
         formats = formats_of(self.frame, self.formats)
+        helps = {**HELPS, **self.helps}
         shown = self.frame.iloc[: self.limit]
         total = len(self.frame) if self.total is None else self.total
         rest = f"{total - len(shown):,} more rows are not shown here." if total > len(shown) else ""
@@ -81,7 +89,7 @@ class Grid:
                 "field": name,
                 "label": self.labels.get(name, name),
                 "kind": kind,
-                "help": self.helps.get(name, ""),
+                "help": helps.get(name, ""),
                 "filter": self.filters.get(name, ""),
             }
             for name, kind in formats.items()
@@ -103,7 +111,7 @@ class Grid:
             "title": self.title,
             "note": f"{self.note} {self.where_the_rest_is}".strip(),
             "how": self.how,
-            "columns": headers(self.frame, formats, self.labels, self.helps),
+            "columns": headers(self.frame, formats, self.labels, helps),
             "shown": cells(shown, formats),
             "rest": f"{rest} {self.where_the_rest_is}".strip() if rest else "",
             "data": json_in_html(data),

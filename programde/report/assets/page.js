@@ -102,8 +102,8 @@
     headerFilterEmptyCheck: (value) => value === "" || value === null || value === undefined
       || (["at_most", "at_least"].includes(how.filter) && Number.isNaN(number(value))),
     headerFilterPlaceholder: WORDS[how.filter] || "",
-    minWidth: how.kind === "text" ? (/program|gene/.test(how.field) ? 190 : 110)
-      : how.kind === "p" || how.field === "mde80" ? 118 : how.kind === "signed" ? 96 : 92,
+    minWidth: how.kind === "text" ? (/program|gene/.test(how.field) ? 180 : 104)
+      : how.kind === "p" || how.field === "mde80" ? 108 : how.kind === "number" ? 86 : 98,
     widthGrow: how.kind === "text" ? 2 : 1,
     resizable: true,
     // a spreadsheet must not take a name for a formula

@@ -81,7 +81,7 @@ def reproduce(root: Path, targets: Sequence[str] = ()) -> None:
     """
     from dvc.exceptions import DvcException
 
-    from pipeline.sweep.repository import dvc_repository
+    from pipeline.sweep.repository import dvc_repository, without_half_written
 
     logging.getLogger("dvc").setLevel(logging.WARNING)  # not which stage runs: they have bars
     log = root / LOG
@@ -92,6 +92,8 @@ def reproduce(root: Path, targets: Sequence[str] = ()) -> None:
     os.environ["PATH"] = os.pathsep.join(path)
     try:
         with dvc_repository(root) as repo:
+            for name in without_half_written(repo):
+                print(f"note: a killed run left half of {name}; made again", file=sys.stderr)
             repo.reproduce(list(targets) or None)
     except DvcException as error:
         raise _reason(error, log) from None

@@ -9,6 +9,7 @@ and the points of sweeps are not in it.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import sys
@@ -43,6 +44,32 @@ def dvc_repository(folder: Path) -> Iterator[Any]:
         warnings.simplefilter("ignore", DeprecationWarning)
         with quick_lock_files(), Repo(".") as repo:
             yield repo
+
+
+def without_half_written(repo: Any) -> list[str]:
+    """Delete what DVC was killed at while it wrote it in place, and cannot read; their names.
+
+    What a dvc.lock recorded is in the cache, where all computations are. An rwlock says who works
+    on which files; one that cannot be read keeps nobody out, and whoever calls this holds the
+    folder by a lock of ours.
+    """
+    from dvc.dvcfile import Lockfile
+    from dvc.utils.strictyaml import YAMLSyntaxError, YAMLValidationError
+
+    found = []
+    try:
+        Lockfile(repo, "dvc.lock").load()
+    except (YAMLSyntaxError, YAMLValidationError):
+        found.append("dvc.lock")
+    who = Path(repo.tmp_dir) / "rwlock"
+    try:
+        if who.is_file() and not isinstance(json.loads(who.read_text(encoding="utf-8")), dict):
+            found.append(str(who))
+    except ValueError:
+        found.append(str(who))
+    for name in found:
+        Path(name).unlink()
+    return [Path(name).name for name in found]
 
 
 def cache_dir(root: Path) -> Path:

@@ -220,13 +220,15 @@ def compute(
 
 @contextlib.contextmanager
 def _whole(workspace: Path) -> Iterator[None]:
-    """Do without a dvc.lock that a killed driver may have left half written.
+    """Do without what a killed driver may have left half written: dvc.lock, and who holds what.
 
-    DVC writes it in place. What it recorded is restored from the cache.
+    DVC writes both in place. What a dvc.lock recorded is restored from the cache; and we hold the
+    point, so that nobody else works in its folder.
     """
     busy, lock = workspace / BUSY, workspace / "dvc.lock"
     if busy.exists() or (lock.is_file() and not lock.stat().st_size):
         lock.unlink(missing_ok=True)
+        (workspace / ".dvc" / "tmp" / "rwlock").unlink(missing_ok=True)
     busy.touch()
     try:
         yield

@@ -14,6 +14,7 @@ do not end up in the file of another.
 from __future__ import annotations
 
 import os
+import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -238,12 +239,11 @@ def write_back_file(
     with _untouched(kind):
         data = _read(source)
         write_back(data, results, omnibus, check=check)
-        temporary = target.with_name(f".{target.stem}.partial{kind}")
-        try:
+        # in a folder of our own: in a shared one nobody can foresee the name and put a link there
+        with tempfile.TemporaryDirectory(prefix=".write-back-", dir=target.parent) as folder:
+            temporary = Path(folder) / target.name
             data.write(temporary)
             os.replace(temporary, target)
-        finally:
-            temporary.unlink(missing_ok=True)
     return target
 
 

@@ -152,26 +152,35 @@ def test_a_lock_of_a_process_that_died_is_taken_over(project):
     assert ended(started(folder))[0] == 0
 
 
-@pytest.mark.parametrize(
-    ("content", "expected"),
-    [
-        ("{broken", "delete .dvc/tmp/rwlock"),
-        ("alive", "another DVC works in this folder"),
-    ],
-)
-def test_a_lock_that_stands_is_told(project, content, expected):
+@pytest.mark.parametrize("half", ["", "schema: '2.0'\nstages:\n  first:\n    cmd: pyth\n    de"])
+def test_a_half_written_lock_file_is_made_again(project, half):
+    """As a killed `dvc repro` leaves it; what was computed comes from the cache."""
+    folder = project(FINE)
+    assert ended(started(folder)) == (0, "")
+    whole = (folder / "dvc.lock").read_bytes()
+    (folder / "dvc.lock").write_text(half)
+    (folder / "second.py").touch()
+    assert ended(started(folder)) == (0, "note: a killed run left half a dvc.lock; made again\n")
+    assert (folder / "dvc.lock").read_bytes() == whole
+
+
+def test_a_lock_that_stands_is_told(project):
     folder = project(FINE)
     (folder / ".dvc" / "tmp").mkdir()
-    if content == "alive":
-        place = str(folder / "first.txt")
-        content = (
-            f'{{"write": {{"{place}": {{"pid": {os.getpid()}, "cmd": "dvc"}}}}, "read": {{}}}}'
-        )
-    (folder / ".dvc" / "tmp" / "rwlock").write_text(content)
+    who = f'{{"{folder / "first.txt"}": {{"pid": {os.getpid()}, "cmd": "dvc"}}}}'
+    (folder / ".dvc" / "tmp" / "rwlock").write_text(f'{{"write": {who}, "read": {{}}}}')
     status, err = ended(started(folder))
     assert status == 1
-    assert expected in err
+    assert "another DVC works in this folder" in err
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("half", ["", '{"write": {"/x'])
+def test_a_half_written_lock_keeps_nobody_out(project, half):
+    folder = project(FINE)
+    (folder / ".dvc" / "tmp").mkdir()
+    (folder / ".dvc" / "tmp" / "rwlock").write_text(half)
+    assert ended(started(folder)) == (0, "note: a killed run left half of rwlock; made again\n")
 
 
 def test_a_folder_that_is_no_project(tmp_path):

@@ -160,7 +160,7 @@ def test_a_half_written_lock_file_is_made_again(project, half):
     whole = (folder / "dvc.lock").read_bytes()
     (folder / "dvc.lock").write_text(half)
     (folder / "second.py").touch()
-    assert ended(started(folder)) == (0, "note: a killed run left half a dvc.lock; made again\n")
+    assert ended(started(folder)) == (0, "note: a killed run left half of dvc.lock; made again\n")
     assert (folder / "dvc.lock").read_bytes() == whole
 
 

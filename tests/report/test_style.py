@@ -50,8 +50,11 @@ def test_pyplot_is_never_imported():
 def test_svg_is_byte_stable_small_and_taken_where_there_are_few_points():
     few = {"raw": P[:50]}
     first = svg_bytes(qq_panel(few))
-    assert first == svg_bytes(qq_panel(few)) == picture_bytes(qq_panel(few))
+    assert first == svg_bytes(qq_panel(few))
+    taken = picture_bytes(qq_panel(few))  # ticks are drawn more cheaply, see test_ticks
+    assert taken == picture_bytes(qq_panel(few))
     assert first.startswith(b"<svg")
+    assert taken.startswith(b"<svg")
     assert b"Matplotlib" not in first  # which would tell its version
     ElementTree.fromstring(first)
     figure = qq_panel(few).figure

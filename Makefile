@@ -64,9 +64,8 @@ global-null: env  ## a screen without effects: is every p-value uniform? into re
 	@$(PYTHON) scripts/global_null.py
 
 PORT ?= 5000
-ui: env  ## compare runs in the browser: http://127.0.0.1:5000; another port: make ui PORT=5001
-	@MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING=false mlflow ui \
-	  --workers 1 --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port $(PORT)
+ui: env  ## compare runs in the browser: http://127.0.0.1:5000; make ui PORT=5001; SOCKET=dir/s
+	@$(PYTHON) -m pipeline.sweep.ui --port $(PORT) $(if $(SOCKET),--socket "$(SOCKET)")
 
 push: env  ## send what was computed, points of sweeps included, to the DVC remote
 	@$(PYTHON) -m pipeline.sweep.repository

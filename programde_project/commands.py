@@ -16,12 +16,6 @@ from programde import __version__
 from programde.errors import ProgramDEError
 from programde_project import layout, running
 
-#: MLflow's pages, on this machine only; as `make ui` has it.
-UI = (
-    "-m", "mlflow", "ui", "--workers", "1", "--backend-store-uri", "sqlite:///mlflow.db",
-    "--host", "127.0.0.1", "--port",
-)  # fmt: skip
-
 
 class Commands(click.Group):
     """Commands in the order in which one needs them, not of the alphabet."""
@@ -201,15 +195,16 @@ def open_report(where: str | None, path: bool) -> int:
 @programde.command(short_help="Compare the runs of sweeps in the browser.")
 @click.argument("where", required=False, metavar="[DIR or SCREEN]")
 @click.option("--port", default=5000, show_default=True)
+@click.option("--socket", metavar="PATH", help="A socket for you alone, in place of the port.")
 @in_one_line
-def ui(where: str | None, port: int) -> int:
-    """Compare the runs of sweeps in the browser, on this machine only."""
+def ui(where: str | None, port: int, socket: str | None) -> int:
+    """Compare the runs of sweeps in the browser, on this machine only.
+
+    Nobody is asked for a password: on a machine that others use, take --socket.
+    """
     folder = running.find_project(where)
-    if not (folder / "mlflow.db").is_file():
-        click.echo("programde: no sweep was recorded here yet: programde sweep does", err=True)
-        return 1
-    click.echo(f"http://127.0.0.1:{port} (Ctrl-C ends it)")
-    return running.call(folder, [*UI, str(port)])
+    chosen = ["--port", str(port)] if socket is None else ["--socket", str(Path(socket).absolute())]
+    return running.call(folder, ["-m", "pipeline.sweep.ui", *chosen])
 
 
 @programde.command(

@@ -114,7 +114,7 @@ def _write(table: pd.DataFrame, path: Path) -> None:
     def part(low: int) -> pa.Table:
         some = table.iloc[low : low + GROUP]
         changed = {name: rounded(some[name].to_numpy(dtype=np.float64)) for name in numbers}
-        return pa.Table.from_pandas(some.assign(**changed), preserve_index=False)
+        return pa.Table.from_pandas(some.assign(**changed), preserve_index=False)  # type: ignore[arg-type]
 
     first = part(0)
     with parquet.ParquetWriter(

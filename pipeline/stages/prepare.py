@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import replace
 
@@ -41,6 +42,8 @@ def read(o: Options) -> tuple[Screen, pd.DataFrame]:
     build = {"floor": floor(o.usage), **o.covariates.as_dict()}
     if kind != "synthetic":
         files = {k: where for k, where in o.inputs.as_dict().items() if k not in OTHER_FILES}
+        # the stages work on arrays: what does not fit is refused here, with the figure
+        files |= {"memory": math.inf} if kind == "h5ad" else {}
         return READERS[kind](**files, **data, **build), pd.DataFrame()
     from programde.io.anndata import screen_from_anndata
     from programde.screen.synthetic import make_sceptre_style_synth, true_effects

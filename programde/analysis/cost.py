@@ -23,11 +23,14 @@ from programde.analysis.ntc_groups import ntc_units
 from programde.analysis.targets import run_units
 from programde.analysis.tested_units import units_to_test, without_controls
 from programde.crt.control_group import ControlGroup, choose_control
+from programde.crt.gathering import passes
 from programde.crt.memory_need import memory_need
 from programde.crt.options import RunOptions
 from programde.crt.statistics import make_statistic
 from programde.errors import ProgramDEWarning
+from programde.memory import budget as memory_budget
 from programde.memory import free_memory
+from programde.screen.chosen import held_bytes, is_stored, row_bytes
 from programde.screen.guides import check_ntc_labels
 from programde.screen.screen import Screen, Unit
 from programde.threads import worker_count
@@ -200,7 +203,8 @@ def plan_run(
         warnings.simplefilter("ignore", ProgramDEWarning)  # the run says them, not the plan
         line = _line(lambda some: tested(some, quiet), units, budget / 2)
         of_controls = _line(lambda some: tested(some, quiet, True), groups, budget / 4)
-        seconds = {"targets": line(len(units))}
+        again = passes(kept, units, group, options, len(units)) - 1  # over the file
+        seconds = {"targets": line(len(units)) + line.shared * again}
         seconds["control groups"] = of_controls(len(groups)) + (
             of_controls(len(single)) if single else 0.0
         )
@@ -272,8 +276,14 @@ def _memory(
     if group.cells is not None:
         sizes = [screen.treated_cells(unit).size for unit in units]
         own = int(group.cells.sum()) + int(np.median(sizes))
+    stored = is_stored(screen) and own is not None
     need = memory_need(
-        screen.n_cells, screen.n_programs, screen.covariates.shape[1], n_rows,
+        0 if stored else screen.n_cells, screen.n_programs, screen.covariates.shape[1], n_rows,
         options.n_resamples, own_cells=own,
     )  # fmt: skip
-    return need.total(worker_count(options.n_jobs))
+    total = need.total(worker_count(options.n_jobs))
+    if not stored:
+        return total
+    # as many cells are brought in at once as the limit allows
+    cells = held_bytes(screen) + row_bytes(screen) * screen.n_cells
+    return min(total + cells, memory_budget(options.memory) or np.inf)

@@ -8,8 +8,8 @@ names: effects, draws and p-values are those of the whole screen.
 Bytes, for targets of n1 cells, n0 control cells, K programs in s bytes each:
 
     all the while   250 MB + covariates, labels and guides of all cells, uncompressed
-    each group      (n0 + sum of n1) (s K + the same for these cells), twice: the next one comes in
-                    while the last tests of one are made
+    each group      (n0 + sum of n1) (s K + the same for these cells + 48), twice: the next one
+                    comes in while the last tests of one are made
     tests           as `crt.memory_need` has it
 """
 
@@ -27,6 +27,7 @@ from programde.crt.options import RunOptions
 from programde.crt.pooled.pooled_block import TOGETHER
 from programde.crt.population import by_tier
 from programde.errors import InputError
+from programde.memory import budget
 from programde.screen.chosen import (
     AT_ONCE,
     brought_in,
@@ -147,6 +148,18 @@ def group_room(
     need = memory_need(0, *sizes, own_cells=own_cells(screen, units, control))
     tests = need.total(worker_count(options.n_jobs))
     return (memory - held_bytes(screen) - tests) / AT_ONCE
+
+
+def passes(
+    screen: Screen, units: Sequence[Unit], control: ControlGroup, options: RunOptions, n_rows: int
+) -> int:
+    """About how many groups units against control cells make: 1 for a screen in memory."""
+    if not is_stored(screen) or control.cells is None:
+        return 1
+    room = group_room(screen, units, control, options, n_rows, budget(options.memory))
+    treated = float(sum(screen.treated_cells(unit).size for unit in units))
+    most = room / row_bytes(screen) - float(control.cells.sum())
+    return max(1, int(np.ceil(treated / most))) if most > 0 else 1
 
 
 def as_tested(

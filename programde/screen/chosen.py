@@ -15,6 +15,8 @@ from programde.screen.screen import Screen
 
 #: Sets of gathered rows that are in memory at once: one that is in use, and the next.
 AT_ONCE = 2
+#: Bytes of a cell's numbers: its place, its batch, whose it is, its guides by rows.
+PER_CELL = 48.0
 _LOADED: list[GatheredRows] = []
 _LOADING = threading.Lock()
 
@@ -163,4 +165,4 @@ def held_bytes(screen: Screen) -> float:
 def row_bytes(screen: Screen) -> float:
     """Bytes that a gathered cell of a stored screen takes."""
     usage = cast(Rows, screen.usage)
-    return usage.source.row_bytes + held_bytes(screen) / max(screen.n_cells, 1)
+    return usage.source.row_bytes + held_bytes(screen) / max(screen.n_cells, 1) + PER_CELL

@@ -214,6 +214,10 @@ class Rows:
     def shape(self) -> tuple[int, int]:
         return self.source.n_rows, self.n_columns
 
+    @property
+    def size(self) -> int:
+        return self.source.n_rows * self.n_columns
+
     def __len__(self) -> int:
         return self.source.n_rows
 

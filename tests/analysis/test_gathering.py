@@ -11,9 +11,11 @@ from anndata import AnnData
 from scipy import sparse
 
 import programde.crt.study as study
+from programde.analysis.cost import plan_run
 from programde.analysis.ntc_groups import run_ntc_groups
 from programde.analysis.targets import run_targets
-from programde.crt.gathering import groups_of
+from programde.crt.control_group import choose_control
+from programde.crt.gathering import groups_of, passes
 from programde.crt.options import RunOptions
 from programde.crt.samplers import Bernoulli, StratifiedPermutation
 from programde.crt.statistics import OLS, UTest
@@ -141,3 +143,13 @@ def test_the_complement_is_refused_with_the_figure_or_tested(screens):
         found = run_targets(stored, options, **keys)
     with pytest.warns(UserWarning, match="one target per cell"):
         assert_same_bytes(found, run_targets(held, options, **keys))
+
+
+def test_a_plan_of_a_stored_screen(screens):
+    """The memory that may be used bounds what it says of memory; tests are those of the run."""
+    stored, _ = screens
+    options = how(OLS(), Bernoulli(), memory="0.4GB")
+    plan = plan_run(stored, options, ntc_labels="NTC", control="nt_cells", budget=0.05)
+    assert (plan.n_cells, plan.n_tests, plan.control) == (N, TARGETS * K, "nt_cells")
+    assert 0.25e9 < plan.memory <= 0.4e9
+    assert passes(stored, [], choose_control(stored, "nt_cells", ["NTC"]), options, 0) == 1

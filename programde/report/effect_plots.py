@@ -169,34 +169,42 @@ def _place_labels(
         for a in np.deg2rad([0, 180, 35, 145, 90, -35, 215, 65, 115, -90])
     ]
     for px, py, name in zip(x, y, names, strict=True):
+        at = to_pixels((px, py))
+        others = marks[np.hypot(*(marks - at).T) > 0.5]
+        measured = ax.text(px, py, name, fontsize=8)
+        size = measured.get_window_extent()
+        measured.remove()
         for dx, dy in offsets:
-            note = ax.annotate(
-                name,
-                (px, py),
-                xytext=(dx, dy),
-                textcoords="offset points",
-                fontsize=8,
-                ha="left" if dx > 1 else "right" if dx < -1 else "center",
-                va="center",
-                zorder=6,
-                path_effects=[withStroke(linewidth=2.2, foreground="white")],
-                arrowprops=None
-                if np.hypot(dx, dy) < 12
-                else {"arrowstyle": "-", "color": "#8C8C8C", "linewidth": 0.6, "shrinkB": 2},
-            )
-            box = note.get_window_extent().expanded(1.02, 1.1)
-            inside = frame.x0 <= box.x0 and box.x1 <= frame.x1 + 2 and box.y1 <= frame.y1
-            inside = inside and box.y0 >= frame.y0
-            at = to_pixels((px, py))
-            others = marks[np.hypot(*(marks - at).T) > 0.5]
+            side = "left" if dx > 1 else "right" if dx < -1 else "center"
+            led = np.hypot(dx, dy) >= 12
+            left = at[0] + dx * scale - size.width * {"left": 0, "right": 1, "center": 0.5}[side]
+            low = at[1] + dy * scale - size.height / 2
+            box = Bbox.from_bounds(left, low, size.width, size.height)
+            if led:  # by a line, which is to be free too
+                box = Bbox.union([box, Bbox.from_bounds(at[0], at[1], 0, 0)])
+            box = box.expanded(1.02, 1.1)
+            inside = frame.x0 <= box.x0 and box.x1 <= frame.x1 + 2
+            inside = inside and frame.y0 <= box.y0 and box.y1 <= frame.y1
             near = Bbox.from_extents(
                 box.x0 - 3 * scale, box.y0 - 2 * scale, box.x1 + 3 * scale, box.y1 + 2 * scale
             )
             covers = bool(near.count_contains(others)) if len(others) else False
             if inside and not covers and not any(box.overlaps(other) for other in taken):
                 taken.append(box)
+                line = {"arrowstyle": "-", "color": "#8C8C8C", "linewidth": 0.6, "shrinkB": 2}
+                ax.annotate(
+                    name,
+                    (px, py),
+                    xytext=(dx, dy),
+                    textcoords="offset points",
+                    fontsize=8,
+                    ha=side,
+                    va="center",
+                    zorder=6,
+                    path_effects=[withStroke(linewidth=2.2, foreground="white")],
+                    arrowprops=line if led else None,
+                )
                 break
-            note.remove()
     # layout again, now without moving anything the boxes were measured against
     for text in ax.texts:
         text.set_in_layout(False)

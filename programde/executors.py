@@ -6,9 +6,10 @@ known by its client, without importing Dask.
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import BrokenExecutor, CancelledError, Executor
 from typing import Any
+
+from programde.limits import core_count
 
 #: Bytes that a worker may use, and how many blocks it does at once.
 Limit = tuple[float | None, int]
@@ -26,7 +27,7 @@ def n_workers(executor: Executor, otherwise: int = 1) -> int:
         value = getattr(executor, name, None)
         if isinstance(value, int):
             return max(1, value)
-    return os.cpu_count() or 1
+    return core_count()
 
 
 def limits(executor: Executor) -> list[Limit]:

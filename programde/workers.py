@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from programde.errors import InputError, OptionError
+from programde.limits import core_count
 from programde.option_fields import check_options, option
 
 #: Who tests.
@@ -157,7 +158,7 @@ def _on_this_machine(how: Workers) -> Any:
     from distributed import LocalCluster
 
     return LocalCluster(
-        n_workers=how.workers or len(os.sched_getaffinity(0)),
+        n_workers=how.workers or core_count(),
         threads_per_worker=how.worker_cores or 1,
         processes=True,
         memory_limit=_bytes(how.worker_memory),

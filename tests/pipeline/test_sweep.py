@@ -24,6 +24,7 @@ from pipeline.sweep.recommendation import objective
 from pipeline.sweep.record import flatten, run_name
 from pipeline.sweep.tracking import PARENT_TAG, kept
 from programde.errors import ProgramDEError
+from programde.threads import worker_count
 
 from .conftest import SHORT, Project, fake_metrics
 
@@ -322,7 +323,7 @@ def test_points_side_by_side_share_the_cores() -> None:
     share_cores(points, 1)
     assert points[0].params["compute"]["n_jobs"] is None
     share_cores(points, 2)
-    cores = os.cpu_count() or 1
+    cores = worker_count(-1)
     assert [p.params["compute"]["n_jobs"] for p in points] == [max(1, cores // 2), 3]
 
 

@@ -151,6 +151,8 @@ def cluster(**keys: Any) -> Iterator[Executor | None]:
             stack.callback(_quietly, started.close)
             client = Client(started, set_as_default=False)
             stack.callback(_quietly, client.close)
+            if how.executor == "dask":
+                _deaf_to_interrupts(client)
         yield client.get_executor()
 
 
@@ -165,6 +167,19 @@ def _on_this_machine(how: Workers) -> Any:
         dashboard_address=how.dashboard or LOOPBACK,
         silence_logs=logging.CRITICAL,
     )
+
+
+def _deaf_to_interrupts(client: Any) -> None:
+    """Ctrl-C on a terminal reaches all processes: ours tells the workers, and they tell no more."""
+    from distributed import WorkerPlugin
+
+    class Deaf(WorkerPlugin):
+        def setup(self, worker: Any) -> None:
+            import signal
+
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    client.register_plugin(Deaf())
 
 
 def _from_slurm(how: Workers) -> Any:

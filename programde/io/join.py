@@ -14,6 +14,7 @@ import pandas as pd
 
 from programde.errors import InputError, OptionError, check_choice, nearest, some, tell
 from programde.screen.alignment import check_rows, row_order
+from programde.screen.matrix_rows import StoredMatrix
 
 ON_MISSING = ("error", "drop")
 
@@ -91,7 +92,7 @@ def join(pieces: Sequence[Piece], on_missing: str, notes: list[str]) -> list[Any
         if np.array_equal(rows, np.arange(len(index))):
             data = piece.data
         else:
-            data = piece.data.iloc[rows] if _is_table(piece.data) else piece.data[rows]
+            data = _rows(piece.data, rows)
             moved = int((np.diff(rows) < 0).sum())
             if moved:
                 notes.append(f"{piece.what}: rows were in another order and now follow the cells")
@@ -99,6 +100,12 @@ def join(pieces: Sequence[Piece], on_missing: str, notes: list[str]) -> list[Any
             data = data.set_axis(cells, axis=0)
         out.append(data)
     return out
+
+
+def _rows(data: Any, rows: np.ndarray) -> Any:
+    if isinstance(data, StoredMatrix):
+        return data.part(rows)
+    return data.iloc[rows] if _is_table(data) else data[rows]
 
 
 def _is_table(data: Any) -> bool:

@@ -28,8 +28,10 @@ from programde.io.containers import (
 )
 from programde.io.join import Piece, aligned, covariate_columns, join, name_list
 from programde.io.modalities import find_guides, find_spectra, modality
+from programde.io.stored import RowSlots
 from programde.io.text_tables import PathLike
 from programde.screen.build import BUILD_OPTIONS, Parts
+from programde.screen.matrix_rows import StoredMatrix
 from programde.screen.screen import Screen
 
 DEFAULT_KEYS: dict[str, Any] = {
@@ -55,13 +57,16 @@ DEFAULT_KEYS: dict[str, Any] = {
 }
 
 
-def read_h5mu(path: PathLike, **keys: Any) -> Screen:
+def read_h5mu(path: PathLike, *, memory: float | str | None = None, **keys: Any) -> Screen:
     """A screen from an h5mu file, or a MuData stored as zarr; reads only what is asked for.
 
     Parameters
     ----------
     path
         The file, or the folder of a zarr store.
+    memory
+        As of `anndata.read_h5ad`: usages that take more stay in the file; in another order than
+        the cells of the other modalities they cannot.
     **keys
         Keyword arguments of `screen_from_mudata`.
 
@@ -98,8 +103,14 @@ def read_h5mu(path: PathLike, **keys: Any) -> Screen:
     with store(path) as file, nullcontext() if apart is None else store(apart) as beside:
         if "mod" not in file:
             raise InputError(f"it has no modalities ('mod'); at the top are: {some(file, 10)}")
+        home, key = chosen["usage_modality"], chosen["usage_key"]
         modalities: dict[str, Slots] = {
-            name: FileSlots(file["mod"][name]) for name in sorted(file["mod"])
+            name: (
+                RowSlots(file["mod"][name], path, key, memory)
+                if name == home
+                else FileSlots(file["mod"][name])
+            )
+            for name in sorted(file["mod"])
         }
         top = FileSlots(file) if "obs" in file else None
         obs = pd.DataFrame() if top is None else top.obs
@@ -192,6 +203,8 @@ def _parts(
     tables: Any = data[2 : 2 + len(covariates)]
     if len(tables) > 1 or (tables and covariates[0].what.startswith("column")):
         tables = [pd.concat(tables, axis=1)]
+    if programs is None and isinstance(data[0], StoredMatrix):
+        programs = data[0].names
     return Parts(
         cell_names=names,
         usage=data[0],

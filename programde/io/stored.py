@@ -228,18 +228,62 @@ class StoredSlots(FileSlots):
                 )
 
 
+class RowSlots(FileSlots):
+    """As `FileSlots`; its usages stay in the file where they take too much.
+
+    Parameters
+    ----------
+    group
+        A modality's group of an open file.
+    path
+        The file.
+    key
+        Where the usages are; None: the matrix X.
+    memory
+        What they may take, see `memory.budget`.
+    """
+
+    def __init__(
+        self, group: Any, path: str | os.PathLike[str], key: str | None, memory: float | str | None
+    ):
+        super().__init__(group)
+        self._path, self._key, self._memory = path, key, memory
+
+    def matrix(self, layer: str | None = None) -> Any:
+        asked = layer is None and self._key is None and "X" in self.group
+        rows = self._rows(self.group["X"]) if asked else None
+        return super().matrix(layer) if rows is None else rows
+
+    def get(self, container: str, key: str) -> Any:
+        rows = None
+        if key == self._key and container != "obs":
+            rows = self._rows(self.group[container][key])
+        return super().get(container, key) if rows is None else rows
+
+    def _rows(self, element: Any) -> FileRows | None:
+        limit = budget(self._memory)
+        if limit is None or _bytes_of(element) <= limit or _kind(element) not in (DENSE, SPARSE):
+            return None
+        return FileRows(str(self._path), element.name)
+
+
 def usage_bytes(group: Any, key: str) -> float:
     """Bytes that reading and preparing the usages under a key takes in memory; 0 if unknown."""
     for container in CONTAINERS:
         if container in group and container != "obs" and key in group[container]:
-            element = group[container][key]
-            shape = getattr(element, "shape", None) or element.attrs.get("shape")
-            if shape is None and "column-order" in element.attrs:
-                index = element[text(element.attrs["_index"])]
-                shape = (index.shape[0], len(element.attrs["column-order"]))
-            if shape is not None and len(shape) == 2:
-                return float(BYTES_PER_USAGE) * float(shape[0]) * float(shape[1])
+            return _bytes_of(group[container][key])
     return 0.0
+
+
+def _bytes_of(element: Any) -> float:
+    """Bytes that preparing an element as usages takes; 0 where its shape is not known."""
+    shape = getattr(element, "shape", None) or element.attrs.get("shape")
+    if shape is None and "column-order" in element.attrs:
+        index = element[text(element.attrs["_index"])]
+        shape = (index.shape[0], len(element.attrs["column-order"]))
+    if shape is None or len(shape) != 2:
+        return 0.0
+    return float(BYTES_PER_USAGE) * float(shape[0]) * float(shape[1])
 
 
 def stored_parts(

@@ -109,6 +109,35 @@ class StoredMatrix(ABC):
         """The rows of these cells, in memory."""
         return HeldRows(self.take(cells))
 
+    def part(self, rows: np.ndarray) -> StoredMatrix:
+        """The matrix of some rows (n,), in their order in the file.
+
+        Raises
+        ------
+        InputError
+            They are asked for in another order: for each of them all of the file would pass by.
+        """
+        if (np.diff(rows) < 0).any():
+            moved = int((np.diff(rows) < 0).sum())
+            raise InputError(
+                f"usages that stay in their file are in another order than the cells ({moved:,} "
+                "times a row comes before the one above it): write the file with one order, or "
+                "give more memory"
+            )
+        return PartOfMatrix(self, rows)
+
+
+class PartOfMatrix(StoredMatrix):
+    """Some rows of a stored matrix, in its order."""
+
+    def __init__(self, matrix: StoredMatrix, rows: np.ndarray):
+        self.matrix, self.rows = matrix, rows
+        self.shape, self.dtype = (int(rows.size), matrix.shape[1]), matrix.dtype
+        self.names = matrix.names
+
+    def read(self, low: int, high: int) -> np.ndarray:
+        return self.matrix.take(self.rows[low:high])
+
 
 @dataclass(frozen=True, eq=False)
 class HeldRows:

@@ -7,20 +7,26 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
+from anndata import AnnData
 from scipy import sparse
 
 import programde.screen.matrix_rows as matrix_rows
 import programde.screen.stored_usage as stored_usage
 from programde.errors import InputError, OptionError, ProgramDEWarning
 from programde.io.anndata import read_h5ad
+from programde.io.mudata import read_h5mu
 from programde.memory import budget, memory_bytes
 from programde.screen.chosen import brought_in, chosen_cells, is_stored, let_go
 from programde.screen.composition import Floor
 from programde.screen.matrix_rows import NotInMemory
 from programde.screen.synthetic import make_sceptre_style_synth
+from tests.io.conversions import mudata_of
 from tests.screen.compare import assert_same_screen
 
-pytestmark = pytest.mark.filterwarnings("ignore::programde.errors.ProgramDEWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::programde.errors.ProgramDEWarning"),
+    pytest.mark.filterwarnings("ignore::FutureWarning:mudata"),
+]
 #: Nothing fits, so all usages stay in their file.
 NOTHING = {"memory": 1.0, "usage_key": "usage"}
 
@@ -222,3 +228,36 @@ def test_notes_are_warnings_too(tmp_path):
     adata.write_h5ad(tmp_path / "s.h5ad")
     with pytest.warns(ProgramDEWarning, match="700 of 700 rows did not sum to 1"):
         read_h5ad(tmp_path / "s.h5ad", **NOTHING)
+
+
+@pytest.mark.parametrize("key", [None, "usage"])
+@pytest.mark.parametrize("lost", [0, 40])
+def test_usages_of_a_mudata(key, lost, tmp_path):
+    """Guides beside them lack some cells, which are left out."""
+    adata = made()
+    adata.obsm["usage"] = adata.obsm["usage"].astype(np.float32)
+    guides = AnnData(
+        adata.obsm["guide_assignment"].tocsr(),
+        obs=pd.DataFrame(index=adata.obs_names),
+        var=pd.DataFrame(
+            {"intended_target_name": list(adata.uns["guide2gene"].values())},
+            index=adata.uns["guide_names"],
+        ),
+    )
+    home = AnnData(
+        adata.obsm["usage"] if key is None else np.zeros((700, 1)),
+        obs=pd.DataFrame(index=adata.obs_names),
+        obsm={"covar": adata.obsm["covar"], "usage": adata.obsm["usage"]},
+    )
+    path = tmp_path / "s.h5mu"
+    mudata_of({"cNMF": home, "guide": guides[lost:].copy()}).write(path)
+    keys = {"usage_key": key, "guide_modality": "guide", "on_missing": "drop"}
+    stored = read_h5mu(path, memory=1.0, **keys)
+    assert is_stored(stored)
+    held = read_h5mu(path, memory="1TB", **keys)
+    assert (stored.n_cells, is_stored(held)) == (700 - lost, False)
+    assert stored.notes == held.notes
+    assert_same_screen(stored, held, tol=1e-11)
+    other = tmp_path / "other.h5mu"
+    mudata_of({"cNMF": home[::-1].copy(), "guide": guides}).write(other)
+    assert is_stored(read_h5mu(other, memory=1.0, **keys))  # the usages' order is the screen's

@@ -13,6 +13,7 @@ import contextlib
 import json
 import logging
 import os
+import re
 import signal
 import sys
 import threading
@@ -33,6 +34,8 @@ from programde.errors import OptionError, ProgramDEError, nearest
 LOCK = Path(".dvc/tmp/programde-run.lock")
 #: Seconds that a stage is given to end by itself after a signal.
 PATIENCE = 5.0
+#: Seconds between two looks at a folder in which another DVC works.
+PAUSE = 1.0
 
 
 class StageFailedError(ProgramDEError):
@@ -90,23 +93,53 @@ def reproduce(root: Path, targets: Sequence[str] = ()) -> None:
     # a stage says `python`: this one, whatever the shell calls so
     path = [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
     os.environ["PATH"] = os.pathsep.join(path)
-    try:
-        with dvc_repository(root) as repo:
-            for name in without_half_written(repo):
-                print(f"note: a killed run left half of {name}; made again", file=sys.stderr)
-            repo.reproduce(list(targets) or None)
-    except DvcException as error:
-        raise _reason(error, log) from None
-    except OSError as error:
-        raise StageFailedError(_of_the_system(error, root)) from None
+    said = False
+    while True:
+        try:
+            with dvc_repository(root) as repo:
+                for name in without_half_written(repo):
+                    print(f"note: a killed run left half of {name}; made again", file=sys.stderr)
+                repo.reproduce(list(targets) or None)
+            return
+        except DvcException as error:
+            if (other := _another_dvc(error)) is None:
+                raise _reason(error, log) from None
+        except OSError as error:
+            raise StageFailedError(_of_the_system(error, root)) from None
+        if not said:
+            told = f"run: process {other} runs dvc in this folder; waiting for it to end"
+            print(told, file=sys.stderr, flush=True)
+        said = True
+        time.sleep(PAUSE)
+
+
+def _another_dvc(error: BaseException) -> int | None:
+    """The process that keeps us out, where it is alive and DVC's; numbers are given anew."""
+    import psutil
+
+    chain = list(_chain(error))
+    if not any(type(cause).__name__ == "LockError" for cause in chain):
+        return None
+    for number in re.findall(r"\(PID (\d+)\)", " ".join(map(str, chain))):
+        with contextlib.suppress(psutil.Error):
+            words = psutil.Process(int(number)).cmdline()
+            if any(Path(word).name == "dvc" for word in words):
+                return int(number)
+    return None
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and what it came of."""
+    seen: list[BaseException] = []
+    while error is not None and error not in seen:
+        seen.append(error)
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def _reason(error: BaseException, log: Path) -> StageFailedError:
     """What became of a run, from the chain of DVC's errors and what the stage told."""
-    chain: list[BaseException] = []
-    while error is not None and error not in chain:
-        chain.append(error)
-        error = error.__cause__ or error.__context__  # type: ignore[assignment]
+    chain = list(_chain(error))
     for cause in chain:
         if isinstance(cause, OSError):
             return StageFailedError(_of_the_system(cause, log.parents[2]))

@@ -175,6 +175,23 @@ def test_a_lock_that_stands_is_told(project):
     assert err.count("\n") == 1
 
 
+def test_another_dvc_is_waited_for(project):
+    """One that is alive and really is DVC; then what it did not do is done."""
+    wait = (
+        "import os, time\nopen('begun', 'w').close()\n"
+        "while not os.path.exists('go'): time.sleep(0.05)\n"
+    )
+    folder = project(wait + FINE)
+    other = subprocess.Popen([sys.executable, "-m", "dvc", "repro", "-q"], cwd=folder)
+    until(folder / "begun")
+    process = started(folder)
+    assert process.stderr is not None
+    assert "runs dvc in this folder; waiting for it to end" in process.stderr.readline()
+    (folder / "go").touch()
+    assert other.wait(timeout=60) == 0
+    assert ended(process) == (0, "")
+
+
 @pytest.mark.parametrize("half", ["", '{"write": {"/x'])
 def test_a_half_written_lock_keeps_nobody_out(project, half):
     folder = project(FINE)

@@ -53,6 +53,7 @@ nb_execution_raise_on_error = True
 nb_execution_timeout = 300
 nb_execution_show_tb = True
 nb_merge_streams = True
+nb_output_stderr = "remove"  # progress bars
 copybutton_exclude = ".linenos, .gp, .go"
 
 # Names in backquotes are those of Python where there is such a thing, and else plain code

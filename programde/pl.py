@@ -1,14 +1,16 @@
 """Pictures one by one: ``pde.pl.volcano(adata)``, of an AnnData that ``pde.tl.test`` has analysed.
 
 Each of `qq`, `volcano`, `heatmap`, `hit` and `power` takes such an AnnData and returns matplotlib's
-Axes. All but `hit` take plain tables as well, as the others do, and then return Axes, or a Figure
-where they have several panels. Nothing is shown or saved:
-``pl.volcano(adata).figure.savefig("volcano.pdf")``. Names are written letter by letter, whatever
-they hold; long ones lose their middle.
+Axes; in a notebook it shows the picture too, unless it was drawn into somebody's Axes (``ax=``).
+All but `hit` take plain tables as well, as the others do, and then return Axes, or a Figure where
+they have several panels. Nothing is saved: ``pl.volcano(adata).figure.savefig("volcano.pdf")``.
+Names are written letter by letter, whatever they hold; long ones lose their middle.
 """
 
 from __future__ import annotations
 
+import io
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -17,6 +19,7 @@ from matplotlib.figure import Figure
 
 from programde import get
 from programde.errors import InputError, nearest
+from programde.progress import in_notebook
 from programde.report import control_groups, effect_plots, power_plots, qq_plots
 from programde.report.contrasts import contrast_scatter as condition_scatter
 from programde.report.hit_plots import forest, violin
@@ -81,7 +84,7 @@ def qq(data: Any, *, key: str = get.KEY, **options: Any) -> Axes:
     table = tables[used]
     one = control_groups.tests_of_one_partition(table)
     told = {"scatter": {"targets": get.results(data, key)["p_value"]}, "band_m": one}
-    return qq_plots.qq_panel({used: table}, **{**told, **options})
+    return _shown(qq_plots.qq_panel({used: table}, **{**told, **options}), options)
 
 
 def volcano(data: Any, *, key: str = get.KEY, **options: Any) -> Axes:
@@ -109,7 +112,8 @@ def volcano(data: Any, *, key: str = get.KEY, **options: Any) -> Axes:
     >>> pde.pl.volcano(adata, title="all tests").get_title(loc="left")
     'all tests'
     """
-    return effect_plots.volcano(_table(data, key), **options)
+    drawn = effect_plots.volcano(_table(data, key), **options)
+    return _shown(drawn, options) if hasattr(data, "uns") else drawn
 
 
 def heatmap(data: Any, *, key: str = get.KEY, **options: Any) -> Axes | Figure:
@@ -138,7 +142,7 @@ def heatmap(data: Any, *, key: str = get.KEY, **options: Any) -> Axes | Figure:
     10
     """
     figure = effect_plots.effect_heatmap(_table(data, key), **options)
-    return figure.axes[0] if hasattr(data, "uns") else figure
+    return _shown(figure.axes[0], options) if hasattr(data, "uns") else figure
 
 
 def hit(adata: Any, target: str, program: str, *, key: str = get.KEY, **options: Any) -> Axes:
@@ -188,7 +192,7 @@ def hit(adata: Any, target: str, program: str, *, key: str = get.KEY, **options:
     rows = chosen.iloc[:1].assign(condition="")
     cells = hit_cells(screen, rows, control)[0]
     said = {"title": f"{target} on {program}"} | options
-    return violin(cells.treated, cells.control, **said)
+    return _shown(violin(cells.treated, cells.control, **said), options)
 
 
 def power(data: Any, *more: Any, key: str = get.KEY, **options: Any) -> Axes | Figure:
@@ -239,7 +243,19 @@ def power(data: Any, *more: Any, key: str = get.KEY, **options: Any) -> Axes | F
     if measured.why_not:
         raise InputError(measured.why_not)
     figure = power_plots.power_figure(measured, known.share, known.n_treated, known.planned())
-    return figure.axes[0]
+    return _shown(figure.axes[0], options)
+
+
+def _shown(axes: Axes, options: Mapping[str, Any]) -> Axes:
+    """In a notebook the picture is shown, as those of pyplot are; these are none of pyplot's."""
+    figure = axes.figure
+    if in_notebook() and options.get("ax") is None and isinstance(figure, Figure):
+        from IPython.display import Image, display  # part of every notebook
+
+        picture = io.BytesIO()
+        figure.savefig(picture, format="png", dpi=100)
+        display(Image(data=picture.getvalue()))
+    return axes
 
 
 def _table(data: Any, key: str) -> pd.DataFrame:

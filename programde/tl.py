@@ -23,13 +23,13 @@ import numpy as np
 import pandas as pd
 
 from programde import __version__, get
-from programde.errors import check_choice
+from programde.errors import OptionError, check_choice
 
 __all__ = ["calibration_metrics", "judged", "test"]
 
 #: Targets that are controls, wherever nothing else is said; as conf/data/h5ad.yaml has it.
 NTC_LABELS = ("non-targeting", "safe-targeting", "NTC")
-CALIBRATIONS = ("saddlepoint", "skew_normal", "none")
+CALIBRATIONS = ("saddlepoint", "skew_normal", "ntc_empirical", "none")
 #: Seed of the intervals of metrics; as conf/config.yaml has it.
 _SEED = 7
 
@@ -75,7 +75,9 @@ def test(
     sampler
         ``"bernoulli_index"`` or ``"stratified_perm"``.
     calibration
-        ``"saddlepoint"``, ``"skew_normal"`` or ``"none"``.
+        ``"saddlepoint"``, ``"skew_normal"``, ``"none"``; or ``"ntc_empirical"``, which compares
+        targets with control guides, needs some twenty of them and all other cells as control
+        (``control="complement"``), and is judged by control guides that are held out.
     control
         Who the perturbed cells are compared with, see `run_targets`.
     ntc_labels
@@ -127,6 +129,7 @@ def test(
     from programde.analysis.ntc_groups import run_ntc_groups
     from programde.analysis.tables import effect_unit, omnibus_table, results_table
     from programde.analysis.targets import run_targets
+    from programde.controls.crossfit import cross_fit
     from programde.crt.options import RunOptions
     from programde.crt.samplers import make_sampler
     from programde.crt.statistics import make_statistic
@@ -145,8 +148,11 @@ def test(
     screen = screen_from_anndata(adata, usage_key=usage_key, **keys)
     labels = check_ntc_labels(screen.guide_to_target, ntc_labels)
     how: dict[str, Any] = {"ntc_labels": labels, "control": control, "by_condition": by_condition}
+    units = None
+    if calibration == "ntc_empirical":
+        units = _control_units(screen, options, control, by_condition, power, labels)
     result = run_targets(screen, options, targets=targets, **how)
-    calibrated = calibrate(result, calibration, side)
+    calibrated = calibrate(result, calibration, side, controls=units)
     unit = effect_unit(options.statistic.name, screen.transform)
     found: dict[str, Any] = {
         "results": results_table(result, calibrated, adjust=adjust, unit=unit),
@@ -154,11 +160,15 @@ def test(
     }
     if n_partitions:
         groups = run_ntc_groups(screen, options, seed=seed, n_partitions=n_partitions, **how)
-        found["controls"] = control_table(groups, calibration, side)
+        held_out = None if units is None else cross_fit(units, n_jobs=n_jobs, progress=progress)
+        found["controls"] = control_table(groups, calibration, side, held_out)
         single = None
-        if groups.group_size > 1:
-            single = run_ntc_groups(screen, options, seed=seed, group_size=1, **how)
-        found |= judged(groups, single, calibration, side)
+        if units is not None:
+            found |= _judged_held_out(found["controls"])
+        else:
+            if groups.group_size > 1:
+                single = run_ntc_groups(screen, options, seed=seed, group_size=1, **how)
+            found |= judged(groups, single, calibration, side)
     if power:
         found["power"] = _power(screen, options, calibration, side, {**how, "targets": targets})
     settings = {
@@ -258,6 +268,41 @@ def calibration_metrics(
     return metrics_by_kind(
         tables_by_kind(table), n_boot, seed, p_values.guides, signs_of(table), p_values.correlation
     )
+
+
+def _control_units(
+    screen: Any, options: Any, control: str, by_condition: bool, power: bool, labels: Any
+) -> Any:
+    """Control units for the comparison with control guides; refused where that has no meaning."""
+    from programde.controls.control_units import control_units
+    from programde.controls.options import CrossfitOptions
+    from programde.crt.control_group import choose_control
+
+    chosen = choose_control(screen, control, labels)
+    if chosen.kind != "complement":
+        raise OptionError(
+            f"calibration='ntc_empirical' compares with all other cells, and control={control!r} "
+            f"took {chosen.kind}: choose control='complement' or another calibration"
+        )
+    for name, asked in (("by_condition", by_condition), ("power", power)):
+        if asked:
+            raise OptionError(f"{name}=True does not go with calibration='ntc_empirical'")
+    return control_units(screen, labels, crossfit=CrossfitOptions(), seed=options.seed)
+
+
+def _judged_held_out(table: pd.DataFrame) -> dict[str, Any]:
+    """Metrics and verdict of control guides that were held out; nothing where none could be."""
+    from programde.report.control_groups import metrics_by_kind, tables_by_kind
+    from programde.report.verdict import verdict
+
+    kind = "ntc_empirical"
+    tables = {name: one for name, one in tables_by_kind(table).items() if name == kind}
+    if not tables:
+        return {}
+    metrics = metrics_by_kind(tables, seed=_SEED)[kind]
+    said = verdict(metrics, None, kind=kind)
+    numbers = {key: value for key, value in metrics.items() if np.ndim(value) == 0}
+    return {"metrics": numbers, "verdict": said.word, "sentence": said.sentence}
 
 
 def _power(

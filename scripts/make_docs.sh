@@ -13,6 +13,6 @@ if [ "$(cat "$tools/.made" 2>/dev/null || true)" != "$want" ]; then
         --require-hashes -r requirements/docs.lock
     printf '%s\n' "$want" > "$tools/.made"
 fi
-PATH=$PWD/$tools/bin:$PATH MPLBACKEND=agg \
+PATH=$PWD/$tools/bin:$PATH \
     "$tools/bin/sphinx-build" -q -W --keep-going -b html "$@" docs build/docs
 echo "documentation: $PWD/build/docs/index.html"

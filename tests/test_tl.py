@@ -157,3 +157,22 @@ def test_a_plan_counts_what_is_tested(steps):
     assert (plan.n_cells, plan.n_targets, plan.n_tests) == (700, 6, 24)
     assert plan.total > 0
     assert "you need no cluster" in str(plan)
+
+
+def test_control_guides_as_the_null():
+    adata = pde.make_sceptre_style_synth(
+        N=1500, K=3, n_target_genes=4, guides_per_gene=2, ntc_frac_guides=0.75, seed=0
+    )
+    asked = {
+        "usage_key": "usage",
+        "n_resamples": 0,
+        "calibration": "ntc_empirical",
+        "control": "complement",
+    }
+    table = pde.tl.test(adata, **asked, n_partitions=2)
+    assert set(table["calibration"]) == {"ntc_empirical"}
+    assert table["p_value"].between(0, 1).all()
+    assert "ntc_empirical" in pde.get.verdict(adata)  # judged by guides that are held out
+    for no, match in (({"control": "nt_cells"}, "took nt_cells"), ({"power": True}, "power=True")):
+        with pytest.raises(pde.OptionError, match=match):
+            pde.tl.test(adata, **{**asked, **no})

@@ -23,7 +23,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
 
@@ -203,7 +203,9 @@ def inches(words: Iterable[str], fontsize: float) -> float:
 
 def figure_of(picture: Axes | Figure) -> Figure:
     """The figure that holds an axes; a figure is returned as it is."""
-    figure = picture if isinstance(picture, Figure) else picture.get_figure(root=True)
+    figure: Any = picture if isinstance(picture, Figure) else picture.figure
+    if isinstance(figure, SubFigure):
+        figure = figure.figure
     if not isinstance(figure, Figure):
         raise TypeError("the axes belong to no figure")
     return figure

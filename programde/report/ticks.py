@@ -23,6 +23,8 @@ from matplotlib.text import Text
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 from matplotlib.transforms import ScaledTranslation
 
+from programde.report.style import figure_of
+
 _SETTINGS: Any = rcParams  # its type lists every name
 #: Words of an axis that are measured: the longest ones.
 _MEASURED = 4
@@ -136,7 +138,7 @@ def _plain(ax: Axes, axis: Axis) -> list[Artist] | None:
                     written = _words(ax, name, number, places, words, look)
                     made += written
                     if labelled and side == axis.get_label_position():
-                        reach = look.length + look.pad + _extent(written, name)
+                        reach = look.length + look.pad + _extent(written, name, figure_of(ax))
                         depth[side] = max(depth[side], reach)
         if labelled:
             made.append(_label(ax, axis, depth[axis.get_label_position()]))
@@ -201,7 +203,7 @@ def _words(
     }[name, number]
     transform, va, ha = of_side(look.length + look.pad)
     edge = number - 1.0
-    figure: Any = ax.get_figure(root=True)
+    figure: Any = figure_of(ax)
     how: dict[str, Any] = {
         "transform": transform,
         "va": va,
@@ -221,13 +223,12 @@ def _words(
     return made
 
 
-def _extent(words: list[Text], name: str) -> float:
+def _extent(words: list[Text], name: str, figure: Figure) -> float:
     """How far the longest of some words reach, in points, across their axis."""
     longest = sorted(words, key=lambda text: len(text.get_text()), reverse=True)[:_MEASURED]
     boxes = [text.get_window_extent() for text in longest]
     sizes = [box.height if name == "x" else box.width for box in boxes]
-    figure = words[0].get_figure(root=True) if words else None
-    return max(sizes) * 72 / figure.dpi if figure is not None else 0.0
+    return max(sizes, default=0.0) * 72 / figure.dpi
 
 
 def _label(ax: Axes, axis: Axis, depth: float) -> Text:
@@ -244,7 +245,7 @@ def _label(ax: Axes, axis: Axis, depth: float) -> Text:
     text.set_rotation_mode(axis.label.get_rotation_mode())
     text.set_position((along, edge) if _name(axis) == "x" else (edge, along))
     text.set_clip_on(False)
-    figure: Any = ax.get_figure(root=True)
+    figure: Any = figure_of(ax)
     ax.add_artist(text)
     text.set_transform(ax.transAxes + ScaledTranslation(*shift, figure.dpi_scale_trans))
     return text

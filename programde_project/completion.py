@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.files import parse_yaml
-from programde_project.settings import choices, picked
+from programde_project.settings import choices, parse_yaml, picked
 
 
 def completions(conf: Path, incomplete: str) -> list[str]:

@@ -12,11 +12,14 @@ from typing import Any
 
 import yaml
 
-from pipeline.files import parse_yaml
-
 #: ``key: value  # meaning``, and a line that goes on with the meaning of the one above.
 _LINE = re.compile(r"^( *)(\w+):(?: +([^#]*?))? *(?:# ?(.*))?$")
 _MORE = re.compile(r"^ {20,}# ?(.*)$")
+
+
+def parse_yaml(text: str) -> Any:
+    """YAML as plain data, by libyaml where it is there (`pipeline` has this, but a wheel not it)."""
+    return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
 @dataclass(frozen=True)

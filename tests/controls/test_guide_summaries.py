@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from programde.compat.empirical import compute_ols_denom
+from programde.compat.draws import compute_ols_denom
 from programde.controls.guide_summaries import (
     indicator_sums,
     mean_log_odds,

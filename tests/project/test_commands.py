@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from pathlib import Path
 
 import pytest
@@ -99,3 +100,11 @@ def test_words_are_completed():
     assert completions(conf, "test=ols,u") == ["test=ols,utest"]
     assert "analysis.control=" in completions(conf, "analysis.")
     assert "data.usage_key=" in completions(conf, "data.us")
+
+
+def test_the_command_needs_no_checkout():
+    """Installed, `pipeline` lies within a project and is found there, not where Python looks."""
+    for file in sorted((CHECKOUT / "programde_project").glob("*.py")):
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        imported = [node.module for node in tree.body if isinstance(node, ast.ImportFrom)]
+        assert not [name for name in imported if name and name.split(".")[0] == "pipeline"], file

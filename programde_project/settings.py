@@ -18,7 +18,7 @@ _MORE = re.compile(r"^ {20,}# ?(.*)$")
 
 
 def parse_yaml(text: str) -> Any:
-    """YAML as plain data, by libyaml where it is there (`pipeline` has this, but a wheel not it)."""
+    """YAML as plain data, by libyaml where it is there (as in `pipeline`, not in a wheel)."""
     return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 

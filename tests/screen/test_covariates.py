@@ -129,8 +129,9 @@ def test_independent_columns_has_the_rank_of_the_svd_and_prefers_earlier_columns
         kept = independent_columns(C)
         assert len(kept) == np.linalg.matrix_rank(C)
         for j in range(9):
-            before = np.linalg.matrix_rank(C[:, :j]) if j else 0  # numpy 2.0 takes no empty matrix
-        grows = np.linalg.matrix_rank(C[:, : j + 1]) > before
+            # numpy 2.0 knows no rank of an empty matrix
+            before = np.linalg.matrix_rank(C[:, :j]) if j else 0
+            grows = np.linalg.matrix_rank(C[:, : j + 1]) > before
             assert (j in kept) == (bool(grows) if j else bool(C[:, 0].any()))
 
 

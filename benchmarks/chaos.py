@@ -24,6 +24,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -48,6 +49,8 @@ REPRO = ("-m", "dvc", "repro", "-q")
 COMMANDS = {"run": RUN, "sweep": SWEEP, "dvc repro": REPRO}
 #: Seconds that a command may take, and within which it is killed.
 LONGEST, FIRST, LAST = 600.0, 0.5, 12.0
+#: What each command has said, by its process.
+SAID: dict[int, Path] = {}
 
 
 @dataclass
@@ -83,27 +86,32 @@ def forget(project: Path) -> None:
         file.unlink(missing_ok=True)
 
 
-def start(project: Path, words: tuple[str, ...]) -> subprocess.Popen[str]:
-    """A command in a project's folder, its words on one pipe."""
+def start(project: Path, words: tuple[str, ...]) -> subprocess.Popen[bytes]:
+    """A command in a project's folder, its words in a file: a stage left behind holds no pipe."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     threads = dict.fromkeys(("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
     quiet = {"DVC_NO_ANALYTICS": "1", "CI": "true"}
-    return subprocess.Popen(
-        [sys.executable, *words],
-        cwd=project, env={**os.environ, **threads, **quiet, "PATH": path}, text=True,
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    )  # fmt: skip
+    with tempfile.NamedTemporaryFile(delete=False, suffix=".said") as said:
+        process = subprocess.Popen(
+            [sys.executable, *words],
+            cwd=project, env={**os.environ, **threads, **quiet, "PATH": path},
+            stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+    SAID[process.pid] = Path(said.name)
+    return process
 
 
-def end(process: subprocess.Popen[str]) -> tuple[int, str]:
+def end(process: subprocess.Popen[bytes]) -> tuple[int, str]:
     """Wait for a command; its status and the last line that it said."""
     try:
-        out, _ = process.communicate(timeout=LONGEST)
+        status = process.wait(timeout=LONGEST)
     except subprocess.TimeoutExpired:
         process.kill()
         return -1, f"not at its end after {LONGEST:.0f} s"
-    lines = [line for line in out.splitlines() if line.strip()]
-    return process.returncode, lines[-1] if lines else ""
+    file = SAID.pop(process.pid)
+    lines = [line for line in file.read_text(errors="replace").splitlines() if line.strip()]
+    file.unlink()
+    return status, lines[-1] if lines else ""
 
 
 def made(project: Path, what: str) -> str:
@@ -143,7 +151,7 @@ def judge(trial: Trial, project: Path, name: str, wanted: dict[str, str]) -> Non
         trial.trouble.append(said if status else "other bytes")
 
 
-def victim(process: subprocess.Popen[str], kind: str, chance: random.Random) -> int | None:
+def victim(process: subprocess.Popen[bytes], kind: str, chance: random.Random) -> int | None:
     """A process to be killed; None where there is none of that kind at the moment."""
     if kind == "driver":
         return process.pid

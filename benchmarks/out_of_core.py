@@ -60,9 +60,7 @@ def measure(
     options = RunOptions(
         OLS(), Bernoulli(), n_resamples=n_resamples, n_jobs=n_jobs, progress=False, memory=memory
     )
-    result = run_targets(
-        screen, options, ntc_labels="non-targeting", targets=targets[:n_targets]
-    )
+    result = run_targets(screen, options, ntc_labels="non-targeting", targets=targets[:n_targets])
     clock.lap("tests")
     with tempfile.TemporaryDirectory() as folder:
         table = results_table(result, calibrate(result, "saddlepoint"))

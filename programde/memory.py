@@ -74,7 +74,7 @@ def memory_bytes(memory: float | str) -> float:
     Parameters
     ----------
     memory
-        Bytes, or a text such as ``"4GB"``, ``"500 MB"``.
+        Bytes, or a text such as ``"4GB"``, ``"500 MB"``; infinity for no limit.
 
     Raises
     ------
@@ -86,6 +86,8 @@ def memory_bytes(memory: float | str) -> float:
     >>> memory_bytes("1.5 GB")
     1500000000.0
     """
+    if memory == float("inf"):
+        return float("inf")
     found = re.fullmatch(r"\s*([0-9.]+(?:e[0-9]+)?)\s*([kmgt]?)i?b?\s*", str(memory).lower())
     try:
         amount = float(found.group(1)) * _UNITS[found.group(2)] if found else 0.0

@@ -28,6 +28,8 @@ BURDEN = "log1p_non_ntc_guides_per_cell"
 
 #: Keys of data that say how results are read, not what the screen is.
 BESIDE_THE_SCREEN = ("ntc_labels", "effect_of_guides", "positive_controls")
+#: Sources whose readers would leave in its file what does not fit.
+MAY_STAY = ("h5ad", "h5mu", "perturbnmf")
 #: Files that are none of the screen's.
 OTHER_FILES = ("pairs", "positive_controls", "gene_sets")
 
@@ -43,7 +45,7 @@ def read(o: Options) -> tuple[Screen, pd.DataFrame]:
     if kind != "synthetic":
         files = {k: where for k, where in o.inputs.as_dict().items() if k not in OTHER_FILES}
         # the stages work on arrays: what does not fit is refused here, with the figure
-        files |= {"memory": math.inf} if kind == "h5ad" else {}
+        files |= {"memory": math.inf} if kind in MAY_STAY else {}
         return READERS[kind](**files, **data, **build), pd.DataFrame()
     from programde.io.anndata import screen_from_anndata
     from programde.screen.synthetic import make_sceptre_style_synth, true_effects

@@ -137,9 +137,9 @@ def test_a_source_takes_what_its_class_holds(kind: str) -> None:
     taken = {*inspect.signature(reader).parameters, *BUILD_OPTIONS, *BESIDE_THE_SCREEN}
     taken |= set(getattr(module, "DEFAULT_KEYS", ()))
     if kind == "cnmf":  # the rest goes to the reader of the file with the guides
-        from programde.io.anndata import DEFAULT_KEYS
+        from programde.io import anndata, mudata
 
-        taken |= set(DEFAULT_KEYS)
+        taken |= {*anndata.DEFAULT_KEYS, *mudata.DEFAULT_KEYS}
     assert set(specs(SOURCE_OPTIONS[kind])) <= taken
 
 

@@ -176,7 +176,9 @@ class StoredSlots(FileSlots):
         self.obs = pd.DataFrame(held, index=pd.RangeIndex(n))
 
     def _index_of(self, table: Any) -> Any:
-        return table[text(table.attrs["_index"])]
+        stored = table[text(table.attrs["_index"])]
+        # anndata 0.13 writes texts as values and a mask of those that are missing
+        return stored["values"] if hasattr(stored, "keys") else stored
 
     def cell_names(self) -> Any:
         return StoredNames(self.path, self._index.name)

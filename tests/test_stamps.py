@@ -74,7 +74,11 @@ def test_the_same_in_another_process():
     assert told.stdout.split() == [stamp({"a": np.arange(3), "b": ["x", None]}), code_stamp()]
 
 
-@pytest.mark.parametrize("thing", [object(), partial(square, 1), {1, 2}], ids=["an object", "a partial function", "a set"])
+@pytest.mark.parametrize(
+    "thing",
+    [object(), partial(square, 1), {1, 2}],
+    ids=["an object", "a partial function", "a set"],
+)
 def test_what_cannot_be_told_is_refused(thing):
     with pytest.raises(OptionError, match="cannot be told by what it holds"):
         stamp([thing])

@@ -24,13 +24,15 @@ from programde.screen.screen import Screen
 from programde.screen.store import load_screen
 
 
-def guides_alone(screen: Screen, o: Options, where: dict[str, Any]) -> CRTResult:
-    """Least-squares effects of each guide alone."""
+def guides_alone(
+    screen: Screen, o: Options, where: dict[str, Any], by_condition: bool = False
+) -> CRTResult:
+    """Least-squares effects of each guide alone, over all cells or in those of each condition."""
     options = run_options(
         o, 0, where["executor"],
         statistic=make_statistic("ols"), min_treated=2, tails=False, shifts=False,
     )  # fmt: skip
-    how = {**comparison(o), **which_targets(o), "by_condition": False, **where}
+    how = {**comparison(o), **which_targets(o), "by_condition": by_condition, **where}
     return run_targets(screen, options, unit="guide", **how)
 
 
@@ -42,9 +44,9 @@ def agreement(alone: CRTResult, screen: Screen) -> pd.DataFrame:
 
 
 def guide_effects(alone: CRTResult, screen: Screen) -> pd.DataFrame:
-    """Each guide alone on each program, one row per pair."""
+    """Each guide alone on each program, one row per pair (and condition)."""
     n = len(alone.programs)
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {
             "guide": np.repeat(np.array(alone.units, dtype=object), n),
             "target": np.repeat([screen.guide_to_target[g] for g in alone.units], n),
@@ -54,6 +56,9 @@ def guide_effects(alone: CRTResult, screen: Screen) -> pd.DataFrame:
             "n_treated": np.repeat(alone.n_treated, n),
         }
     )
+    if any(alone.condition):
+        table.insert(0, "condition", np.repeat(np.array(alone.condition, dtype=object), n))
+    return table
 
 
 def tested(
@@ -106,7 +111,8 @@ def main(o: Options) -> None:
     with workers(o) as executor, Checkpoint(f"{CHECKPOINT}crt") as checkpoint:
         where = {"executor": executor, "checkpoint": checkpoint}
         alone = guides_alone(screen, o, where)
-        support = tested(screen, o, control, alone, where)
+        apart = guides_alone(screen, o, where, True) if o.analysis.by_condition else alone
+        support = tested(screen, o, control, apart, where)
     separated = int((support["note"] != "").sum())
     if separated:
         note(f"{separated} of {len(support)} units are separated from their controls: see {UNITS}")

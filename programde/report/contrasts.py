@@ -22,7 +22,7 @@ from programde.report.lettering import in_pictures
 from programde.report.style import BLUE, GREY, VERMILLION, axes_or_new, styled
 
 CONTRAST = ["program", "first", "second", "effect_first", "effect_second", "difference",
-            "difference_se", "z", "p_value", "q_value"]  # fmt: skip
+            "difference_se", "z", "p_value", "q_value", "q_value_within"]  # fmt: skip
 
 
 def condition_contrasts(results: pd.DataFrame) -> pd.DataFrame:
@@ -38,8 +38,9 @@ def condition_contrasts(results: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         target (or guide), program, first and second (the conditions), their effects, difference
-        (first less second) with its standard error, z, two-sided p_value, and q_value over all rows
-        by Benjamini and Hochberg. Tests that were not done in both are left out; strongest first.
+        (first less second) with its standard error, z, two-sided p_value, and by Benjamini and
+        Hochberg q_value over all rows, q_value_within over those of the same two conditions. Tests
+        that were not done in both are left out; strongest first.
     """
     need_columns(results, ("condition", "target", "program", "effect"), "results table")
     of = tested_column(results)
@@ -65,6 +66,8 @@ def condition_contrasts(results: pd.DataFrame) -> pd.DataFrame:
     made = pd.concat(parts, ignore_index=True)
     made["p_value"] = 2 * special.ndtr(-made["z"].abs())
     made["q_value"] = benjamini_hochberg(made["p_value"].to_numpy())
+    of_pair = made.groupby(["first", "second"], sort=False)["p_value"]
+    made["q_value_within"] = of_pair.transform(lambda p: benjamini_hochberg(p.to_numpy()))
     return made[[of, *CONTRAST]].sort_values("p_value", kind="stable", ignore_index=True)
 
 
@@ -121,7 +124,7 @@ def contrast_scatter(
         ax.set_ylabel(f"effect in {in_pictures(first['second'], 30)}")
         of = tested_column(contrasts)
         for row in contrasts[differ].head(n_labels).to_dict("records"):
-            words = f"{in_pictures(row[of], 20)} · {in_pictures(row['program'], 20)}"
+            words = f"{in_pictures(row[of], 20)} · {in_pictures(row['program'], 28)}"
             at = (row["effect_first"], row["effect_second"])
             ax.annotate(words, at, (4, 4), textcoords="offset points", fontsize=7)
     return ax

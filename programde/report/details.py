@@ -57,7 +57,8 @@ def hit_details(
     cells
         Those behind the first ``len(cells)`` rows of `strongest_hits`.
     guide_effects
-        Columns ``guide, target, program, effect, effect_se, n_treated``: each guide alone.
+        Columns ``guide, target, program, effect, effect_se, n_treated``: each guide alone; and
+        ``condition`` where the analysis was repeated by it.
 
     Returns
     -------
@@ -79,6 +80,7 @@ def hit_details(
         _rows(hits.head(len(cells))), shown["program"], cells, strict=False
     ):
         test = (str(row["target"]), str(row["program"]))
+        here = str(row.get("condition", ""))
         effect, se, p, q = numbers(
             np.array([row["effect"], row.get("effect_se", np.nan), row["p_value"], row["q_value"]])
         )
@@ -86,7 +88,7 @@ def hit_details(
             {
                 "target": str(row[of]),
                 "program": face,
-                "condition": str(row.get("condition", "")),
+                "condition": here,
                 "effect": effect,
                 "se": se,
                 "p": p,
@@ -95,7 +97,7 @@ def hit_details(
                 "n_control": behind.n_control,
                 "usage": {"treated": numbers(behind.treated), "control": numbers(behind.control)},
                 "zeros": {"treated": behind.zeros_treated, "control": behind.zeros_control},
-                "guides": _lines(alone.get(test, []), "guide") if of == "target" else [],
+                "guides": _guides(alone.get(test, []), here) if of == "target" else [],
                 "batches": _lines(_rows(behind.batches), "batch"),
                 "conditions": _lines(everywhere.get(test, []), "condition"),
                 "notes": _about(facts, str(row["program"]), sets)
@@ -139,6 +141,13 @@ def _by_test(
     return found
 
 
+def _guides(rows: Sequence[Mapping[Any, Any]], condition: str) -> list[dict[str, Any]]:
+    """Each guide alone, in the cells that the hit was found in."""
+    return _lines(
+        [row for row in rows if str(row.get("condition", condition)) == condition], "guide"
+    )
+
+
 def _lines(rows: Sequence[Mapping[Any, Any]], name: str) -> list[dict[str, Any]]:
     """Effects with their errors, for a forest plot."""
     made = []
@@ -153,9 +162,11 @@ def _notes(row: Mapping[Any, Any], agree: Sequence[Mapping[Any, Any]]) -> list[s
     """Sentences on a hit."""
     notes = []
     if agree and (one := agree[0])["n_guides"] > 1:
+        # guides are compared over all cells, so with conditions not over those of the hit alone
+        where = "Over all conditions " if "condition" in row else ""
         notes.append(
-            f"{one['n_same_sign']} of {one['n_guides']} guides point the same way. Without the "
-            f"leading one ({one['leading_guide']}) the others show z = "
+            f"{where}{one['n_same_sign']} of {one['n_guides']} guides point the same way. Without "
+            f"the leading one ({one['leading_guide']}) the others show z = "
             f"{_signed(one['z_without_leading'])}; all together z = {_signed(one['z'])} (each "
             "guide alone, by least squares, weighted by its error)."
         )

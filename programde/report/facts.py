@@ -141,7 +141,8 @@ class Facts:
     hit_cells
         Of the strongest hits in their order: the cells behind each, see `details.Cells`.
     guide_effects : DataFrame, optional
-        Each guide alone: `guide, target, program, effect, effect_se, n_treated`.
+        Each guide alone: `guide, target, program, effect, effect_se, n_treated`, and `condition`
+        where the analysis was repeated by it.
     level
         The q-value at which something counts as found.
     few

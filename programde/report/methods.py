@@ -9,6 +9,9 @@ from typing import Any
 
 from programde.report.facts import Facts, installed_versions
 
+#: Conditions that are named; of more, their number is told.
+_MOST_NAMED = 12
+
 STATISTICS = {
     "ols": "the coefficient of the treatment in a least-squares regression of the program's "
     "usage on treatment and covariates, with heteroscedasticity-robust standard errors",
@@ -75,6 +78,9 @@ def methods_paragraph(facts: Facts) -> str:
         f"Cells that hold a guide of the {of} were compared with "
         f"{COMPARED[facts.comparison.kind]}; tests need at least {facts.few:,} treated cells."
     )
+    if levels := [level for level, _ in facts.conditions()]:
+        named = ", ".join(levels) if len(levels) <= _MOST_NAMED else f"{len(levels):,} of them"
+        parts.append(f"This was done in the cells of each condition ({named}) apart.")
     statistic = STATISTICS.get(str(_at(known, "test.kind")))
     sampler = SAMPLERS.get(str(_at(known, "sampler.kind")))
     if statistic is not None:
@@ -99,10 +105,15 @@ def methods_paragraph(facts: Facts) -> str:
             f"q ≤ {facts.level:g}."
         )
     if (judged := facts.controls.metrics.get(facts.controls.used)) and judged["n_tests"]:
+        size, n = facts.controls.group_size, f"{judged['n_independent']:,}"
+        groups = (
+            f"{n} groups of {size} non-targeting guides"
+            if size > 1
+            else f"{n} single non-targeting guides"
+        )
         parts.append(
-            f"Calibration was checked on {judged['n_tests']:,} tests of "
-            f"{judged['n_independent']:,} groups of {facts.controls.group_size} non-targeting "
-            f"guides, of which {100 * judged['rate_05']:.1f} % had p ≤ 0.05."
+            f"Calibration was checked on {judged['n_tests']:,} tests of {groups}, of which "
+            f"{100 * judged['rate_05']:.1f} % had p ≤ 0.05."
         )
     versions = installed_versions()
     used = ("python", "numpy", "scipy", "numba", "scikit-learn")

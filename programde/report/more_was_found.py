@@ -26,6 +26,7 @@ _LABELS = {
     "difference_se": "± SE",
     "p_value": "p",
     "q_value": "q",
+    "q_value_within": "q, within",
     "z": "z of the difference",
     "rank": "rank of its gene",
     "effect_se": "± SE",
@@ -40,6 +41,8 @@ _HELPS = {
     "n_opposite": "Programs that both move, in opposite directions.",
     "difference": "Effect in the one condition less effect in the other.",
     "z": "The difference in its standard errors.",
+    "q_value_within": "The share of false ones to expect, among the differences of these two "
+    "conditions alone.",
     "rank": "Place of the target's gene among the genes that lead the program; a dash where the "
     "pair was named by hand.",
     "expected": "What the program should do when the target is perturbed.",
@@ -49,13 +52,14 @@ _FILTERS = {
     **dict.fromkeys(
         ("first", "second", "target", "guide", "program", "condition", "outcome"), "text"
     ),
-    **dict.fromkeys(("p_value", "q_value", "rank"), "at_most"),
+    **dict.fromkeys(("p_value", "q_value", "q_value_within", "rank"), "at_most"),
     **dict.fromkeys(("n_same", "n_opposite"), "at_least"),
     **dict.fromkeys(("correlation", "difference", "effect"), "sign"),
 }
 _FORMATS = {
     "correlation": "fixed",
     "z": "fixed",
+    "rank": "count",
     **dict.fromkeys(("effect", "difference", "effect_first", "effect_second"), "signed"),
 }
 
@@ -114,6 +118,10 @@ def contrasts(facts: Facts, pictures: Pictures) -> list[Section]:
         f"q ≤ {facts.level:g}."
     )
     note = "q is over all differences."
+    if found[["first", "second"]].drop_duplicates().shape[0] > 1:
+        note = "q is over all differences; q, within, over those of the same two conditions."
+    else:  # there the two are the same
+        found = found.drop(columns="q_value_within")
     how = (
         "Conditions share guides and batches, not cells, so the errors of two effects are "
         "independent: z is their difference in its own standard errors, and normal where they are "

@@ -178,13 +178,21 @@ def draw_pictures(
             lambda: power_figure(power, missed.share, missed.n_treated, missed.planned()),
             partial(tables_of.of_power, missed),
         )
-    how_shown = {name: SHOWN[name.split(" in ")[0]] for name in drawn}
+    how_shown = {name: _shown(name) for name in drawn}
     held, how_held = _held_out(facts)
     named = _made(drawn | held, how_shown | how_held, folder, tables, seen_from_page)
     return Pictures(
         {name: picture for name, picture in named.items() if name in drawn},
         {name: picture for name, picture in named.items() if name in held},
     )
+
+
+def _shown(name: str) -> tuple[str, str, bool]:
+    """Title, how to read it, whether it may stand beside another: of pictures there are several
+    of, the title says which one."""
+    kind, _, of = name.partition(" in ")
+    title, how_to_read, narrow = SHOWN[kind]
+    return (f"{title}: {of}" if kind == "contrast" else title), how_to_read, narrow
 
 
 def _made(

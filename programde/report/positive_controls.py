@@ -139,11 +139,9 @@ def in_words(tested: pd.DataFrame, n_targets: int, level: float) -> str:
     if n["tested"]:
         parts[0] = parts[0].replace(" found", f" ({n['found'] / n['tested']:.0%}) found")
     if "guide" in tested:
-        by_target = (done["outcome"] == FOUND).groupby([done["target"], done["program"]]).any()
-        parts[0] += (
-            ", guide by guide; by at least one guide "
-            f"{int(by_target.sum()):,} of {counted(len(by_target), 'pair')} of target and program"
-        )
+        parts[0] += f", guide by guide; by at least one guide {_pairs(done)}"
+    elif "condition" in tested:
+        parts[0] += f", condition by condition; in at least one condition {_pairs(done)}"
     if n["other_way"]:
         parts.append(f"{n['other_way']:,} found in the direction that was not expected")
     if n["untested"]:
@@ -164,3 +162,9 @@ def in_words(tested: pd.DataFrame, n_targets: int, level: float) -> str:
         if (own["expected"] == EXPECTED[0]).all():
             said += " Either direction counts: data.effect_of_guides says which is expected."
     return said.replace("%", " %").replace("  %", " %")
+
+
+def _pairs(done: pd.DataFrame) -> str:
+    """How many pairs were found at least once, where each was tested several times."""
+    found = (done["outcome"] == FOUND).groupby([done["target"], done["program"]]).any()
+    return f"{int(found.sum()):,} of {counted(len(found), 'pair')} of target and program"

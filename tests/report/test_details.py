@@ -51,6 +51,20 @@ def test_the_strongest_hits_have_details():
     json.dumps(told, allow_nan=False)
 
 
+def test_guides_are_those_in_the_cells_of_the_hit():
+    facts = full_facts()
+    here = guide_effects(facts.results).assign(condition="day 3")
+    there = here.assign(condition="day 0", guide="elsewhere")
+    effects = pd.concat([there, here])
+    _, told = hit_details(facts, [cells()], effects)
+    assert [g["name"] for g in told["hits"][0]["guides"]] == [f"{told['hits'][0]['target']}g1"]
+    agree = facts.results[["target", "program"]].assign(
+        n_guides=3, n_same_sign=2, leading_guide="g1", z=4.0, z_without_leading=2.0
+    )
+    _, told = hit_details(full_facts(guides=agree), [cells()], effects)
+    assert any(n.startswith("Over all conditions 2 of 3 guides") for n in told["hits"][0]["notes"])
+
+
 def test_notes_tell_of_spill_over_of_the_smallest_effect_and_of_the_program():
     facts = full_facts()
     best = strongest_hits(facts.results, facts.level, 2).index
@@ -101,6 +115,8 @@ def test_the_methods_say_what_was_done():
                   "1,023 draws, seed 5", "saddlepoint", "360 two-sided tests", "Benjamini",
                   "centred log-ratios"):  # fmt: skip
         assert words in text
+    assert "in the cells of each condition (day 3) apart" in text
+    assert "groups of 3 non-targeting guides" in text
     assert "None" not in text
     assert "None" not in methods_paragraph(full_facts(settings={}))
 

@@ -6,8 +6,10 @@ import pytest
 from scipy import stats
 
 from programde import pl
+from programde.report import more_was_found
 from programde.report.contrasts import condition_contrasts
 from programde.report.own_programs import own_gene_ranks
+from programde.report.pictures import NONE, _shown
 from programde.report.positive_controls import expected_effects
 from programde.report.similarity import alike, correlations, effect_profiles
 from programde.report.style import png_bytes
@@ -85,6 +87,8 @@ def test_differences_between_conditions_are_z_tests():
     np.testing.assert_allclose(found["q_value"], stats.false_discovery_control(found["p_value"]))
     # effects are equal in all conditions: one pair is uniform (false alarm 1e-3, seed fixed)
     pair = found[(found["first"] == "a") & (found["second"] == "b")]
+    within = stats.false_discovery_control(pair["p_value"])
+    np.testing.assert_allclose(pair["q_value_within"], within)
     assert stats.kstest(pair["p_value"], "uniform").pvalue > 1e-3
 
 
@@ -130,6 +134,17 @@ def test_pictures_and_page(tmp_path):
         assert title in page
 
 
+def test_every_two_conditions_have_a_picture_that_names_them_and_a_q_of_their_own(tmp_path):
+    facts = full_facts(results=screen(n_targets=4, conditions=("a", "b", "c")))
+    grid = more_was_found.contrasts(facts, NONE)[0].blocks[-1]
+    assert "q_value_within" in grid.frame
+    assert "of the same two conditions" in grid.note
+    two = full_facts(results=screen(n_targets=4, conditions=("a", "b")))
+    assert "q_value_within" not in more_was_found.contrasts(two, NONE)[0].blocks[-1].frame
+    assert _shown("contrast in day 0 and day 3")[0].endswith(": day 0 and day 3")
+    assert ":" not in _shown("volcano in day 0")[0]
+
+
 @pytest.mark.parametrize(
     ("word", "says"),
     [
@@ -139,7 +154,6 @@ def test_pictures_and_page(tmp_path):
     ],
 )
 def test_q_values_promise_what_the_controls_allow(word, says):
-    from programde.report.pictures import NONE
     from programde.report.what_was_found import found
 
     assert says in found(full_facts(), NONE, None, word).lead

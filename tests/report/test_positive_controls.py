@@ -113,6 +113,14 @@ def test_the_page_has_a_sentence_a_picture_and_a_card(tmp_path):
         pl.positive_controls(tested.assign(outcome="not tested"))
 
 
+def test_a_pair_in_several_conditions_counts_once_as_a_pair():
+    both = pd.concat([results().assign(condition=c) for c in ("day 0", "day 3")])
+    both.loc[(both["condition"] == "day 3") & (both["target"] == "A"), "q_value"] = 0.9
+    said = in_words(judged_controls(both, expected_effects(OWN), level=0.1), 4, 0.1)
+    assert "3 of 6 positive controls (50 %) found at q ≤ 0.1, condition by condition" in said
+    assert "in at least one condition 2 of 3 pairs of target and program" in said
+
+
 def test_guides_tested_one_by_one_are_each_a_test_of_what_their_target_should_do(tmp_path):
     facts = full_facts()
     one = facts.results.drop(columns="condition")

@@ -88,6 +88,8 @@
     }
     return kind === "text" ? String(a).localeCompare(String(b), "en", { numeric: true }) : a - b;
   };
+  // a spreadsheet must not take a name for a formula
+  const neutral = (value) => (typeof value === "string" && /^[=+\-@\t]/.test(value) ? "'" + value : value);
   const column = (how) => ({
     title: how.label,
     field: how.field,
@@ -102,12 +104,12 @@
     headerFilterEmptyCheck: (value) => value === "" || value === null || value === undefined
       || (["at_most", "at_least"].includes(how.filter) && Number.isNaN(number(value))),
     headerFilterPlaceholder: WORDS[how.filter] || "",
-    minWidth: how.kind === "text" ? (/program|gene/.test(how.field) ? 180 : 104)
+    minWidth: how.kind === "text" ? (/program|gene/.test(how.field) ? 180 : how.field === "condition" ? 118 : 104)
       : how.kind === "p" || how.field === "mde80" ? 108 : how.kind === "number" ? 86 : 98,
     widthGrow: how.kind === "text" ? 2 : 1,
     resizable: true,
-    // a spreadsheet must not take a name for a formula
-    accessorDownload: (value) => (typeof value === "string" && /^[=+\-@\t]/.test(value) ? "'" + value : value),
+    accessorDownload: neutral,
+    accessorClipboard: neutral,
     titleDownload: how.field,
   });
   const rowsOf = (data) => {
@@ -482,7 +484,7 @@
   const others = (title, hits, name) => {
     const list = element("ul");
     for (const one of hits.slice(0, 12)) {
-      const text = `${one[name]}: ${plain(one.effect, "signed") ?? one.effect.toExponential(1)}`;
+      const text = `${one[name]}${one.condition ? ` in ${one.condition}` : ""}: ${plain(one.effect, "signed") ?? one.effect.toExponential(1)}`;
       const said = element("span", { class: one.effect > 0 ? "up" : "down" }, (one.effect > 0 ? "▲ " : "▼ ") + text);
       list.append(element("li", {}, one.at === null ? said : element("a", { href: "#", onclick: (event) => { event.preventDefault(); open(one.at); } }, said)));
     }
@@ -507,7 +509,7 @@
         hit.usage ? distribution(hit) : null,
         forest("Each guide, and all together", "Each guide alone against the same controls, with its 95 % interval; in brackets its cells.", hit.guides.length ? [...hit.guides, together] : [], details.unit),
         forest("In each batch", "Difference of means, treated less control cells of the batch, not adjusted for covariates; in brackets treated cells.", hit.batches, details.unit),
-        forest("In each condition", "The test in the cells of each condition.", hit.conditions, details.unit)),
+        forest("In each condition", "The test in the cells of each condition.", hit.conditions.map((one) => ({ ...one, bold: one.name === hit.condition })), details.unit)),
       element("div", { class: "panels" },
         others(`What else ${hit.target} does`, rest.filter((one) => one.target === hit.target), "program"),
         others(`What else moves ${hit.program}`, rest.filter((one) => one.program === hit.program), "target")),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import warnings
+
 import anndata
 import numpy as np
 import pandas as pd
@@ -111,6 +114,20 @@ def test_pictures_of_it(analysed):
     )
     # tables as before
     assert isinstance(pde.pl.heatmap(pde.get.results(analysed)), Figure)
+
+
+def test_a_picture_of_a_hit_does_not_tell_again_what_the_test_told(analysed, monkeypatch):
+    from programde.io import anndata as reader
+
+    read = reader.screen_from_anndata
+
+    @functools.wraps(read)  # whose arguments are looked at
+    def telling(*given, **options):
+        warnings.warn("a floor was chosen", pde.ProgramDEWarning, stacklevel=2)
+        return read(*given, **options)
+
+    monkeypatch.setattr(reader, "screen_from_anndata", telling)
+    assert isinstance(pde.pl.hit(analysed, "GENE00000", "program_1"), Axes)  # warnings are errors
 
 
 def test_what_is_not_there_is_one_line(analysed):

@@ -188,6 +188,7 @@ def read_facts(o: Options) -> Facts:
         level=o.fdr.level,
         few=o.analysis.min_treated,
         effect_label=results["effect_unit"].iloc[0],
+        usage_label=screen.effect_unit,
         seed=o.report.seed,
         settings={key: value for key, value in o.as_dict().items() if key not in BESIDE},
         fingerprint=o.data.as_dict().get("fingerprint") or built_in,

@@ -99,7 +99,9 @@ def hit_details(
                 "zeros": {"treated": behind.zeros_treated, "control": behind.zeros_control},
                 "guides": _guides(alone.get(test, []), here) if of == "target" else [],
                 "batches": _lines(_rows(behind.batches), "batch"),
-                "conditions": _lines(everywhere.get(test, []), "condition"),
+                "conditions": _lines(
+                    [one for one in everywhere.get(test, []) if one[of] == row[of]], "condition"
+                ),
                 "notes": _about(facts, str(row["program"]), sets)
                 + (_notes(row, agree.get(test, [])) if of == "target" else [])
                 + _touched(row, facts.level),
@@ -123,7 +125,8 @@ def hit_details(
             )
         )
     ]
-    return opens, {"unit": facts.effect_label, "hits": made, "all": every}
+    units = {"unit": facts.effect_label, "unit_of_means": facts.usage_label}
+    return opens, {**units, "hits": made, "all": every}
 
 
 def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -149,6 +149,9 @@ class Facts:
         Targets with fewer treated cells are not tested.
     effect_label
         What an effect is, for the axis of a picture.
+    usage_label
+        What the usages as they were analysed are measured in: differences of means, and each guide
+        alone by least squares, whatever statistic was tested.
     seed
         Of what is resampled for pictures.
     settings
@@ -185,6 +188,7 @@ class Facts:
     level: float = 0.1
     few: int = 10
     effect_label: str = "log-ratio"
+    usage_label: str = "log-ratio"
     seed: int = 0
     settings: Mapping[str, object] = field(default_factory=dict)
     fingerprint: Mapping[str, object] | str = ""

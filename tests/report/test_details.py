@@ -65,6 +65,21 @@ def test_guides_are_those_in_the_cells_of_the_hit():
     assert any(n.startswith("Over all conditions 2 of 3 guides") for n in told["hits"][0]["notes"])
 
 
+def test_conditions_are_those_of_the_guide_that_was_tested():
+    one = full_facts().results
+    results = pd.concat([one.assign(guide=one["target"] + f"_g{i}") for i in (1, 2)])
+    results = pd.concat([results, results.assign(condition="day 0")])
+    facts = full_facts(results=results, omnibus=None, truth=None)
+    _, told = hit_details(facts, [cells()], None)
+    assert [line["name"] for line in told["hits"][0]["conditions"]] == ["day 3", "day 0"]
+
+
+def test_guides_and_batches_keep_their_own_unit():
+    facts = full_facts(effect_label="rank-biserial correlation", usage_label="log-ratio")
+    _, told = hit_details(facts, [cells()], None)
+    assert (told["unit"], told["unit_of_means"]) == ("rank-biserial correlation", "log-ratio")
+
+
 def test_notes_tell_of_spill_over_of_the_smallest_effect_and_of_the_program():
     facts = full_facts()
     best = strongest_hits(facts.results, facts.level, 2).index

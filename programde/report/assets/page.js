@@ -496,6 +496,7 @@
     const hit = details.hits[at];
     const same = (a, b) => a.target === b.target && a.program === b.program && a.condition === b.condition;
     const rest = details.all.filter((one) => !same(one, hit));
+    const alike = details.unit === details.unit_of_means; // else guides and their target do not share an axis
     const together = { name: "together", at: hit.effect, se: hit.se, bold: true };
     const line = element("p", {},
       `Effect ${plain(hit.effect, "signed") ?? hit.effect}${hit.se ? ` ± ${plain(hit.se, "number") ?? hit.se} (SE)` : ""} (${details.unit}), p = `,
@@ -507,8 +508,10 @@
       ...hit.notes.map((text) => element("p", { class: "note" }, text)),
       element("div", { class: "panels" },
         hit.usage ? distribution(hit) : null,
-        forest("Each guide, and all together", "Each guide alone against the same controls, with its 95 % interval; in brackets its cells.", hit.guides.length ? [...hit.guides, together] : [], details.unit),
-        forest("In each batch", "Difference of means, treated less control cells of the batch, not adjusted for covariates; in brackets treated cells.", hit.batches, details.unit),
+        alike
+          ? forest("Each guide, and all together", "Each guide alone against the same controls, with its 95 % interval; in brackets its cells.", hit.guides.length ? [...hit.guides, together] : [], details.unit)
+          : forest("Each guide", "Each guide alone against the same controls, by least squares, with its 95 % interval; in brackets its cells.", hit.guides, details.unit_of_means),
+        forest("In each batch", "Difference of means, treated less control cells of the batch, not adjusted for covariates; in brackets treated cells.", hit.batches, details.unit_of_means),
         forest("In each condition", "The test in the cells of each condition.", hit.conditions.map((one) => ({ ...one, bold: one.name === hit.condition })), details.unit)),
       element("div", { class: "panels" },
         others(`What else ${hit.target} does`, rest.filter((one) => one.target === hit.target), "program"),

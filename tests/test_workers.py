@@ -68,7 +68,7 @@ def test_an_amount_of_memory_is_checked():
 #: Starts a job at once, as SLURM would on a free node; and ends one.
 SBATCH = """#!/bin/sh
 cp "$1" {folder}/job.sh
-setsid sh "$1" > {folder}/job.log 2>&1 < /dev/null &
+setsid sh {folder}/job.sh > {folder}/job.log 2>&1 < /dev/null &
 echo $! > {folder}/pid
 echo "Submitted batch job $!"
 """

@@ -148,7 +148,7 @@ def cluster(**keys: Any) -> Iterator[Executor | None]:
             stack.callback(_quietly, client.close)
         else:
             started = _on_this_machine(how) if how.executor == "dask" else _from_slurm(how)
-            stack.callback(_quietly, started.close)
+            stack.callback(_end, started)
             client = Client(started, set_as_default=False)
             stack.callback(_quietly, client.close)
             if how.executor == "dask":
@@ -229,6 +229,14 @@ def _silenced() -> Iterator[None]:
     finally:
         for name, level in before.items():
             logging.getLogger(name).setLevel(level)
+
+
+def _end(started: Any) -> None:
+    """Close a cluster; what is half gone and cannot be closed does not warn of that later."""
+    from distributed.core import Status
+
+    _quietly(started.close)
+    started.status = Status.closed
 
 
 def _quietly(close: Any) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from programde.analysis.targets import RunOptions, run_targets
+from programde.crt import unit_blocks
 from programde.crt.kernels import random_numbers as rn
 from programde.crt.memory_need import BASE, memory_need
 from programde.crt.population import population_of
@@ -155,7 +156,9 @@ def test_memory_for_more_draws_is_that_of_the_accumulators():
     assert many - few < 3750 * (4 * 32 + 4 * 8 * 20)
 
 
-def test_memory_for_more_units_is_that_of_their_results():
+def test_memory_for_more_units_is_that_of_their_results(monkeypatch):
+    # blocks of the largest size in both, as where there are a thousand units
+    monkeypatch.setattr(unit_blocks, "PIECES", 2)
     few, many = (
         screen_of(n=5000, k=20, n_targets=n_targets, share=0.02) for n_targets in (128, 256)
     )

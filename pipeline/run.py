@@ -218,9 +218,12 @@ def run(root: Path, targets: Sequence[str] = ()) -> int:
     """Run a project; the status to leave with. What went wrong is one line on stderr."""
     failure: list[BaseException] = []
 
+    ours = "-m pipeline.stages " in (root / "dvc.yaml").read_text(encoding="utf-8")
+
     def work() -> None:
         try:
-            with alone(root), warmed(root, {}) as found:
+            # loads while DVC does, where stages are ours; where they are not, nobody may ask
+            with alone(root), warmed(root, {}, when_asked=not ours) as found:
                 os.environ.update(found)
                 reproduce(root, targets)
         except BaseException as error:

@@ -82,7 +82,7 @@ def read_h5mu(path: PathLike, *, memory: float | str | None = None, **keys: Any)
 
     Examples
     --------
-    >>> import tempfile
+    >>> import tempfile, warnings
     >>> import anndata, mudata, numpy as np, programde as pde
     >>> cells = [f"cell_{i}" for i in range(40)]
     >>> programs = anndata.AnnData(np.random.default_rng(0).dirichlet([1, 1, 1], 40))
@@ -90,7 +90,8 @@ def read_h5mu(path: PathLike, *, memory: float | str | None = None, **keys: Any)
     >>> programs.obs_names = guides.obs_names = cells
     >>> guides.var_names = ["g1", "c1"]
     >>> guides.var["intended_target_name"] = ["A", "non-targeting"]
-    >>> with tempfile.TemporaryDirectory() as folder, mudata.set_options(pull_on_update=False):
+    >>> with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore")  # mudata announces changes of its own
     ...     mudata.MuData({"cNMF": programs, "guide": guides}).write(f"{folder}/screen.h5mu")
     ...     screen = pde.io.read_h5mu(f"{folder}/screen.h5mu", covar_key=None)
     >>> screen.guide_to_target

@@ -144,7 +144,8 @@ def test_same_sets_whatever_the_floor_the_statistic_and_the_threads():
     assert one.programs == two.programs
     np.testing.assert_array_equal(one.unspiked.n_treated, two.unspiked.n_treated)
     np.testing.assert_array_equal(one.spiked.effect, again.spiked.effect)
-    np.testing.assert_array_equal(one.spiked.tails.log_left, again.spiked.tails.log_left)
+    # the last digit goes with how arrays lie in memory
+    np.testing.assert_allclose(one.spiked.tails.log_left, again.spiked.tails.log_left, rtol=1e-12)
     # a statistic of ranks knows no monotone change of scale
     roots = spiked(screen_of(Floor("none", transform="hellinger")), options("utest"))
     arcs = spiked(screen_of(Floor("none", transform="arcsine")), options("utest"))

@@ -267,7 +267,8 @@ def test_neither_threads_nor_company_matter(statistic, monkeypatch):
         np.testing.assert_array_equal(other.effect, every.effect[rows])
         close(other.effect_se, every.effect_se[rows])
         np.testing.assert_array_equal(other.null.n_ge, every.null.n_ge[rows])
-        np.testing.assert_array_equal(other.tails.log_left, every.tails.log_left[rows])
+        # the last digit goes with how arrays lie in memory
+        np.testing.assert_allclose(other.tails.log_left, every.tails.log_left[rows], rtol=1e-12)
 
 
 @pytest.mark.parametrize("statistic", [OLS(), UTest()], ids=["ols", "utest"])

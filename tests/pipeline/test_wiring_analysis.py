@@ -180,14 +180,14 @@ def n_resamples(before: Run, after: Run) -> None:
         places = (run.results["p_raw"].dropna() * (draws + 1)).to_numpy()
         np.testing.assert_allclose(places, np.round(places), atol=1e-9)
     for column in ("effect", "p_value"):  # exact tails ask no draws
-        pd.testing.assert_frame_equal(before.wide(column), after.wide(column), check_exact=True)
+        pd.testing.assert_frame_equal(before.wide(column), after.wide(column), rtol=1e-12)
 
 
 @wire("seed", "seed=6", changes={"data/crt", *CONTROLS, *P_VALUES})
 def seed(before: Run, after: Run) -> None:
     assert not before.wide("p_raw").equals(after.wide("p_raw"))
     for column in ("effect", "p_value"):
-        pd.testing.assert_frame_equal(before.wide(column), after.wide(column), check_exact=True)
+        pd.testing.assert_frame_equal(before.wide(column), after.wide(column), rtol=1e-12)
     for run, number in ((before, SEED), (after, 6)):
         assert run.groups.partitions == groups_of(run, seed=number)
         assert run.units.seed == number
@@ -213,7 +213,8 @@ def by_library(run: Run, **instead: Any) -> None:
         np.testing.assert_array_equal(getattr(run.crt, name), getattr(expected, name))
     for name in ("mean", "sd", "n_ge", "n_le", "n_abs_ge"):
         np.testing.assert_array_equal(getattr(run.crt.null, name), getattr(expected.null, name))
-    np.testing.assert_array_equal(run.crt.tails.log_left, expected.tails.log_left)
+    # the last digit goes with how arrays lie in memory
+    np.testing.assert_allclose(run.crt.tails.log_left, expected.tails.log_left, rtol=1e-12)
 
 
 def rank_variance(run: Run, target: str, strata: np.ndarray) -> np.ndarray:

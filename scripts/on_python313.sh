@@ -3,12 +3,12 @@
 # made from the mirror that this machine uses. Needs root and debootstrap; where they cannot be had,
 # one line says so and nothing fails.
 #
-#   bash scripts/on_python313.sh [COMMAND]      another command than `make env && make test`
+#   bash scripts/on_python313.sh [COMMAND]      another command than `make test`
 #
 # PROGRAMDE_DEBIAN13 names the folder, to use it again; else it is made and deleted.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-command=${1:-make env && make test}
+command=${1:-make test}
 ours='import sys; sys.exit(sys.version_info[:2] != (3, 13))'
 if [ -x .venv/bin/python ] && .venv/bin/python -c "$ours"; then
     echo "python 3.13: is what .venv is made of"
@@ -72,4 +72,6 @@ rm -rf "$folder/project"
 git clone -q . "$folder/project"
 mount -t proc proc "$folder/proc" 2>"$log" || cannot "$(tail -n 1 "$log")"
 mount --bind /dev "$folder/dev"
-env -u PIP_FIND_LINKS -u PIP_CONSTRAINT chroot "$folder" /bin/sh -c "cd /project && $command"
+inside() { env -u PIP_FIND_LINKS -u PIP_CONSTRAINT chroot "$folder" /bin/sh -c "cd /project && $1"; }
+inside "make env" >"$log" 2>&1 || cannot "its environment cannot be made: $(tail -n 1 "$log")"
+inside "$command"

@@ -118,6 +118,13 @@ def _kind(element: Any) -> str:
     return ""
 
 
+def _index_of(table: Any) -> Any:
+    """The names of a stored table's rows."""
+    stored = table[text(table.attrs["_index"])]
+    # anndata 0.13 writes texts as values and a mask of those that are missing
+    return stored["values"] if hasattr(stored, "keys") else stored
+
+
 class StoredNames(Sequence[str]):
     """The index of a stored table, read when a name is asked for."""
 
@@ -168,17 +175,12 @@ class StoredSlots(FileSlots):
         if "obs" not in group:
             raise InputError("it has no 'obs' table")
         obs = group["obs"]
-        self._index = self._index_of(obs)
+        self._index = _index_of(obs)
         self._all_columns = [text(name) for name in obs.attrs["column-order"]]
         wanted = [name for name in self._all_columns if name in set(columns)]
         n = int(self._index.shape[0])
         held = {name: read_elem(obs[name]) for name in wanted}
         self.obs = pd.DataFrame(held, index=pd.RangeIndex(n))
-
-    def _index_of(self, table: Any) -> Any:
-        stored = table[text(table.attrs["_index"])]
-        # anndata 0.13 writes texts as values and a mask of those that are missing
-        return stored["values"] if hasattr(stored, "keys") else stored
 
     def cell_names(self) -> Any:
         return StoredNames(self.path, self._index.name)
@@ -215,7 +217,7 @@ class StoredSlots(FileSlots):
 
     def _same_cells(self, key: str, element: Any) -> None:
         """Raise an InputError unless a table has the cells of obs, in their order."""
-        index = self._index_of(element)
+        index = _index_of(element)
         n = int(self._index.shape[0])
         if int(index.shape[0]) != n:
             raise InputError(f"{key!r} has {int(index.shape[0])} rows for {n} cells")
@@ -281,8 +283,7 @@ def _bytes_of(element: Any) -> float:
     """Bytes that preparing an element as usages takes; 0 where its shape is not known."""
     shape = getattr(element, "shape", None) or element.attrs.get("shape")
     if shape is None and "column-order" in element.attrs:
-        index = element[text(element.attrs["_index"])]
-        shape = (index.shape[0], len(element.attrs["column-order"]))
+        shape = (_index_of(element).shape[0], len(element.attrs["column-order"]))
     if shape is None or len(shape) != 2:
         return 0.0
     return float(BYTES_PER_USAGE) * float(shape[0]) * float(shape[1])

@@ -167,6 +167,8 @@ def test_rows_in_another_order_are_refused(tmp_path):
 
     with h5py.File(tmp_path / "s.h5ad", "r+") as file:
         names = file["obsm/covar"][file["obsm/covar"].attrs["_index"]]
+        if hasattr(names, "keys"):  # values and a mask, from anndata 0.13 on
+            names = names["values"]
         names[:2] = names[:2][::-1]
     with pytest.raises(InputError, match=r"'covar' names its row 0 .*where obs has"):
         read_h5ad(tmp_path / "s.h5ad", **NOTHING)

@@ -33,4 +33,7 @@ fi
 # the checkout itself is on the path: nothing is installed of it
 exec "$place/bin/python" -m pytest -q -n auto --maxprocesses 8 \
     tests/analysis tests/calibration tests/compat tests/controls tests/crt tests/io tests/report \
-    tests/screen tests/tails tests/test_option_fields.py tests/test_readme.py "$@"
+    tests/screen tests/tails tests/test_array_files.py tests/test_compiled.py \
+    tests/test_docstrings.py tests/test_large_tables.py tests/test_limits.py \
+    tests/test_option_fields.py tests/test_ranges.py tests/test_readme.py \
+    tests/test_root_finding.py tests/test_stamps.py tests/test_threads.py tests/test_tl.py "$@"

@@ -68,6 +68,6 @@ def _fields(found: object) -> tuple[str, ...]:
 
 def _attributes(found: object) -> list[list[str]]:
     """What a dataclass tells of its fields under Attributes, which is as good."""
-    docscrape = importlib.import_module("numpydoc.docscrape")
+    docscrape = pytest.importorskip("numpydoc.docscrape")
     listed = docscrape.NumpyDocString(getattr(found, "__doc__", "") or "")["Attributes"]
     return [[name.strip() for name in one.name.split(",")] for one in listed]

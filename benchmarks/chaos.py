@@ -1,316 +1,340 @@
-"""Does a run survive everything? python -m benchmarks.chaos --kills 60
+"""Does a run survive everything? python -m benchmarks.chaos --folder /tmp/chaos --write
 
 A tiny screen is computed once in peace; then again and again while processes are killed at random
-moments (``kill -9``), the disk is full, objects of the cache are damaged, or two commands run in
-one folder at once. At the end of each trial the same command must finish, and every byte of what
-it made must be that of the run in peace. Prints a table, and leaves with 1 where one differs.
+moments (``kill -9``), workers vanish, objects of the cache are damaged, two commands run in one
+folder at once, or the disk is full. At the end the same command must finish, and every byte of
+what it made must be that of the run in peace; nobody may have said "Traceback", and no process may
+be left. Prints a table, and leaves with 1 where something differs.
 
     driver     the command itself is killed; the stage that it had started goes on alone
     stage      the process that DVC called for a stage
-    worker     the process that does the stage's work, or a point of a sweep
-    disk       a file system of a few MB, made larger when the command has told that it is full
-               (Linux, as root)
+    loader     the process that has loaded everything for the stages, or its fork that is one
+    worker     a process of Dask that tests units
     cache      bytes of random objects of DVC's cache changed, outputs deleted
     at once    two commands together, in every pairing of run, sweep and dvc repro
+    disk       a file system with too little room, made larger when the command has told that it is
+               full (Linux, as root)
+
+Killed itself, or out of time (`--minutes`), it goes on in the same folder where it was.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
+import json
 import os
 import random
 import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from itertools import combinations_with_replacement
 from pathlib import Path
 
 import psutil
 
-ROOT = Path(__file__).parents[1]
-#: What a project is made of.
-CODE = ("conf", "dvc.yaml", "pipeline", "programde", "programde_project", ".dvcignore")
-#: A screen and an analysis that take as little as they can.
-WORDS = (
-    "data.N=300", "data.K=3", "data.n_target_genes=4", "data.n_batches=2", "n_resamples=19",
-    "spikes.n_sets=0", "controls.n_partitions=2", "controls.min_groups=2", "report.n_boot=10",
-    "compute.n_jobs=1",
+from benchmarks.chaos_project import ROOT, Command, damage, forget, left_in, made, make_project
+
+PAGE, BEGIN, END = ROOT / "docs/tests.md", "<!-- kills: begin -->", "<!-- kills: end -->"
+#: How a process is known by its command line.
+KNOWN_BY = {"stage": "pipeline.stages", "loader": "pipeline.warm", "worker": "spawn_main"}
+#: Who is killed on the way of which command.
+KILLED = (
+    ("run", "driver"), ("run", "stage"), ("run", "loader"), ("run on Dask", "worker"),
+    ("sweep", "driver"), ("sweep", "stage"), ("sweep", "loader"),
 )  # fmt: skip
-RUN = ("-m", "pipeline.run")
-SWEEP = ("-m", "pipeline.sweep", "-m", "report.seed=1,2")
-REPRO = ("-m", "dvc", "repro", "-q")
-COMMANDS = {"run": RUN, "sweep": SWEEP, "dvc repro": REPRO}
-#: Seconds that a command may take, and within which it is killed.
-LONGEST, FIRST, LAST = 600.0, 0.5, 12.0
-#: What each command has said, by its process.
-SAID: dict[int, Path] = {}
+#: Starts on the way to one finished run, at most; a disk with room, in bytes.
+STARTS, ROOMY = 8, 2 << 30
 
 
 @dataclass
 class Trial:
-    """How often something was done to a run, and what became of it."""
+    """How often something was done to a command, and what became of it."""
 
     name: str
     done: int = 0
     ends: int = 0
-    finished: int = 0
     same: int = 0
     trouble: list[str] = field(default_factory=list)
 
 
-def make_project(folder: Path) -> Path:
-    """A project with the code of this checkout and the tiny screen."""
-    folder.mkdir(parents=True)
-    for name in CODE:
-        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy2
-        copy(ROOT / name, folder / name)  # with its times: numba's cache goes by them
-    (folder / "conf/run.yaml").write_text("".join(f"- {word}\n" for word in WORDS))
-    (folder / ".dvc").mkdir()
-    settings = "[core]\n    analytics = false\n    check_update = false\n    no_scm = true\n"
-    (folder / ".dvc/config").write_text(settings)
-    return folder
+class Chaos:
+    """A project in which a command is disturbed, and what it made in peace.
 
+    Parameters
+    ----------
+    base
+        A folder of ours; what was found out so far is in it.
+    seed
+        Of the random moments.
+    minutes
+        After which it stops, to be gone on with.
+    """
 
-def forget(project: Path) -> None:
-    """Delete what was computed, cache and all; the code stays."""
-    for name in ("data", "reports", "sweeps", "mlartifacts", ".dvc/cache", ".dvc/tmp"):
-        shutil.rmtree(project / name, ignore_errors=True)
-    for file in (*project.glob("mlflow.db*"), project / "dvc.lock", project / "params.yaml"):
-        file.unlink(missing_ok=True)
+    def __init__(self, base: Path, seed: int, minutes: float) -> None:
+        self.base, self.project, self.seed = base, base / "project", seed
+        self.until = time.monotonic() + 60 * minutes
+        self.file = base / "so-far.json"
+        kept = json.loads(self.file.read_text()) if self.file.is_file() else {}
+        self.wanted: dict[str, str] = kept.get("wanted", {})
+        self.seconds: dict[str, float] = kept.get("seconds", {})
+        self.room: dict[str, int] = kept.get("room", {})
+        self.trials = {row["name"]: Trial(**row) for row in kept.get("trials", [])}
+        if kept:
+            self.commit: str = kept["commit"]
+        else:
+            make_project(self.project)
+            git = ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"]
+            self.commit = subprocess.run(git, capture_output=True, text=True).stdout.strip() or "?"
+            self.keep()
 
+    def keep(self) -> None:
+        """Write down what was found out, and stop where the time is over."""
+        kept = {name: getattr(self, name) for name in ("commit", "wanted", "seconds", "room")}
+        kept["trials"] = [asdict(trial) for trial in self.trials.values()]
+        new = self.file.with_suffix(".new")
+        new.write_text(json.dumps(kept, indent=1))
+        new.replace(self.file)
+        if time.monotonic() > self.until:
+            sys.exit("chaos: out of time; the same command goes on from here")
 
-def start(project: Path, words: tuple[str, ...]) -> subprocess.Popen[bytes]:
-    """A command in a project's folder, its words in a file: a stage left behind holds no pipe."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    threads = dict.fromkeys(("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
-    quiet = {"DVC_NO_ANALYTICS": "1", "CI": "true"}
-    with tempfile.NamedTemporaryFile(delete=False, suffix=".said") as said:
-        process = subprocess.Popen(
-            [sys.executable, *words],
-            cwd=project, env={**os.environ, **threads, **quiet, "PATH": path},
-            stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT,
-        )  # fmt: skip
-    SAID[process.pid] = Path(said.name)
-    return process
-
-
-def end(process: subprocess.Popen[bytes]) -> tuple[int, str]:
-    """Wait for a command; its status and the last line that it said."""
-    try:
-        status = process.wait(timeout=LONGEST)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        return -1, f"not at its end after {LONGEST:.0f} s"
-    file = SAID.pop(process.pid)
-    lines = [line for line in file.read_text(errors="replace").splitlines() if line.strip()]
-    file.unlink()
-    return status, lines[-1] if lines else ""
-
-
-def made(project: Path, what: str) -> str:
-    """A hash of all that a run made, or all points of a sweep: outputs and DVC's record of them."""
-    digest = hashlib.blake2b(digest_size=8)
-    for place in [project] if what == "run" else sorted((project / "sweeps/points").glob("[!.]*")):
-        for top in ("data", "reports"):
-            for file in sorted((place / top).rglob("*")):
-                inside = file.relative_to(place)
-                page = inside.parts[:2] == ("reports", "sweep")  # the ranking says when it was made
-                if file.is_file() and not page and not inside.name.startswith("."):
-                    digest.update(f"{place.relative_to(project)}/{inside}\0".encode())
-                    digest.update(file.read_bytes())
-        if (place / "dvc.lock").is_file():
-            digest.update((place / "dvc.lock").read_bytes())
-    return digest.hexdigest()
-
-
-def in_peace(project: Path, *commands: str) -> dict[str, str]:
-    """What commands make when nobody disturbs them."""
-    forget(project)
-    for name in commands:
-        status, said = end(start(project, COMMANDS[name]))
+    def in_peace(self, name: str) -> None:
+        """What a command makes when nobody disturbs it, and how long it takes."""
+        if name in self.wanted:
+            return
+        forget(self.project, name)
+        begun = time.monotonic()
+        status, said = Command(self.project, name).end()
         if status:
-            sys.exit(f"chaos: in peace {name} ended with {status}: {said}")
-    return {name: made(project, name) for name in commands}
+            sys.exit(f"chaos: in peace {name} ended with {status}: {said[-1:]}")
+        self.seconds[name] = time.monotonic() - begun
+        self.wanted[name] = made(self.project, name)
+        print(f"in peace: {name}, {self.seconds[name]:.1f} s, {self.wanted[name]}", flush=True)
+        self.keep()
+
+    @contextmanager
+    def trial(self, row: str) -> Iterator[tuple[Trial, random.Random]]:
+        """One more finished run of a row: its count, and the chance of this run alone."""
+        trial = self.trials.setdefault(row, Trial(row))
+        known = len(trial.trouble)
+        yield trial, random.Random(f"{self.seed} {row} {trial.ends}")
+        trouble = f": {'; '.join(trial.trouble[known:])}" if trial.trouble[known:] else ""
+        print(f"{row}: {trial.done}, {trial.same} of {trial.ends} same{trouble}", flush=True)
+        self.keep()
+
+    def count(self, row: str) -> int:
+        """How often it was done already."""
+        return self.trials[row].done if row in self.trials else 0
+
+    def judge(self, trial: Trial, name: str, project: Path | None = None) -> None:
+        """Let a command finish and compare what it made."""
+        project = project or self.project
+        status, said = Command(project, name).end()
+        found = made(project, name)
+        trial.ends += 1
+        trial.same += status == 0 and found == self.wanted[name]
+        if status or found != self.wanted[name]:
+            trial.trouble.append(f"{name}: {status}: {said[-1:]}" if status else "other bytes")
+        look(trial, said)
+        if left := left_in(project):
+            trial.trouble.append(f"still there: {left}")
+
+    def kills(self, name: str, kind: str, count: int) -> None:
+        """Kill at random moments, many times on the way to one finished run."""
+        row = f"{kind} of `{name}` killed"
+        self.in_peace(name)
+        while self.count(row) < count:
+            with self.trial(row) as (trial, chance):
+                forget(self.project, name)
+                for _ in range(STARTS):
+                    before = trial.done
+                    command = Command(self.project, name)
+                    while kill_one(command, kind, chance.uniform(0.1, 0.6 * self.seconds[name])):
+                        trial.done += 1
+                    _, said = command.end()
+                    look(trial, said)
+                    if trial.done == before or trial.done >= count:
+                        break
+                self.judge(trial, name)
+
+    def damaged_caches(self, count: int) -> None:
+        """Change bytes of objects of the cache, delete the outputs, run again."""
+        row = "objects of the cache damaged"
+        self.in_peace("run")
+        while self.count(row) < count:
+            with self.trial(row) as (trial, chance):
+                forget(self.project, "run")
+                Command(self.project, "run").end()
+                damage(self.project, chance)
+                trial.done += 1
+                self.judge(trial, "run")
+
+    def at_once(self) -> None:
+        """Two commands together, in every pairing, begun within a second."""
+        for one, other in combinations_with_replacement(("run", "sweep", "dvc repro"), 2):
+            row = f"`{one}` and `{other}` at once"
+            judged = sorted({"run" if name == "dvc repro" else name for name in (one, other)})
+            for name in judged:
+                self.in_peace(name)
+            if self.count(row):
+                continue
+            with self.trial(row) as (trial, chance):
+                forget(self.project, one)
+                first = Command(self.project, one)
+                time.sleep(chance.uniform(0, 1))
+                second = Command(self.project, other)
+                for name, command in ((one, first), (other, second)):
+                    status, said = command.end()
+                    if name != "dvc repro":  # DVC's own command waits for nobody
+                        look(trial, said)
+                        if status:
+                            trial.trouble.append(f"{name}: {said[-1:]}")
+                trial.done += 1
+                for name in judged:
+                    self.judge(trial, name)
+
+    def full_disks(self, name: str, count: int) -> None:
+        """A command on a file system with too little room, which gets some afterwards."""
+        row = f"disk full under `{name}`"
+        self.in_peace(name)
+        place = self.base / "disk"
+        place.mkdir(exist_ok=True)
+        while self.count(row) < count:
+            mount = ["mount", "-t", "tmpfs", "-o", f"size={ROOMY}", "tmpfs", str(place)]
+            if subprocess.run(mount, capture_output=True).returncode:
+                print(f"{row}: left out, it needs Linux and root", flush=True)
+                return
+            try:
+                with self.trial(row) as (trial, chance):
+                    project = make_project(place / "project")
+                    forget(project, name)
+                    bare = taken(place)
+                    if name not in self.room:
+                        Command(project, name).end()
+                        self.room[name] = taken(place) - bare
+                        forget(project, name)
+                    room = bare + int(chance.uniform(0.02, 0.95) * self.room[name])
+                    remount(place, room)
+                    status, said = Command(project, name).end()
+                    if status == 0 or not any("no space left" in line for line in said):
+                        trial.trouble.append(f"{room - bare} bytes: {status}: {said[-1:]}")
+                    look(trial, said)
+                    trial.done += 1
+                    remount(place, ROOMY)
+                    self.judge(trial, name, project)
+            finally:
+                subprocess.run(["umount", "-l", str(place)], capture_output=True)
 
 
-def judge(trial: Trial, project: Path, name: str, wanted: dict[str, str]) -> None:
-    """Let a command finish and compare what it made."""
-    status, said = end(start(project, COMMANDS[name]))
-    trial.ends += 1
-    trial.finished += status == 0
-    found = made(project, name)
-    trial.same += found == wanted[name]
-    if status or found != wanted[name]:
-        trial.trouble.append(said if status else "other bytes")
+def look(trial: Trial, said: list[str]) -> None:
+    """Nobody is to be told of our insides."""
+    if any("Traceback" in line for line in said):
+        trial.trouble.append(f"a traceback: {said[-1]}")
 
 
-def victim(process: subprocess.Popen[bytes], kind: str, chance: random.Random) -> int | None:
-    """A process to be killed; None where there is none of that kind at the moment."""
-    if kind == "driver":
-        return process.pid
-    wanted = "pipeline.stages" if kind == "stage" else "pipeline.warm"
-    found = []
-    with suppress(psutil.Error):
-        for child in psutil.Process(process.pid).children(recursive=True):
-            with suppress(psutil.Error):
-                words = child.cmdline()
-                if any(wanted in word for word in words) or (
-                    kind == "worker" and any("loky" in word or "joblib" in word for word in words)
-                ):
-                    found.append(child.pid)
-    return chance.choice(sorted(found)) if found else None
-
-
-def kills(
-    project: Path, name: str, wanted: dict[str, str], kind: str, count: int, chance: random.Random
-) -> Trial:
-    """Kill at random moments, several times on the way to one finished run."""
-    trial = Trial(f"{kind} of a {name} killed")
-    while trial.done < count:
-        forget(project)
-        for _ in range(min(chance.randint(3, 7), count - trial.done)):
-            process = start(project, COMMANDS[name])
-            deadline = time.monotonic() + chance.uniform(FIRST, LAST)
-            pid = None
-            while process.poll() is None and pid is None:
-                if time.monotonic() > deadline:
-                    pid = victim(process, kind, chance)
-                time.sleep(0.02)
-            if pid is not None:
+def kill_one(command: Command, kind: str, seconds: float) -> bool:
+    """Kill a process of a kind after some seconds, or the next one that comes; whether one was."""
+    process, deadline = command.process, time.monotonic() + seconds
+    while process.poll() is None:
+        if time.monotonic() >= deadline:
+            for pid in victims(process.pid, kind):
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-                    trial.done += 1
-            end(process)
-        judge(trial, project, name, wanted)
-    return trial
+                    if kind == "driver":
+                        process.wait()
+                    return True
+        time.sleep(0.03)
+    return False
 
 
-def full_disks(base: Path, count: int, chance: random.Random) -> Trial:
-    """A run on a file system with no room, which gets some afterwards."""
-    trial = Trial("disk full")
-    place = base / "disk"
-    place.mkdir()
-    for _ in range(count):
-        mount = ["mount", "-t", "tmpfs", "-o", "size=200m", "tmpfs", str(place)]
-        if subprocess.run(mount, capture_output=True).returncode:
-            trial.trouble.append("left out: needs Linux and root")
-            return trial
-        try:
-            project = make_project(place / "project")
-            wanted = in_peace(project, "run")
-            whole = size(project)
-            forget(project)
-            bare = size(project)
-            room = bare + int(chance.uniform(0.05, 0.9) * (whole - bare))
-            remount(place, room)
-            status, said = end(start(project, RUN))
-            if status == 0 or "no space left" not in said.lower():
-                trial.trouble.append(f"status {status}: {said}")
-            trial.done += 1
-            remount(place, 200 << 20)
-            judge(trial, project, "run", wanted)
-        finally:
-            subprocess.run(["umount", str(place)], capture_output=True)
-    return trial
+def victims(command: int, kind: str) -> Iterator[int]:
+    """Processes of a kind below a command, the youngest first."""
+    if kind == "driver":
+        yield command
+        return
+    with suppress(psutil.Error):
+        for child in reversed(psutil.Process(command).children(recursive=True)):
+            with suppress(psutil.Error):
+                if any(KNOWN_BY[kind] in word for word in child.cmdline()):
+                    yield child.pid
 
 
-def size(folder: Path) -> int:
-    """Bytes that a folder takes on its disk."""
-    return sum(file.lstat().st_blocks * 512 for file in folder.rglob("*"))
+def taken(place: Path) -> int:
+    """Bytes that are taken on a disk."""
+    disk = os.statvfs(place)
+    return (disk.f_blocks - disk.f_bfree) * disk.f_frsize
 
 
 def remount(place: Path, room: int) -> None:
     """Make a file system in memory larger or smaller."""
-    words = ["mount", "-o", f"remount,size={max(room, 1 << 20)}", str(place)]
+    words = ["mount", "-o", f"remount,size={room}", str(place)]
     subprocess.run(words, check=True, capture_output=True)
 
 
-def damaged_caches(
-    project: Path, wanted: dict[str, str], count: int, chance: random.Random
-) -> Trial:
-    """Change bytes of objects of the cache, delete the outputs, run again."""
-    trial = Trial("cache objects damaged")
-    in_peace(project, "run")
-    for _ in range(count):
-        objects = [p for p in (project / ".dvc/cache/files").rglob("*") if p.is_file()]
-        for file in chance.sample(objects, min(3, len(objects))):
-            content = bytearray(file.read_bytes()) or bytearray(b"x")
-            content[chance.randrange(len(content))] ^= 0xFF
-            file.chmod(0o644)
-            file.write_bytes(content[: chance.choice([len(content), len(content) // 2])])
-        for name in ("data", "reports"):
-            shutil.rmtree(project / name, ignore_errors=True)
-        (project / "dvc.lock").unlink(missing_ok=True)
-        trial.done += 1
-        judge(trial, project, "run", wanted)
-    return trial
-
-
-def at_once(project: Path, wanted: dict[str, str], chance: random.Random) -> Iterator[Trial]:
-    """Two commands together, in every pairing, begun within a second."""
-    for one, other in combinations_with_replacement(COMMANDS, 2):
-        trial = Trial(f"{one} and {other} at once", done=1)
-        forget(project)
-        first = start(project, COMMANDS[one])
-        time.sleep(chance.uniform(0, 1))
-        second = start(project, COMMANDS[other])
-        for name, process in ((one, first), (other, second)):
-            status, said = end(process)
-            if status and name != "dvc repro":  # DVC's own command waits for nobody
-                trial.trouble.append(f"{name}: {said}")
-        for name in sorted({one, other}):
-            judge(trial, project, "run" if name == "dvc repro" else name, wanted)
-        yield trial
-
-
-def table(trials: list[Trial]) -> str:
+def table(trials: list[Trial], commit: str) -> str:
     """The trials as a table in Markdown."""
-    lines = ["| what | times | ends compared | ended well | same bytes |", "|---|--:|--:|--:|--:|"]
-    lines += [f"| {t.name} | {t.done} | {t.ends} | {t.finished} | {t.same} |" for t in trials]
-    return "\n".join(lines)
+    killed = [t for t in trials if t.name.endswith("killed")]
+    sums = [sum(getattr(t, key) for t in killed) for key in ("done", "ends", "same")]
+    lines = ["| what | times | finished runs compared | same bytes |", "|---|--:|--:|--:|"]
+    lines += [f"| {t.name} | {t.done} | {t.ends} | {t.same} |" for t in killed]
+    lines += [f"| **kills together** | {' | '.join(map(str, sums))} |"]
+    lines += [f"| {t.name} | {t.done} | {t.ends} | {t.same} |" for t in trials if t not in killed]
+    return "\n".join([f"On the code of {commit}:", "", *lines])
+
+
+def write(text: str) -> None:
+    """Put the table between its marks in docs/tests.md."""
+    page = PAGE.read_text(encoding="utf-8")
+    before, _, rest = page.partition(BEGIN)
+    _, found, after = rest.partition(END)
+    if not found:
+        sys.exit(f"chaos: {PAGE} has no marks {BEGIN} and {END}")
+    PAGE.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
 
 
 def main() -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--kills", type=int, default=60)
-    parser.add_argument("--others", type=int, default=3, help="full disks, damaged caches")
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--kills", type=int, default=63, help="in all rows together")
+    parser.add_argument("--others", type=int, default=2, help="damaged caches, each full disk")
+    parser.add_argument("--only", default="", help="rows with this in their name")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--folder", type=Path, required=True, help="a new one, which is deleted")
+    parser.add_argument("--minutes", type=float, default=1e6)
+    parser.add_argument("--folder", type=Path, required=True, help="of its own; it stays")
+    parser.add_argument("--afresh", action="store_true", help="forget what the folder knows")
+    parser.add_argument("--write", action="store_true", help="the table into docs/tests.md")
     chosen = parser.parse_args()
-    chance = random.Random(chosen.seed)
     base = chosen.folder.resolve()
-    project = make_project(base / "project")
-    trials: list[Trial] = []
-
-    def tell(trial: Trial) -> None:
-        trials.append(trial)
-        trouble = f": {'; '.join(trial.trouble)}" if trial.trouble else ""
-        print(f"{trial.name}: {trial.done}, {trial.same} same{trouble}", flush=True)
-
-    try:
-        wanted = in_peace(project, "run", "sweep")
-        print("in peace:", wanted, flush=True)
-        share = -(-chosen.kills // 6)
-        for name in ("run", "sweep"):
-            for kind in ("driver", "stage", "worker"):
-                tell(kills(project, name, wanted, kind, share, chance))
-        tell(damaged_caches(project, wanted, chosen.others, chance))
-        for trial in at_once(project, wanted, chance):
-            tell(trial)
-        tell(full_disks(base, chosen.others, chance))
-    finally:
+    if base.exists() and any(base.iterdir()) and not (base / "so-far.json").is_file():
+        sys.exit(f"chaos: {base} is none of ours: name a new folder")
+    if chosen.afresh:
         shutil.rmtree(base, ignore_errors=True)
-    print(table(trials))
-    bad = [t for t in trials if t.trouble and not t.trouble[0].startswith("left out")]
-    sys.exit(1 if bad else 0)
+    chaos = Chaos(base, chosen.seed, chosen.minutes)
+    share = -(-chosen.kills // len(KILLED))
+    rows: list[tuple[str, Callable[[], None]]] = [
+        (f"{kind} of {name} killed", partial(chaos.kills, name, kind, share))
+        for name, kind in KILLED
+    ]
+    rows += [
+        ("cache damaged", partial(chaos.damaged_caches, chosen.others)),
+        ("at once", chaos.at_once),
+        ("disk full under run", partial(chaos.full_disks, "run", chosen.others)),
+        ("disk full under sweep", partial(chaos.full_disks, "sweep", chosen.others)),
+    ]
+    for name, row in rows:
+        if chosen.only in name:
+            row()
+    trials = list(chaos.trials.values())
+    text = table(trials, chaos.commit)
+    print(text)
+    if chosen.write:
+        write(text)
+    sys.exit(1 if any(trial.trouble or trial.same < trial.ends for trial in trials) else 0)
 
 
 if __name__ == "__main__":

@@ -14,17 +14,16 @@ import json
 import logging
 import os
 import re
-import signal
 import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import FrameType
 
 from pipeline.config.params import project_root
 from pipeline.files import parse_yaml
 from pipeline.locks import held
+from pipeline.signals import Signals
 from pipeline.stages.entry import LOG, STAGE_LOG
 from pipeline.troubles import killed, of_the_system
 from pipeline.warm import warmed
@@ -32,8 +31,6 @@ from programde.errors import OptionError, ProgramDEError, nearest
 
 #: Where a run says who it is.
 LOCK = Path(".dvc/tmp/programde-run.lock")
-#: Seconds that a stage is given to end by itself after a signal.
-PATIENCE = 5.0
 #: Seconds between two looks at a folder in which another DVC works.
 PAUSE = 1.0
 
@@ -153,7 +150,8 @@ def _reason(error: BaseException, log: Path) -> StageFailedError:
         told = [entry for entry in _entries(log) if entry["error"]]
         status = said.rsplit(" ", 1)[-1]
         if told:  # the stage itself has put it on stderr
-            return StageFailedError(told[-1]["error"], 130 if status == "130" else 1, told=True)
+            left = int(status) if status in ("130", "143") else 1
+            return StageFailedError(told[-1]["error"], left, told=True)
         if status in ("-9", "137"):
             return StageFailedError(f"{said}: {killed()}")
         return StageFailedError(said, told=status == "1")
@@ -175,45 +173,6 @@ def _entries(log: Path) -> list[dict]:
     return [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
 
 
-class Signals:
-    """Hand a signal to the stage that is running, and see that it ends.
-
-    The work goes on in a thread of its own: DVC turns a deaf ear to signals in the main one.
-    """
-
-    def __init__(self) -> None:
-        self.got = 0
-
-    def __call__(self, number: int, frame: FrameType | None) -> None:
-        self.got = self.got or number
-
-    def watch(self, worker: threading.Thread) -> None:
-        """Wait for the work to end; after a signal, see that its children do."""
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, self)
-        while worker.is_alive() and not self.got:
-            worker.join(0.1)
-        if self.got and worker.is_alive():
-            self._end_children(worker)
-
-    def _end_children(self, worker: threading.Thread) -> None:
-        import psutil
-
-        begun, sent = time.monotonic(), 0
-        # the terminal sends its interrupt to all of us: give the stage the time to say so
-        steps = (0.0 if self.got != signal.SIGINT else 0.5, 2.0, PATIENCE)
-        signals = (self.got, signal.SIGTERM, signal.SIGKILL)
-        while worker.is_alive():
-            if sent < len(steps) and time.monotonic() - begun >= steps[sent]:
-                for child in psutil.Process().children(recursive=True):
-                    with contextlib.suppress(psutil.Error):
-                        child.send_signal(signals[sent])
-                sent += 1
-            worker.join(0.05)
-            if time.monotonic() - begun > 2 * PATIENCE:
-                return  # between two stages, with no child that could end
-
-
 def run(root: Path, targets: Sequence[str] = ()) -> int:
     """Run a project; the status to leave with. What went wrong is one line on stderr."""
     failure: list[BaseException] = []
@@ -230,13 +189,11 @@ def run(root: Path, targets: Sequence[str] = ()) -> int:
             failure.append(error)
 
     signals = Signals()
-    worker = threading.Thread(target=work, daemon=True)
-    worker.start()
-    signals.watch(worker)
+    signals.watch(threading.Thread(target=work, daemon=True))
     if signals.got:
-        word = "interrupted" if signals.got == signal.SIGINT else "ended by a signal"
-        print(f"run: {word}; the same command goes on from here", file=sys.stderr, flush=True)
-        return 128 + signals.got
+        told = f"run: {signals.word()}; the same command goes on from here"
+        print(told, file=sys.stderr, flush=True)
+        return signals.status
     if not failure:
         return 0
     error = failure[0]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
 
 from programde.errors import InputError, OptionError
 from programde_project import layout
@@ -35,13 +39,38 @@ def environment(folder: Path) -> dict[str, str]:
     return {**os.environ, **own, "PATH": path, "PWD": str(folder)}
 
 
+#: What ends a command: Ctrl-C, a system that stops it, a terminal that is closed.
+ENDING = tuple(n for name in ("SIGINT", "SIGTERM", "SIGHUP") if (n := getattr(signal, name, None)))
+#: Seconds in which an interrupt has reached the command from the terminal as well.
+PAUSE = 1.0
+
+
 def call(folder: Path, arguments: Sequence[str]) -> int:
-    """Run ``python ARGUMENTS`` in a project's folder; its exit status."""
+    """Run ``python ARGUMENTS`` in a project's folder; its exit status.
+
+    What is sent to this process is the command's to answer: it says so, ends its stages, and
+    leaves with 130 or 143.
+    """
+    got: list[tuple[float, int]] = []
+
+    def hear(number: int, frame: FrameType | None) -> None:
+        got.append((time.monotonic(), number))
+
+    # `nohup` has a command live on without its terminal
+    heard = [n for n in ENDING if signal.getsignal(n) != signal.SIG_IGN]
+    before = {number: signal.signal(number, hear) for number in heard}
     try:
-        done = subprocess.run([sys.executable, *arguments], cwd=folder, env=environment(folder))
-    except KeyboardInterrupt:
-        return 130  # the command was interrupted too, and has said so
-    return done.returncode
+        command = [sys.executable, *arguments]
+        process = subprocess.Popen(command, cwd=folder, env=environment(folder))
+        while (status := process.poll()) is None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=0.1)
+            if got and (got[0][1] != signal.SIGINT or time.monotonic() > got[0][0] + PAUSE):
+                process.send_signal(got.pop(0)[1])
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    return 128 - status if status < 0 else status
 
 
 def find_project(where: str | None) -> Path:

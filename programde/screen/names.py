@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, overload
 
 import numpy as np
@@ -14,6 +14,8 @@ from programde.errors import InputError, some
 ONCE_MISSING = frozenset({"nan", "NaN", "<NA>", "NaT"})
 #: Words that are labels of cells at times ("None": untreated), but never names of things.
 NO_NAME = ONCE_MISSING | {"None", ""}
+#: Names that are looked up together.
+AT_A_TIME = 65_536
 
 
 def text(value: object) -> str:
@@ -80,9 +82,18 @@ class ChosenNames(Sequence[str]):
     def __getitem__(self, place: slice) -> list[str]: ...
 
     def __getitem__(self, place: int | slice) -> str | list[str]:
-        if isinstance(place, slice):
-            return [self._names[int(row)] for row in self._rows[place]]
-        return self._names[int(self._rows[place])]
+        if not isinstance(place, slice):
+            return self._names[int(self._rows[place])]
+        rows = self._rows[place]
+        if not rows.size:
+            return []
+        low = int(rows.min())  # one look-up of all between, since each may open a file
+        between = self._names[low : int(rows.max()) + 1]
+        return [between[row - low] for row in rows.tolist()]
+
+    def __iter__(self) -> Iterator[str]:
+        for low in range(0, len(self), AT_A_TIME):
+            yield from self[low : low + AT_A_TIME]
 
 
 def refuse_missing(

@@ -3,6 +3,7 @@
 A folder holds uncompressed ``.npy`` arrays (which can be memory-mapped), ``screen.json`` with the
 sizes and the names of the arrays, and ``covariate_table.parquet``. Names are kept as one UTF-8
 text with the end of each name, so nothing is padded or lost. The same screen gives the same bytes.
+A screen that is not in memory is written as `kept_rows` has it, and is not in memory afterwards.
 """
 
 from __future__ import annotations
@@ -13,13 +14,16 @@ import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
 
 from programde.errors import InputError
+from programde.screen.chosen import is_stored
 from programde.screen.composition import first_line
+from programde.screen.kept_rows import ROWS, read_rows, write_rows
 from programde.screen.screen import Screen
 
 FORMAT, VERSION = "programde-screen", 1
@@ -57,8 +61,19 @@ def screen_arrays(screen: Screen) -> dict[str, np.ndarray]:
     arrays = {
         "usage": screen.usage,
         "clr": screen.clr,
-        "floor": np.array([screen.floor], dtype=np.float64),
         "covariates": screen.covariates,
+        **_small_arrays(screen),
+        **_pack("cell_names", screen.cell_names),
+    }
+    if screen.unfloored is not None:
+        arrays["unfloored"] = screen.unfloored
+    return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+
+
+def _small_arrays(screen: Screen) -> dict[str, np.ndarray]:
+    """All but the matrices and the names of the cells."""
+    arrays: dict[str, np.ndarray] = {
+        "floor": np.array([screen.floor], dtype=np.float64),
         "guides_indices": screen.guides.indices,
         "guides_indptr": screen.guides.indptr,
     }
@@ -68,19 +83,18 @@ def screen_arrays(screen: Screen) -> dict[str, np.ndarray]:
         "mapped_guides": list(screen.guide_to_target),
         "mapped_targets": list(screen.guide_to_target.values()),
         "program_names": screen.program_names,
-        "cell_names": screen.cell_names,
         "notes": screen.notes,
     }
     if screen.covariate_tiers is not None:
         arrays["covariate_tiers"] = screen.covariate_tiers.astype(np.int8)
-    if screen.batch is not None:
-        levels, codes = np.unique(screen.batch.astype(str), return_inverse=True)
-        arrays["batch_codes"] = codes.astype(np.int32)
-        lists[BATCH_NAMES] = levels.tolist()
-    if screen.condition is not None:
-        levels, codes = np.unique(screen.condition.astype(str), return_inverse=True)
-        arrays["condition_codes"] = codes.astype(np.int32)
-        lists[CONDITION_NAMES] = levels.tolist()
+    for labels, codes, names in (
+        (screen.batch, "batch_codes", BATCH_NAMES),
+        (screen.condition, "condition_codes", CONDITION_NAMES),
+    ):
+        if labels is not None:
+            places, levels = pd.factorize(labels, sort=True)
+            arrays[codes] = places.astype(np.int32)
+            lists[names] = [str(level) for level in levels]
     if screen.ambiguous is not None:
         arrays["ambiguous_indices"] = screen.ambiguous.indices
         arrays["ambiguous_indptr"] = screen.ambiguous.indptr
@@ -91,8 +105,6 @@ def screen_arrays(screen: Screen) -> dict[str, np.ndarray]:
         lists[MOI] = [screen.moi]
     if screen.transform != "clr":
         lists[TRANSFORM] = [screen.transform]
-    if screen.unfloored is not None:
-        arrays["unfloored"] = screen.unfloored
     if screen.program_labels:
         lists |= dict(zip(LABELS, zip(*screen.program_labels.items(), strict=True), strict=True))
     if screen.further_targets:
@@ -100,7 +112,7 @@ def screen_arrays(screen: Screen) -> dict[str, np.ndarray]:
         lists |= dict(zip(FURTHER, zip(*pairs, strict=True), strict=True))
     for name, texts in lists.items():
         arrays |= _pack(name, texts)
-    return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    return arrays
 
 
 def screen_from_arrays(
@@ -128,10 +140,26 @@ def screen_from_arrays(
     missing = [name for name in wanted if name not in arrays]
     if missing:
         raise InputError(f"a stored screen lacks {', '.join(missing)}; make it again")
-    names = {name: _unpack(arrays, name) for name in NAMES}
+    cells = _unpack(arrays, "cell_names")
+    if covariate_table is not None:
+        covariate_table = covariate_table.set_axis(pd.Index(cells, dtype=object), axis=0)
+    return _screen(
+        arrays,
+        usage=np.asarray(arrays["usage"]),
+        clr=np.asarray(arrays["clr"]),
+        covariates=np.asarray(arrays["covariates"]),
+        covariate_table=covariate_table,
+        cell_names=cells,
+        unfloored=np.asarray(arrays["unfloored"]) if "unfloored" in arrays else None,
+    )
+
+
+def _screen(arrays: Mapping[str, np.ndarray], **matrices: Any) -> Screen:
+    """A screen of its matrices and names of cells, and of all that is small."""
+    names = {name: _unpack(arrays, name) for name in NAMES if name != "cell_names"}
     batch = _labels(arrays, "batch_codes", BATCH_NAMES)
     condition = _labels(arrays, "condition_codes", CONDITION_NAMES)
-    usage = np.asarray(arrays["usage"])
+    n_cells = matrices["usage"].shape[0]
     spectra = None
     if "spectra" in arrays:
         genes = _unpack(arrays, SPECTRA_GENES)
@@ -143,34 +171,26 @@ def screen_from_arrays(
     labels: dict[str, str] = {}
     if f"{LABELS[0]}_ends" in arrays:
         labels = dict(zip(*(_unpack(arrays, name) for name in LABELS), strict=True))
-    if covariate_table is not None:
-        index = pd.Index(names["cell_names"], dtype=object)
-        covariate_table = covariate_table.set_axis(index, axis=0)
     return Screen(
-        usage=usage,
-        clr=np.asarray(arrays["clr"]),
+        **matrices,
         floor=float(arrays["floor"][0]),
-        covariates=np.asarray(arrays["covariates"]),
         covariate_names=names["covariate_names"],
         covariate_tiers=(
             np.asarray(arrays["covariate_tiers"]) if "covariate_tiers" in arrays else None
         ),
-        covariate_table=covariate_table,
         batch=batch,
         condition=condition,
-        guides=_ones(arrays, "guides", len(usage)),
+        guides=_ones(arrays, "guides", n_cells),
         guide_names=names["guide_names"],
         guide_to_target=dict(zip(names["mapped_guides"], names["mapped_targets"], strict=True)),
         program_names=names["program_names"],
-        cell_names=names["cell_names"],
         notes=tuple(names["notes"]),
         moi=_unpack(arrays, MOI)[0] if f"{MOI}_ends" in arrays else None,
-        ambiguous=_ones(arrays, "ambiguous", len(usage)) if "ambiguous_indptr" in arrays else None,
+        ambiguous=_ones(arrays, "ambiguous", n_cells) if "ambiguous_indptr" in arrays else None,
         spectra=spectra,
         program_labels=labels,
         further_targets=further,
         transform=_unpack(arrays, TRANSFORM)[0] if f"{TRANSFORM}_ends" in arrays else "clr",
-        unfloored=np.asarray(arrays["unfloored"]) if "unfloored" in arrays else None,
     )
 
 
@@ -196,10 +216,13 @@ def save_screen(screen: Screen, folder: str | os.PathLike[str]) -> None:
     fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".part", dir=folder.parent))
     try:
         fresh.chmod(0o755)
-        arrays = screen_arrays(screen)
+        stored = is_stored(screen)
+        arrays = _small_arrays(screen) if stored else screen_arrays(screen)
         for name, array in arrays.items():
-            np.save(fresh / f"{name}.npy", array, allow_pickle=False)
-        if screen.covariate_table is not None:
+            np.save(fresh / f"{name}.npy", np.ascontiguousarray(array), allow_pickle=False)
+        has_table = screen.covariate_table is not None and not stored
+        if has_table:
+            assert screen.covariate_table is not None
             screen.covariate_table.reset_index(drop=True).to_parquet(fresh / TABLE)
         manifest = {
             "format": FORMAT,
@@ -208,9 +231,11 @@ def save_screen(screen: Screen, folder: str | os.PathLike[str]) -> None:
             "programs": screen.n_programs,
             "guides": len(screen.guide_names),
             "covariates": screen.covariate_names,
-            "has_covariate_table": screen.covariate_table is not None,
+            "has_covariate_table": has_table,
             "arrays": sorted(arrays),
         }
+        if stored:
+            manifest[ROWS] = write_rows(screen, fresh)
         (fresh / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
         if folder.exists():
             old = Path(
@@ -239,7 +264,8 @@ def load_screen(folder: str | os.PathLike[str], mmap: bool = True) -> Screen:
     Returns
     -------
     Screen
-        Equal to the one that was saved, bit for bit.
+        Equal to the one that was saved, bit for bit. One that was not in memory is not: its rows
+        are read from the folder.
 
     Raises
     ------
@@ -258,6 +284,10 @@ def load_screen(folder: str | os.PathLike[str], mmap: bool = True) -> Screen:
             name: np.load(folder / f"{name}.npy", mmap_mode=mode, allow_pickle=False)  # type: ignore[arg-type]
             for name in manifest["arrays"]
         }
+        if ROWS in manifest:
+            sizes = manifest["programs"], len(manifest["covariates"])
+            rows = read_rows(folder, manifest[ROWS], float(arrays["floor"][0]), *sizes)
+            return _screen(arrays, **rows)
         table = pd.read_parquet(folder / TABLE) if manifest["has_covariate_table"] else None
         return screen_from_arrays(arrays, table)
     except InputError:

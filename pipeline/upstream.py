@@ -6,10 +6,13 @@ All of it stands here, and tests/pipeline/test_upstream.py says so when an upgra
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
 import itertools
+import json
 import os
 import re
+import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +26,8 @@ from pipeline.files import replacing
 
 #: Class of Hydra's own sweeper: a plain grid, which is expanded here.
 GRID = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
+#: Texts that are kept as they were parsed.
+MOST_TEXTS = 100
 
 
 def forget_hydra() -> None:
@@ -124,16 +129,55 @@ def remote_of(repo: Any) -> str | None:
 
 
 @contextlib.contextmanager
+def quick_dvc() -> Iterator[None]:
+    """Let DVC do once what it does over and over, where a stage depends on a hundred files.
+
+    It reads the same texts, hashes the same files and looks for others in its own table of who
+    works on what, five times a stage and file. What it concludes and writes is the same.
+    """
+    with quick_lock_files(), _texts_read_once(), _files_hashed_once(), _nobody_else_is_nobody():
+        yield
+
+
+@contextlib.contextmanager
+def _instead(owner: Any, name: str, value: Any) -> Iterator[None]:
+    """Something of another package replaced for a while."""
+    before = getattr(owner, name)
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        setattr(owner, name, before)
+
+
+@contextlib.contextmanager
 def quick_lock_files() -> Iterator[None]:
     """Let DVC read and write dvc.lock with libyaml, and whole or not at all.
 
     DVC keeps comments and blank lines when it writes a file; its lock files have none, and to keep
     what is not there takes seconds where a stage depends on a hundred files. It also writes in
-    place, so that a killed run leaves half a file. What is written here is the same text.
+    place, so that a killed run leaves half a file. What is written here is the same text; so are
+    the records of computations in its cache.
     """
     from dvc import dvcfile
+    from dvc.utils import serialize
 
-    modify = dvcfile.modify_yaml
+    modify, dump = dvcfile.modify_yaml, serialize.dump_yaml
+    known: dict[str, str] = {}
+
+    def dumped(part: dict[str, Any]) -> str:
+        asked = json.dumps(part, default=repr)
+        if asked not in known:
+            known[asked] = _lock_text(part)
+        return known[asked]
+
+    def text_of(data: dict[str, Any]) -> str:
+        """As the whole is dumped; what a stage had before is not dumped again."""
+        if list(data) != ["schema", "stages"] or not data["stages"]:
+            return _lock_text(data)
+        stages = [dumped({"stages": {name: one}}) for name, one in data["stages"].items()]
+        below = [text.partition("\n")[2] for text in stages]
+        return dumped({"schema": data["schema"]}) + "stages:\n" + "".join(below)
 
     @contextlib.contextmanager
     def quick(path: Any, fs: Any = None) -> Iterator[dict[str, Any]]:
@@ -141,20 +185,98 @@ def quick_lock_files() -> Iterator[None]:
             with modify(path, fs=fs) as data:
                 yield data
             return
-        yaml = _lock_yaml()
         file = Path(path)
-        data = (yaml.load(file) if file.exists() else None) or {}
+        data = (_lock_yaml().load(file) if file.exists() else None) or {}
         yield data
-        text = io.StringIO()
-        yaml.dump(data, text)
-        with replacing(file) as temporary:  # libyaml leaves a blank where nothing stands
-            temporary.write_text(re.sub(r": $", ":", text.getvalue(), flags=re.M), encoding="utf-8")
+        with replacing(file) as temporary:
+            temporary.write_text(text_of(data), encoding="utf-8")
 
-    setattr(dvcfile, "modify_yaml", quick)  # noqa: B010
-    try:
+    def record(path: Any, data: Any, fs: Any = None, **more: Any) -> None:
+        if fs is not None or more:
+            dump(path, data, fs=fs, **more)
+        else:
+            Path(path).write_text(_lock_text(data), encoding="utf-8")
+
+    with _instead(dvcfile, "modify_yaml", quick), _instead(serialize, "dump_yaml", record):
         yield
-    finally:
-        setattr(dvcfile, "modify_yaml", modify)  # noqa: B010
+
+
+def _lock_text(data: Any) -> str:
+    """YAML as DVC writes it."""
+    text = io.StringIO()
+    _lock_yaml().dump(data, text)
+    return re.sub(r": $", ":", text.getvalue(), flags=re.M)  # libyaml leaves a blank for nothing
+
+
+@contextlib.contextmanager
+def _texts_read_once() -> Iterator[None]:
+    """params.yaml, dvc.yaml and dvc.lock are parsed when they have changed."""
+    from dvc.utils import strictyaml
+    from dvc.utils.serialize import _yaml
+
+    parse = _yaml.parse_yaml
+    known: dict[str, Any] = {}
+
+    def parsed(text: Any, path: Any, typ: str = "safe") -> Any:
+        if typ != "safe":
+            return parse(text, path, typ)
+        if text not in known:
+            if len(known) > MOST_TEXTS:
+                known.clear()
+            known[text] = parse(text, path)
+        return _plain_copy(known[text])
+
+    with _instead(_yaml, "parse_yaml", parsed), _instead(strictyaml, "parse_yaml", parsed):
+        yield
+
+
+def _plain_copy(tree: Any) -> Any:
+    """A copy down to its leaves, which are numbers and texts."""
+    if isinstance(tree, dict):
+        return {key: _plain_copy(value) for key, value in tree.items()}
+    return [_plain_copy(value) for value in tree] if isinstance(tree, list) else tree
+
+
+@contextlib.contextmanager
+def _files_hashed_once() -> Iterator[None]:
+    """A file of code is hashed once; again when it was written, by the marks that DVC goes by."""
+    from dvc.output import Output
+
+    build = Output._build
+    known: dict[tuple[Any, ...], Any] = {}
+
+    def once(self: Any, odb: Any, path: Any, fs: Any, name: Any, **more: Any) -> Any:
+        here = self.IS_DEPENDENCY and fs.protocol == "local"
+        try:
+            found = os.stat(path) if here else None
+        except OSError:
+            found = None
+        if found is None or not stat.S_ISREG(found.st_mode):
+            return build(self, odb, path, fs, name, **more)
+        key = (path, name, found.st_ino, found.st_dev, found.st_mtime_ns, found.st_size)
+        if key not in known:
+            known[key] = build(self, odb, path, fs, name, **more)
+        odb, meta, obj = known[key]
+        return odb, copy.copy(meta), obj
+
+    with _instead(Output, "_build", once):
+        yield
+
+
+@contextlib.contextmanager
+def _nobody_else_is_nobody() -> Iterator[None]:
+    """Who works on what is compared path by path only where somebody else works on something."""
+    from dvc import rwlock
+
+    check = rwlock._check_blockers
+
+    def quick(tmp_dir: Any, lock: Any, info: Any, *, mode: str, waiters: Any) -> None:
+        held = (one if isinstance(one, list) else [one] for one in lock[mode].values())
+        if any(who != info for those in held for who in those):
+            check(tmp_dir, lock, info, mode=mode, waiters=waiters)
+
+    with _instead(rwlock, "_check_blockers", quick):
+        yield
 
 
 def _lock_yaml() -> Any:

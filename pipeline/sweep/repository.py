@@ -22,7 +22,7 @@ from pipeline.config.params import project_root
 from pipeline.upstream import (
     cache_of,
     push_computations,
-    quick_lock_files,
+    quick_dvc,
     remote_of,
     without_fetching_records,
 )
@@ -42,7 +42,7 @@ def dvc_repository(folder: Path) -> Iterator[Any]:
 
     with warnings.catch_warnings(), contextlib.chdir(folder):
         warnings.simplefilter("ignore", DeprecationWarning)
-        with quick_lock_files(), Repo(".") as repo:
+        with quick_dvc(), Repo(".") as repo:
             yield repo
 
 

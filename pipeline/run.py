@@ -10,7 +10,6 @@ is left behind, and the next call goes on.
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 import re
@@ -24,8 +23,8 @@ from pipeline.config.params import project_root
 from pipeline.files import parse_yaml
 from pipeline.locks import held
 from pipeline.signals import Signals
-from pipeline.stages.entry import LOG, STAGE_LOG
-from pipeline.troubles import killed, of_the_system
+from pipeline.stages.entry import LOG, STAGE_LOG, logged
+from pipeline.troubles import chain, killed, of_the_system
 from pipeline.warm import warmed
 from programde.errors import OptionError, ProgramDEError, nearest
 
@@ -114,10 +113,10 @@ def _another_dvc(error: BaseException) -> int | None:
     """The process that keeps us out, where it is alive and DVC's; numbers are given anew."""
     import psutil
 
-    chain = list(_chain(error))
-    if not any(type(cause).__name__ == "LockError" for cause in chain):
+    causes = list(chain(error))
+    if not any(type(cause).__name__ == "LockError" for cause in causes):
         return None
-    for number in re.findall(r"\(PID (\d+)\)", " ".join(map(str, chain))):
+    for number in re.findall(r"\(PID (\d+)\)", " ".join(map(str, causes))):
         with contextlib.suppress(psutil.Error):
             words = psutil.Process(int(number)).cmdline()
             if any(Path(word).name == "dvc" for word in words):
@@ -125,29 +124,20 @@ def _another_dvc(error: BaseException) -> int | None:
     return None
 
 
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and what it came of."""
-    seen: list[BaseException] = []
-    while error is not None and error not in seen:
-        seen.append(error)
-        yield error
-        error = error.__cause__ or error.__context__
-
-
 def _reason(error: BaseException, log: Path) -> StageFailedError:
     """What became of a run, from the chain of DVC's errors and what the stage told."""
-    chain = list(_chain(error))
-    for cause in chain:
+    causes = list(chain(error))
+    for cause in causes:
         if isinstance(cause, OSError):
             return StageFailedError(_of_the_system(cause, log.parents[2]))
-    kinds = {type(cause).__name__: cause for cause in reversed(chain)}
+    kinds = {type(cause).__name__: cause for cause in reversed(causes)}
     corrupted = ("RWLockFileCorruptedError", "RWLockFileFormatError")
     known = ("StageCmdFailedError", *corrupted, "LockError")
-    last = next((kinds[kind] for kind in known if kind in kinds), chain[-1])
+    last = next((kinds[kind] for kind in known if kind in kinds), causes[-1])
     name = type(last).__name__
     said = " ".join(str(last).split())
     if name == "StageCmdFailedError":
-        told = [entry for entry in _entries(log) if entry["error"]]
+        told = [entry for entry in logged(log) if entry["error"]]
         status = said.rsplit(" ", 1)[-1]
         if told:  # the stage itself has put it on stderr
             left = int(status) if status in ("130", "143") else 1
@@ -165,12 +155,6 @@ def _reason(error: BaseException, log: Path) -> StageFailedError:
 def _of_the_system(error: OSError, root: Path) -> str:
     """A full disk or a place that cannot be written to, in one line with the cure."""
     return of_the_system(error, root) or f"{error.filename or root}: {error.strerror or error}"
-
-
-def _entries(log: Path) -> list[dict]:
-    if not log.is_file():
-        return []
-    return [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
 
 
 def run(root: Path, targets: Sequence[str] = ()) -> int:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import errno
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 from programde.errors import ProgramDEError
+
+#: Bytes below which a disk is full.
+LEAST = 100_000
 
 
 class DiskFullError(ProgramDEError):
@@ -50,6 +54,32 @@ def of_the_system(error: OSError, place: Path | str = "output") -> str | None:
     if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
         return f"{where}: {error.strerror}; make it yours to read and write, or use another place"
     return None
+
+
+def told_by_the_system(error: BaseException, place: Path) -> str | None:
+    """The same for whatever came of an error of the system, or of a disk without room.
+
+    Parameters
+    ----------
+    error
+        It may have been raised from another.
+    place
+        Where the work was; a disk with less than `LEAST` free is full, whatever was told.
+    """
+    for cause in chain(error):
+        if isinstance(cause, OSError) and (line := of_the_system(cause, place)) is not None:
+            return line
+    full = place.is_dir() and shutil.disk_usage(place).free < LEAST
+    return disk_full(place) if full else None
+
+
+def chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and what it came of."""
+    seen: list[BaseException] = []
+    while error is not None and error not in seen:
+        seen.append(error)
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def is_full(error: OSError) -> bool:

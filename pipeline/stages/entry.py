@@ -13,11 +13,14 @@ import contextlib
 import importlib
 import json
 import os
+import signal
 import sys
+import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from pipeline.config.params import FREE, Options, declared_keys, project_root, read_params, select
@@ -32,13 +35,17 @@ STAGE_LOG = "PROGRAMDE_STAGE_LOG"
 #: That file of a plain run; beside it lies the lock that a stage holds.
 LOG = Path(".dvc/tmp/programde-stages.jsonl")
 
-#: What is told when the user interrupts.
-INTERRUPTED = "interrupted"
+#: What is told when the user interrupts, and when the system ends a stage.
+INTERRUPTED, ENDED = "interrupted", "ended by a signal"
 
 #: The option by which DVC says where the configuration is.
 PARAMS_OPTION = "--params"
 
 Configure = Callable[[Path], dict[str, Any] | None]
+
+
+class EndedError(KeyboardInterrupt):
+    """The system asked this process to end."""
 
 
 def stage(name: str) -> Callable[[Callable[[Options], None]], Callable[[], None]]:
@@ -79,6 +86,7 @@ def run(name: str, function: Callable[[dict[str, Any]], None], configure: Config
     warnings.showwarning = _show_warning  # type: ignore[assignment]
     try:
         with contextlib.ExitStack() as stack:
+            stack.enter_context(_ends_when_asked())
             root = project_root()
             _hold_the_folder(stack)
             check_pin(root)
@@ -92,8 +100,10 @@ def run(name: str, function: Callable[[dict[str, Any]], None], configure: Config
             log_stage(name, started, f"{type(error).__name__}: {error}")
             raise
         _leave(name, started, line)
+    except EndedError:
+        _leave(name, started, ENDED, status=128 + signal.SIGTERM)
     except KeyboardInterrupt:
-        _leave(name, started, INTERRUPTED, status=130)
+        _leave(name, started, INTERRUPTED, status=128 + signal.SIGINT)
     except Exception as error:
         log_stage(name, started, f"{type(error).__name__}: {error}")
         raise
@@ -123,8 +133,19 @@ def log_stage(name: str, started: float, error: str | None) -> None:
     if where := os.environ.get(STAGE_LOG):
         seconds = round(time.monotonic() - started, 3)
         entry = {"stage": name, "seconds": seconds, "error": error}
-        with open(where, "a", encoding="utf-8") as stream:
+        # a full disk: what was to be told stands on stderr
+        with contextlib.suppress(OSError), open(where, "a", encoding="utf-8") as stream:
             stream.write(json.dumps(entry) + "\n")
+
+
+def logged(log: Path) -> list[dict[str, Any]]:
+    """What stages did, from that file; half a line, of a full disk, is none."""
+    entries: list[dict[str, Any]] = []
+    if log.is_file():
+        for line in log.read_text(encoding="utf-8").splitlines():
+            with contextlib.suppress(ValueError):
+                entries.append(json.loads(line))
+    return entries
 
 
 def _hold_the_folder(stack: contextlib.ExitStack) -> None:
@@ -135,6 +156,23 @@ def _hold_the_folder(stack: contextlib.ExitStack) -> None:
     said = "another stage is running in this folder, left by a run that was killed; waiting for it"
     lock = Path(where or LOG).with_suffix(".lock")
     stack.enter_context(held(lock, waiting=lambda: note(said)))
+
+
+@contextlib.contextmanager
+def _ends_when_asked() -> Iterator[None]:
+    """SIGTERM ends this process as an interrupt does: nothing half-written, workers told."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise EndedError
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _leave(name: str, started: float, message: str, status: int = 1) -> None:

@@ -16,6 +16,7 @@ import contextlib
 import os
 import shlex
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -34,6 +35,7 @@ from pipeline.config.params import project_root
 from pipeline.config.run_words import on_top_of_run_words
 from pipeline.config.schema import register
 from pipeline.files import read_json, write_json
+from pipeline.signals import Signals, ending
 from pipeline.sweep.database import RecordError
 from pipeline.sweep.launching import scheduled, watching
 from pipeline.sweep.points import (
@@ -64,6 +66,7 @@ from pipeline.sweep.telling import (
 )
 from pipeline.sweep.tracking import Tracking
 from pipeline.sweep.workspace import SWEEPS, Plan, compute, driving, lay_out, locked, snapshot
+from pipeline.troubles import told_by_the_system
 from pipeline.upstream import GRID, patient_collection
 from programde.errors import ProgramDEError
 
@@ -72,28 +75,54 @@ FOLDER = "PROGRAMDE_SWEEP"
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line; a signal reaches the stages that are running."""
+    status: list[int] = []
+    failure: list[BaseException] = []
+
+    def do() -> None:
+        try:
+            status.append(work_out())
+        except BaseException as error:
+            failure.append(error)
+
+    signals = Signals()
+    worker = threading.Thread(target=do, daemon=True)
+    signals.watch(worker)
+    if signals.got:
+        told = f"{signals.word()}; the same command goes on where this one stopped"
+        complain(told, signals.status)
+        if worker.is_alive():  # between two stages: it must not hold the user
+            os._exit(signals.status)
+        sys.exit(signals.status)
+    if failure:
+        raise failure[0]
+    sys.exit(status[0])
+
+
+def work_out() -> int:
+    """Do what the command line says; the exit status, every mistake told in a line."""
     started = time.monotonic()
     register()
     try:
         root = project_root()
         os.environ["HYDRA_FULL_ERROR"] = "1"
         if answered_by_hydra(sys.argv[1:], root / "conf"):
-            sys.exit(0)
+            return 0
         if sys.argv[1:] == ["--record"]:
             print(record_later(root))
-            sys.exit(0)
+            return 0
         request = read_request(on_top_of_run_words(sys.argv[1:], root / "conf"))
         settings = Settings(request, root / "conf")
         with driving(root):
-            status = drive(root, request, settings, started)
+            return drive(root, request, settings, started)
     except ProgramDEError as error:
-        status = complain(str(error))
+        return complain(str(error))
     except (HydraException, OmegaConfBaseException) as error:
-        status = complain(explain(error, sys.argv[1:], Path.cwd() / "conf"))
+        return complain(explain(error, sys.argv[1:], Path.cwd() / "conf"))
     except KeyboardInterrupt:
-        status = complain("interrupted; the same command goes on where this one stopped", 130)
-    sys.exit(status)
+        if ending():  # whoever was told of the signal says so
+            return 130
+        return complain("interrupted; the same command goes on where this one stopped", 130)
 
 
 def drive(root: Path, request: Request, settings: Settings, started: float) -> int:
@@ -185,7 +214,9 @@ def _launch_all(
     except (HydraException, OmegaConfBaseException, ProgramDEError):
         raise
     except Exception as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        if ending():  # it was our signal that they died of
+            raise KeyboardInterrupt from None
+        reason = in_a_line(error, root)
     else:
         reason = "; ".join(died)
     files = points if isinstance(points, list) else sorted(points.glob("????.json"))
@@ -247,13 +278,18 @@ def _compute(
         record.interrupt()
         raise
     except Exception as error:
-        known = isinstance(error, ProgramDEError)
-        message = str(error) if known else f"{type(error).__name__}: {error}"
-        outcome.state, outcome.error = "failed", " ".join(message.split())
+        outcome.state, outcome.error = "failed", in_a_line(error, root)
         record.fail(outcome.error)
     else:
         outcome.report = str(report)
     outcome.unrecorded = record.trouble
+
+
+def in_a_line(error: Exception, root: Path) -> str:
+    """What a point failed of: our own words, those for a full disk, or Python's."""
+    known = isinstance(error, ProgramDEError)
+    told = str(error) if known else told_by_the_system(error, root)
+    return " ".join((told or f"{type(error).__name__}: {error}").split())
 
 
 def job(config: DictConfig) -> float:

@@ -13,8 +13,8 @@ from typing import Any
 
 from pipeline.files import read_json, write_json
 from pipeline.stages import paths
-from pipeline.sweep.database import LATER
-from pipeline.sweep.points import Point
+from pipeline.sweep.database import LATER, absolute, check_database
+from pipeline.sweep.points import Point, Request, Settings
 from pipeline.sweep.telling import SPEC, Outcome, read_outcome
 from pipeline.sweep.tracking import Tracking
 from pipeline.sweep.workspace import SWEEPS, StageRun, locked
@@ -109,6 +109,7 @@ def record_later(root: Path) -> str:
     RecordError
         The record cannot be used.
     """
+    check_database(absolute(Settings(Request([], [], False), root / "conf").tracking["uri"], root))
     entered, gone = 0, set()
     for folder in sorted((root / SWEEPS / "runs").glob("*")):
         if not (folder / SPEC).is_file():

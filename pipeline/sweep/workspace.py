@@ -32,10 +32,11 @@ import yaml
 from pipeline.config.params import PARAMS, declared_keys, select
 from pipeline.files import parse_yaml, replacing_folder
 from pipeline.locks import held
+from pipeline.signals import ending
 from pipeline.stages.compose import write_params
-from pipeline.stages.entry import INTERRUPTED, STAGE_LOG
+from pipeline.stages.entry import ENDED, INTERRUPTED, STAGE_LOG, logged
 from pipeline.sweep.repository import cache_dir, configure, reproduce
-from pipeline.troubles import killed
+from pipeline.troubles import killed, told_by_the_system
 from pipeline.warm import kept
 from programde.errors import OptionError, ProgramDEError
 
@@ -203,6 +204,8 @@ def compute(
     environment |= kept(plan.source, environment)
     with _whole(workspace), _environment(environment):
         for stage in plan.order:
+            if ending():
+                raise KeyboardInterrupt
             tell(stage)
             output = contextlib.nullcontext() if show else _output_to(workspace / OUTPUT)
             with locked(f"{stage}-{plan.computation(stage, params)}", plan.root), output:
@@ -212,9 +215,9 @@ def compute(
                 except DvcException as error:
                     if _interrupted(stage, log, error):
                         raise KeyboardInterrupt from None
-                    raise PointError(_reason(stage, log, error)) from None
+                    raise PointError(_reason(stage, workspace, error)) from None
                 seconds = time.monotonic() - started
-            runs.append(StageRun(stage, bool(_entries(log, stage)), round(seconds, 3)))
+            runs.append(StageRun(stage, bool(_of(stage, log)), round(seconds, 3)))
     return runs
 
 
@@ -230,10 +233,8 @@ def _whole(workspace: Path) -> Iterator[None]:
         lock.unlink(missing_ok=True)
         (workspace / ".dvc" / "tmp" / "rwlock").unlink(missing_ok=True)
     busy.touch()
-    try:
-        yield
-    finally:
-        busy.unlink(missing_ok=True)
+    yield
+    busy.unlink(missing_ok=True)  # it stays where something failed: the disk may have been full
 
 
 def clean(root: Path) -> str:
@@ -288,24 +289,23 @@ def _stage_environment(plan: Plan, log: Path) -> dict[str, str]:
     }
 
 
-def _reason(stage: str, log: Path, error: Exception) -> str:
-    told = [entry["error"] for entry in _entries(log, stage) if entry["error"]]
+def _reason(stage: str, workspace: Path, error: Exception) -> str:
+    """What the stage told, or the system, or DVC."""
+    told = [entry["error"] for entry in _of(stage, workspace / EXECUTED) if entry["error"]]
     cause = " ".join(str(error.__cause__ or error).split())
     if cause.endswith(("exited with -9", "exited with 137")):
         cause = killed()
-    return f"stage {stage}: {told[-1] if told else cause}"
+    return f"stage {stage}: {told[-1] if told else told_by_the_system(error, workspace) or cause}"
 
 
 def _interrupted(stage: str, log: Path, error: Exception) -> bool:
     left_by_signal = str(error.__cause__ or error).endswith(("exited with -2", "exited with 130"))
-    return left_by_signal or any(e["error"] == INTERRUPTED for e in _entries(log, stage))
+    told = any(entry["error"] in (INTERRUPTED, ENDED) for entry in _of(stage, log))
+    return ending() or left_by_signal or told
 
 
-def _entries(log: Path, stage: str) -> list[dict[str, Any]]:
-    if not log.is_file():
-        return []
-    entries = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
-    return [entry for entry in entries if entry["stage"] == stage]
+def _of(stage: str, log: Path) -> list[dict[str, Any]]:
+    return [entry for entry in logged(log) if entry["stage"] == stage]
 
 
 def _outputs(entry: dict) -> list[str]:

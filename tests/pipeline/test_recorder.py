@@ -85,6 +85,8 @@ def test_a_damaged_record_stops_a_sweep_before_it_computes(project: Project) -> 
     assert "--record" in done.err
     assert done.err.count("\n") == 1
     assert not (project.folder / "sweeps/points").exists()
+    again = project.sweep("--record")  # no sweep that waits, and told all the same
+    assert (again.status, again.out, again.err) == (1, "", done.err)
 
 
 @pytest.mark.slow

@@ -120,14 +120,17 @@ def test_a_lock_keeps_others_out(project: Project) -> None:
 
 def test_why_a_stage_failed(tmp_path: Path) -> None:
     """Its own words where it had any; who takes the memory leaves none."""
-    log = tmp_path / "executed.jsonl"
     killed = ValueError("failed to run: python -m pipeline.stages.crt, exited with -9")
-    said = _reason("crt", log, killed)
+    said = _reason("crt", tmp_path, killed)
     assert said.startswith("stage crt: killed by the system, most likely for want of memory (")
     assert "GB are free now): set compute.n_jobs lower" in said
-    assert _reason("crt", log, ValueError("no\nspace")) == "stage crt: no space"
-    log.write_text('{"stage": "crt", "error": "no such key"}\n')
-    assert _reason("crt", log, killed) == "stage crt: no such key"
+    assert _reason("crt", tmp_path, ValueError("no\nspace")) == "stage crt: no space"
+    full = ValueError("DVC")
+    full.__cause__ = OSError(28, "No space left on device", "cache")
+    assert "stage crt: cache: no space left on the disk: " in _reason("crt", tmp_path, full)
+    half = '{"stage": "crt", "error": "no such key"}\n{"stage": "c'
+    (tmp_path / "executed.jsonl").write_text(half)  # as a full disk leaves it
+    assert _reason("crt", tmp_path, killed) == "stage crt: no such key"
 
 
 @pytest.mark.slow

@@ -20,6 +20,7 @@ from programde.report.crossfit_plots import PREFIX, crossfit_panel, held_out_cur
 from programde.report.direct_plots import COLUMNS, by_target, mirror_figure
 from programde.report.effect_plots import effect_heatmap, volcano
 from programde.report.facts import Facts
+from programde.report.forks import shared_out
 from programde.report.hit_plots import positive_controls_plot
 from programde.report.lettering import in_pictures, shortened
 from programde.report.positive_controls import UNTESTED
@@ -204,17 +205,18 @@ def _made(
 ) -> dict[str, Picture]:
     """Pictures with their files and the links to them."""
     files = file_names(drawn)
-    named = {}
-    for name, drawing in drawn.items():
-        title, how_to_read, narrow = shown[name]
+
+    def made(name: str) -> Picture:
+        drawing, (title, how_to_read, narrow) = drawn[name], shown[name]
         picture = drawn_or_missing(title, drawing.draw, folder / files[name], how_to_read, narrow)
-        if not picture.missing and tables is not None:
-            written = _write_table(drawing.table, tables / f"{files[name]}.csv", title)
-            links = [f"{seen_from_page[1]}/{written}"] if written else []
-            own = next(folder.glob(f"{files[name]}.*")).name
-            picture = replace(picture, links=(f"{seen_from_page[0]}/{own}", *links))
-        named[name] = picture
-    return named
+        if picture.missing or tables is None:
+            return picture
+        written = _write_table(drawing.table, tables / f"{files[name]}.csv", title)
+        links = [f"{seen_from_page[1]}/{written}"] if written else []
+        own = next(folder.glob(f"{files[name]}.*")).name
+        return replace(picture, links=(f"{seen_from_page[0]}/{own}", *links))
+
+    return dict(zip(drawn, shared_out(made, list(drawn)), strict=True))
 
 
 def _write_table(table: Callable[[], pd.DataFrame], path: Path, title: str) -> str:

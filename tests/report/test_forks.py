@@ -1,0 +1,62 @@
+"""Work shared out to forks: the same results in the same order, and nothing lost."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+
+import pytest
+
+from programde.errors import ProgramDEWarning
+from programde.report.forks import shared_out
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks are used on Linux alone")
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3, 9])
+def test_results_have_the_order_of_the_items(processes: int) -> None:
+    found = shared_out(lambda number: (number**2, os.getpid()), range(7), processes)
+    assert [square for square, _ in found] == [number**2 for number in range(7)]
+    assert len({process for _, process in found}) == min(processes, 7)
+    assert shared_out(str, [], processes) == []
+
+
+def test_a_thread_beside_keeps_the_work_here() -> None:
+    import threading
+
+    over = threading.Event()
+    thread = threading.Thread(target=over.wait)
+    thread.start()
+    try:
+        assert set(shared_out(lambda _: os.getpid(), range(4))) == {os.getpid()}
+    finally:
+        over.set()
+        thread.join()
+
+
+def test_what_a_fork_warns_of_is_told_here() -> None:
+    def work(item: str) -> str:
+        warnings.warn(f"{item} was changed", ProgramDEWarning, stacklevel=1)
+        return item
+
+    with pytest.warns(ProgramDEWarning) as told:
+        assert shared_out(work, ["a", "b"], 2) == ["a", "b"]
+    assert sorted(str(one.message) for one in told) == ["a was changed", "b was changed"]
+
+
+def test_what_a_fork_cannot_do_is_done_here() -> None:
+    here = os.getpid()
+
+    def work(item: int) -> int:
+        if os.getpid() != here:
+            os.kill(os.getpid(), 9)
+        return item
+
+    assert shared_out(work, [0, 1, 2], 3) == [0, 1, 2]
+
+    def refuses(item: int) -> int:
+        raise ValueError(f"item {item}")
+
+    with pytest.raises(ValueError, match="item 0"):
+        shared_out(refuses, [0, 1], 2)

@@ -30,8 +30,14 @@ from pathlib import Path
 
 #: The stages, in their order.
 STAGES = ("compose", "prepare", "crt", "ntc_null", "calibrate", "diagnostics")
-#: What stages load when they come to use it.
-LATER = ("anndata", "jinja2", "pyarrow.dataset", "pyarrow.parquet", "scipy.optimize")
+#: What is loaded, in the order in which a run comes to use it.
+LOADED = (
+    *("pipeline.stages.compose", "pipeline.stages.prepare", "anndata", "pipeline.stages.crt"),
+    *("scipy.optimize", "pyarrow.parquet", "pipeline.stages.ntc_null", "pyarrow.dataset"),
+    *("pipeline.stages.calibrate", "pipeline.stages.diagnostics", "jinja2"),
+)
+#: Seconds for which a process that has loaded the first of it waits for the first stage.
+PATIENCE = 0.5
 #: Environment variable that names the socket.
 SOCKET = "PROGRAMDE_WARM"
 #: Longest address of a socket in the file system, in bytes.
@@ -228,15 +234,26 @@ def _question(connection: socket.socket) -> tuple[dict, list[int]]:
     return json.loads(text), files
 
 
-def _serve(listener: socket.socket, before: dict[str, tuple[int, int]]) -> _Task:
-    """Fork for every question; returns in the forks that are to be a stage, and only there."""
+def _serve(listener: socket.socket, before: dict[str, tuple[int, int]], names: list[str]) -> _Task:
+    """Fork for every question, and load what is left between them.
+
+    Returns in the forks that are to be a stage, and only there: they load what they still lack.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # forks are not waited for
     mine = loaded()
+    patience = PATIENCE
     while True:
-        ready = select.select([listener.fileno(), 0], [], [])[0]
+        ready = select.select([listener.fileno(), 0], [], [], patience if names else None)[0]
+        patience = 0.0
         if 0 in ready:  # closed: the run that started us is gone, however it went
             os._exit(0)
+        if not ready:
+            importlib.import_module(names.pop(0))
+            if not names:
+                gc.collect()
+                gc.freeze()  # what is loaded stays shared with the forks
+            continue
         connection, _ = listener.accept()
         if _fork():
             connection.close()
@@ -285,11 +302,9 @@ def main() -> None:
     """Load, wait, and be whatever stage is asked for."""
     listener = socket.socket(fileno=int(sys.argv[1]))
     before = code()
-    for name in (*(f"pipeline.stages.{stage}" for stage in STAGES), *LATER):
-        importlib.import_module(name)
-    gc.collect()
-    gc.freeze()  # what is loaded stays shared with the forks
-    task = _serve(listener, before)
+    first, *names = LOADED
+    importlib.import_module(first)
+    task = _serve(listener, before, names)
     task.take_over()
     importlib.import_module(f"pipeline.stages.{task.name}").main()
 

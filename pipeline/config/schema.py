@@ -13,6 +13,7 @@ from typing import Any
 
 from hydra.core.config_store import ConfigStore
 
+from pipeline.upstream import share_store
 from programde.analysis.options import Comparison
 from programde.calibration.options import CalibrationOptions, FdrOptions
 from programde.controls.matching import MatchingOptions
@@ -180,6 +181,7 @@ def register() -> None:
     what else is to be said. What the whole holds is checked when it is composed, key by key.
     """
     store = ConfigStore.instance()
+    share_store(store)
     root: dict[str, Any] = dict.fromkeys(KINDS, "???")
     root |= {name: known.node() for name, known in SECTIONS.items()}
     root |= {name: default_of(spec) for name, spec in ROOT.items()}

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -137,6 +138,24 @@ def _dvc_reads_a_text_once() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_yaml, "parse_yaml", parsed)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _hydra_parses_a_text_once() -> Iterator[None]:
+    """conf/ is composed some hundred times here, of the same files."""
+    from omegaconf import omegaconf
+
+    known: dict[str, Any] = {}
+
+    def load(stream: Any, Loader: Any) -> Any:
+        text = stream if isinstance(stream, str) else stream.read()
+        if text not in known:
+            known[text] = yaml.load(text, Loader)
+        return copy.deepcopy(known[text])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(omegaconf, "yaml", SimpleNamespace(**vars(yaml) | {"load": load}))
         yield
 
 

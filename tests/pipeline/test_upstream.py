@@ -6,7 +6,10 @@ Where one of these fails after an upgrade, pipeline/upstream.py is the file to c
 from __future__ import annotations
 
 import ast
+import copy
 import inspect
+import json
+import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -69,6 +72,26 @@ def test_the_grid_is_hydras_default_sweeper() -> None:
     with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
         config = compose("config", return_hydra_config=True)
     assert config.hydra.sweeper._target_ == upstream.GRID
+
+
+def test_hydra_composes_the_same_from_a_shared_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what it was given is as it was: a composition changes what it took, not the store."""
+    from hydra import compose
+    from hydra.core.config_store import ConfigStore
+    from omegaconf import OmegaConf
+
+    store = ConfigStore.instance()
+
+    def composed() -> tuple[str, str]:
+        with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
+            config = compose("config", ["sampler=stratified", "sampler.n_bins=7", "seed=3"])
+        given = OmegaConf.to_yaml(store._load("options/sampler/stratified_perm.yaml").node)
+        return OmegaConf.to_yaml(config), given
+
+    shared = composed()
+    assert copy.deepcopy(store) is store
+    monkeypatch.delattr(ConfigStore, "__deepcopy__")
+    assert composed() == shared
 
 
 def test_a_job_that_died_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,3 +194,90 @@ def test_a_lock_file_is_whole_or_as_it_was(tmp_path: Path) -> None:
         data["stages"]["second"] = object()
     assert file.read_text(encoding="utf-8") == LOCKED
     assert [path.name for path in tmp_path.iterdir()] == ["dvc.lock"]
+
+
+def test_a_lock_file_of_many_stages_is_dumped_stage_by_stage(tmp_path: Path) -> None:
+    """What a stage had before is not dumped again, and the file is DVC's all the same."""
+    from dvc import dvcfile
+
+    plain, quick = tmp_path / "plain" / "dvc.lock", tmp_path / "quick" / "dvc.lock"
+
+    def edits(file: Path) -> None:
+        file.parent.mkdir()
+        for number in range(3):
+            with dvcfile.modify_yaml(str(file)) as data:
+                data.setdefault("schema", "2.0")
+                entry = {"cmd": "x", "deps": [{"path": f"a{number}", "size": number, "y": "yes"}]}
+                data.setdefault("stages", {})[f"stage {number}"] = entry
+        with dvcfile.modify_yaml(str(file)) as data:
+            data["stages"]["stage 1"]["cmd"] = ["a long word " * 12, "1e-5"]
+            del data["stages"]["stage 0"]
+
+    edits(plain)
+    with upstream.quick_lock_files():
+        edits(quick)
+    assert quick.read_bytes() == plain.read_bytes()
+    with upstream.quick_lock_files(), dvcfile.modify_yaml(str(quick)) as data:
+        data["stages"]["stage 1"]["cmd"] = "\u00e4 'b': c"  # which quotes it gets may differ
+    with dvcfile.modify_yaml(str(quick)) as data:
+        assert data["stages"]["stage 1"]["cmd"] == "\u00e4 'b': c"
+
+
+def test_records_are_written_as_dvc_writes_them(tmp_path: Path) -> None:
+    from dvc.utils import serialize
+
+    entry = {"cmd": "x", "params": {"params.yaml": {"a": None, "b": 1e-6, "c": ["yes", "01"]}}}
+    serialize.dump_yaml(str(tmp_path / "plain"), entry)
+    with upstream.quick_lock_files():
+        serialize.dump_yaml(str(tmp_path / "quick"), entry)
+    assert (tmp_path / "quick").read_bytes() == (tmp_path / "plain").read_bytes()
+    from dvc.stage import cache
+
+    assert "from dvc.utils.serialize import dump_yaml" in inspect.getsource(cache.StageCache.save)
+
+
+def test_dvc_sees_every_change_of_what_it_hashes_and_reads_once(tmp_path: Path) -> None:
+    """A file of code, dvc.yaml and params.yaml, each changed between two looks."""
+    from pipeline.sweep.repository import dvc_repository
+
+    code, params, asked = tmp_path / "code.py", tmp_path / "params.yaml", tmp_path / "dvc.yaml"
+    code.write_text("one")
+    params.write_text("seed: 1\n")
+    asked.write_text(
+        "stages:\n  only:\n    cmd: cp code.py out\n    deps: [code.py]\n"
+        "    params: [seed]\n    outs: [out]\n"
+    )
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / ".dvc" / "config").write_text("[core]\n    no_scm = true\n")
+    with dvc_repository(tmp_path) as repo:
+        assert repo.reproduce()
+        assert not repo.reproduce()
+        os.utime(code)  # other marks, same content
+        assert not repo.reproduce()
+        code.write_text("two")
+        assert repo.reproduce()
+        assert (tmp_path / "out").read_text() == "two"
+        params.write_text("seed: 2\n")
+        assert repo.reproduce()
+        asked.write_text(asked.read_text().replace("cp code.py out", "cp code.py out ; true"))
+        assert repo.reproduce()
+        assert not repo.reproduce()
+
+
+def test_whoever_else_works_there_is_seen(tmp_path: Path) -> None:
+    from dvc import rwlock
+    from dvc.fs import LocalFileSystem
+    from dvc.lock import LockError
+
+    def hold(cmd: str, read: list[str], write: list[str]) -> Any:
+        return rwlock.rwlock(str(tmp_path), LocalFileSystem(), cmd, read, write, False)
+
+    with upstream.quick_dvc():
+        with hold("me", ["/a"], ["/b"]), hold("me", ["/b"], ["/a"]):
+            pass
+        other = {"pid": os.getppid(), "cmd": "other"}
+        (tmp_path / "rwlock").write_text(json.dumps({"write": {"/b/c": other}}))
+        with pytest.raises(LockError, match="'/b' is busy"), hold("me", ["/b"], []):
+            pass
+        with hold("me", ["/d"], []):
+            pass

@@ -28,6 +28,7 @@ from programde.crt.options import RunOptions
 from programde.crt.samplers import SAMPLERS
 from programde.crt.statistics import STATISTICS
 from programde.io.options import SOURCE_OPTIONS
+from programde.memory import memory_bytes
 from programde.option_fields import REQUIRED, Spec, check_options, option, specs
 from programde.report.options import ReportOptions
 from programde.screen.options import CovariateOptions, Floor
@@ -36,9 +37,24 @@ from programde.workers import Workers
 
 @dataclass(frozen=True)
 class Compute(Workers):
-    """This machine, or who tests in its place; changes no result."""
+    """This machine, or who tests in its place; changes no result.
+
+    Attributes
+    ----------
+    n_jobs
+        Threads; None: one per core.
+    memory
+        What a stage may use: bytes, or a text such as ``"4GB"``; None: half of what is free. Usages
+        that take more stay on disk, and targets are tested in groups whose cells fit.
+    """
 
     n_jobs: int | None = option(None, minimum=1)
+    memory: str | float | None = option(None)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.memory is not None:
+            memory_bytes(self.memory)
 
 
 @dataclass(frozen=True)

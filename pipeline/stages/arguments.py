@@ -31,6 +31,7 @@ def run_options(
         "given": o.analysis.given,
         "n_jobs": n_jobs(o) if executor is None else 1,
         "progress": progress(),
+        "memory": o.compute.memory,
     }
     return RunOptions(**{**given, **instead})
 

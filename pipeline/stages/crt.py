@@ -19,6 +19,7 @@ from programde.crt.checkpoint import Checkpoint
 from programde.crt.control_group import ControlGroup, choose_control
 from programde.crt.results import CRTResult
 from programde.crt.statistics import make_statistic
+from programde.screen.chosen import let_go
 from programde.screen.guides import check_ntc_labels
 from programde.screen.screen import Screen
 from programde.screen.store import load_screen
@@ -62,7 +63,7 @@ def guide_effects(alone: CRTResult, screen: Screen) -> pd.DataFrame:
 
 
 def tested(
-    screen: Screen, o: Options, control: ControlGroup, alone: CRTResult, where: dict[str, Any]
+    screen: Screen, o: Options, control: ControlGroup, alone: pd.DataFrame, where: dict[str, Any]
 ) -> pd.DataFrame:
     """Test all units, save what that gives; what stands behind each of them, as a table."""
     labels = check_ntc_labels(screen.guide_to_target, o.data.ntc_labels)
@@ -85,7 +86,8 @@ def tested(
     )
     with replacing_folder(CRT) as folder:
         result.save(folder)
-        write_table(guide_effects(alone, screen), folder / GUIDE_EFFECTS)
+        write_table(alone, folder / GUIDE_EFFECTS)
+    let_go()
     return unit_support(
         screen,
         units,
@@ -111,13 +113,16 @@ def main(o: Options) -> None:
     with workers(o) as executor, Checkpoint(f"{CHECKPOINT}crt") as checkpoint:
         where = {"executor": executor, "checkpoint": checkpoint}
         alone = guides_alone(screen, o, where)
-        apart = guides_alone(screen, o, where, True) if o.analysis.by_condition else alone
-        support = tested(screen, o, control, apart, where)
+        agree, effects = agreement(alone, screen), guide_effects(alone, screen)
+        if o.analysis.by_condition:
+            effects = guide_effects(guides_alone(screen, o, where, True), screen)
+        del alone  # of tens of thousands of guides it is large
+        support = tested(screen, o, control, effects, where)
     separated = int((support["note"] != "").sum())
     if separated:
         note(f"{separated} of {len(support)} units are separated from their controls: see {UNITS}")
     write_table(support, UNITS)
-    write_table(agreement(alone, screen), GUIDES)
+    write_table(agree, GUIDES)
     about = {"kind": control.kind, "reason": control.reason, "warning": control.warning}
     write_json(CONTROL, {**about, "left_out": told_left_out(support)})
 

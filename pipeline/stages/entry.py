@@ -177,7 +177,8 @@ def _ends_when_asked() -> Iterator[None]:
 
 def _leave(name: str, started: float, message: str, status: int = 1) -> None:
     line = " ".join(message.split())
-    print(f"{name}: {line}", file=sys.stderr, flush=True)
+    if status == 1 or STAGE_LOG not in os.environ:  # of a signal, the command tells
+        print(f"{name}: {line}", file=sys.stderr, flush=True)
     log_stage(name, started, line)
     sys.exit(status)
 

@@ -30,14 +30,31 @@ from programde.controls.crossfit import CrossFit, cross_fit, too_few_guides
 from programde.controls.options import ControlUnitOptions, CrossfitOptions, SpikeOptions
 from programde.controls.spike_results import Spikes
 from programde.crt.checkpoint import Checkpoint
+from programde.crt.memory_need import memory_need
 from programde.crt.options import RunOptions
 from programde.errors import InputError, ProgramDEWarning
+from programde.memory import budget
+from programde.screen.chosen import brought_in, is_stored
 from programde.screen.screen import Screen
 from programde.screen.store import load_screen
 
 
+def as_complement(screen: Screen) -> float:
+    """Bytes that comparing with all cells takes."""
+    sizes = (screen.n_cells, screen.n_programs, screen.covariates.shape[1])
+    return memory_need(*sizes, n_units=0, n_resamples=0).total(1)
+
+
 def units_of(screen: Screen, o: Options) -> tuple[ControlUnits | None, str]:
     """What targets are compared with by calibrate=ntc_empirical; None and why not."""
+    if is_stored(screen):
+        need, most = as_complement(screen), budget(o.compute.memory)
+        if most is not None and need > most:
+            return None, (
+                f"control units are compared with all {screen.n_cells:,} cells, which takes "
+                f"{need / 1e9:,.1f} GB, and {most / 1e9:,.1f} GB may be used (compute.memory)"
+            )
+        screen = brought_in(screen)
     options = ControlUnitOptions(**o.controls.units.as_dict())
     crossfit = CrossfitOptions(**o.crossfit.as_dict())
     try:

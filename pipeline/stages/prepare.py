@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from dataclasses import replace
 
@@ -17,6 +16,7 @@ from programde.errors import ProgramDEWarning
 from programde.io import READERS
 from programde.io.control_pairs import check_positive_controls
 from programde.io.pairs import check_pairs
+from programde.screen.chosen import is_stored
 from programde.screen.composition import Floor
 from programde.screen.guides import check_ntc_labels, compute_guide_burden
 from programde.screen.input_report import input_report
@@ -28,7 +28,7 @@ BURDEN = "log1p_non_ntc_guides_per_cell"
 
 #: Keys of data that say how results are read, not what the screen is.
 BESIDE_THE_SCREEN = ("ntc_labels", "effect_of_guides", "positive_controls")
-#: Sources whose readers would leave in its file what does not fit.
+#: Sources whose readers leave in its file what does not fit.
 MAY_STAY = ("h5ad", "h5mu", "perturbnmf")
 #: Files that are none of the screen's.
 OTHER_FILES = ("pairs", "positive_controls", "gene_sets")
@@ -44,8 +44,7 @@ def read(o: Options) -> tuple[Screen, pd.DataFrame]:
     build = {"floor": floor(o.usage), **o.covariates.as_dict()}
     if kind != "synthetic":
         files = {k: where for k, where in o.inputs.as_dict().items() if k not in OTHER_FILES}
-        # the stages work on arrays: what does not fit is refused here, with the figure
-        files |= {"memory": math.inf} if kind in MAY_STAY else {}
+        files |= {"memory": o.compute.memory} if kind in MAY_STAY else {}
         return READERS[kind](**files, **data, **build), pd.DataFrame()
     from programde.io.anndata import screen_from_anndata
     from programde.screen.synthetic import make_sceptre_style_synth, true_effects
@@ -65,7 +64,8 @@ def with_burden(screen: Screen, ntc_labels: list[str]) -> Screen:
     """The screen with each cell's guide burden among what it may be stratified by."""
     table = screen.covariate_table
     if table is None:
-        table = pd.DataFrame(index=screen.cell_names)
+        names = range(screen.n_cells) if is_stored(screen) else screen.cell_names
+        table = pd.DataFrame(index=names)
     if BURDEN in table:
         return screen
     with warnings.catch_warnings():
@@ -77,6 +77,19 @@ def with_burden(screen: Screen, ntc_labels: list[str]) -> Screen:
             ntc_labels=ntc_labels,
         )
     return replace(screen, covariate_table=table.assign(**{BURDEN: np.asarray(burden)}))
+
+
+def on_disk(screen: Screen, looked_at: int) -> list[str]:
+    """What is to be known of a screen that is not in memory."""
+    if not is_stored(screen):
+        return []
+    told = (
+        f"usages of {screen.n_cells:,} cells x {screen.n_programs:,} programs stay on disk "
+        "(compute.memory): targets are tested in groups whose cells fit"
+    )
+    if looked_at < screen.n_cells:
+        told += f", and the check of covariates looked at {looked_at:,} cells"
+    return [told]
 
 
 def in_one_line(numbers: dict[str, float | int]) -> str:
@@ -104,9 +117,11 @@ def main(o: Options) -> None:
     screen = with_burden(screen, labels)
     report = input_report(screen, ntc_labels=labels)
     check = check_covariates(screen)
+    kept = on_disk(screen, int(check.numbers.get("cells_looked_at", screen.n_cells)))
+    screen = replace(screen, notes=(*screen.notes, *kept))
     report.remarks.extend([check.sentence] if check.sentence else [])
     print(in_one_line(report.numbers), flush=True)
-    for remark in report.remarks:
+    for remark in [*kept, *report.remarks]:
         note(remark)
     with replacing_folder(SCREEN) as folder:
         save_screen(screen, folder)

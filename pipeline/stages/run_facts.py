@@ -117,7 +117,8 @@ def behind_hits(o: Options, screen: Screen, results: pd.DataFrame) -> list[HitCe
         labels,
         o.analysis.cells_with_other_targets,
     )
-    return hit_cells(screen, hits, control, exclude_guides=without)
+    memory = o.compute.memory
+    return hit_cells(screen, hits, control, exclude_guides=without, memory=memory)
 
 
 def inputs(screen: Screen) -> Inputs:
@@ -152,7 +153,8 @@ def missed(o: Options, screen: Screen, results: pd.DataFrame) -> Missed:
         for name in hits[of].unique()
     }  # fmt: skip
     control = choose_control(screen, read_json(paths.CONTROL)["kind"], labels)
-    how = switching(screen, units, hits.itertuples(index=False, name=None), control)
+    pairs = hits.itertuples(index=False, name=None)
+    how = switching(screen, units, pairs, control, o.compute.memory)
     return Missed(
         table,
         "",

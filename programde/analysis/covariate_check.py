@@ -20,17 +20,19 @@ of composite statistical hypotheses" (1959); H. White, Econometrica 48 (1980) 81
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
 import pandas as pd
 from scipy import special
 
-from programde.crt.population import intercept_of
+from programde.crt.population import intercept_of, of_full_rank
 from programde.crt.propensity import PropensitySolver
+from programde.screen.chosen import brought_in, chosen_cells, is_stored
 from programde.screen.columns import STRAIGHT, beyond
 from programde.screen.screen import Screen, Unit
+from programde.streams import generator
 
 #: A target, or a program, rejects below this p-value.
 LEVEL = 0.01
@@ -44,6 +46,8 @@ LEFT = 0.1
 MAX_TARGETS, MIN_TARGETS, WORK = 200, 50, 5_000_000
 #: A target needs so many treated cells for each column, and a batch cells for a slope.
 PER_COLUMN, PER_BATCH = 3, 50
+#: Of a screen that is not in memory: cells that are looked at, and treated cells of a target.
+MOST_CELLS, MOST_TREATED = 100_000, 500
 #: More targets reject than would (at twice their level) once in a thousand times, some program
 #: does, and the largest twentieth of the shifts is above so many standard errors.
 FALSE_ALARM, SHIFT = 1e-3, 0.2
@@ -58,7 +62,8 @@ class CovariateCheck:
     numbers
         ``added_columns``, ``targets_checked``, ``targets_rejecting``, ``programs_rejecting`` (at
         p < `LEVEL`), ``programs``, ``shift_median`` and ``shift_large`` (median and 95 % quantile,
-        over pairs, of the absolute shift in standard errors).
+        over pairs, of the absolute shift in standard errors); ``cells_looked_at`` where these were
+        not all.
     targets : DataFrame, one row per target checked
         ``target, n_treated, statistic, df, p_value, most`` (the added column that says most).
     programs : DataFrame, one row per program
@@ -79,7 +84,8 @@ def check_covariates(screen: Screen, units: Sequence[Unit] | None = None) -> Cov
     Parameters
     ----------
     screen
-        The screen; each target is compared with all other cells.
+        The screen; each target is compared with all other cells. Of one that is not in memory a
+        sample is looked at (`some_cells`).
     units
         Whom to ask; default: the targets with the most treated cells.
 
@@ -89,11 +95,19 @@ def check_covariates(screen: Screen, units: Sequence[Unit] | None = None) -> Cov
         Where the covariates suffice for one of the two models, the sentence comes in less than one
         screen of a hundred (none of 400 simulated ones: docs/covariates.md).
     """
+    units = screen.target_units() if units is None else units
+    if is_stored(screen):
+        sample = some_cells(screen, units)
+        check = check_covariates(*sample)
+        looked_at = sample[0].n_cells
+        if looked_at == screen.n_cells:
+            return check
+        told = f"{check.sentence} (seen in {looked_at:,} cells)" if check.sentence else ""
+        numbers = {**check.numbers, "cells_looked_at": looked_at}
+        return replace(check, numbers=numbers, sentence=told)
     C = screen.covariates
     added, names = added_columns(screen)
     p, q = C.shape[1], added.shape[1]
-    if units is None:
-        units = screen.target_units()
     few = PER_COLUMN * (p + q)
     cells = {unit.name: screen.treated_cells(unit) for unit in units}
     large = sorted(
@@ -112,7 +126,7 @@ def check_covariates(screen: Screen, units: Sequence[Unit] | None = None) -> Cov
         }
     )
     shift = np.abs(scores @ slopes.T) / np.sqrt(np.outer(sizes, spread))
-    numbers: dict[str, float | int] = {
+    numbers = {
         "added_columns": q,
         "targets_checked": len(targets),
         "targets_rejecting": int((targets["p_value"] < LEVEL).sum()),
@@ -122,6 +136,31 @@ def check_covariates(screen: Screen, units: Sequence[Unit] | None = None) -> Cov
         "shift_large": float(np.quantile(shift, 0.95)) if shift.size else 0.0,
     }
     return CovariateCheck(numbers, targets, programs, _sentence(screen, numbers, targets, programs))
+
+
+def some_cells(screen: Screen, units: Sequence[Unit]) -> tuple[Screen, list[Unit]]:
+    """A sample of a screen in memory, and the targets that it serves for.
+
+    The targets with the most cells, `MOST_TREATED` of each, and as many of the cells without them
+    as make `MOST_CELLS` in all. How many of the treated are taken moves a propensity's intercept
+    and no slope (R. L. Prentice and R. Pyke, Biometrika 66 (1979) 403-411).
+    """
+    if screen.n_cells <= MOST_CELLS:
+        return of_full_rank(brought_in(screen)), list(units)
+    rng = generator(0, "covariate check")
+    cells = {unit.name: screen.treated_cells(unit) for unit in units}
+    fitting = [unit for unit in units if cells[unit.name].size <= screen.n_cells // 2]
+    large = sorted(fitting, key=lambda unit: (-cells[unit.name].size, unit.name))[:MIN_TARGETS]
+    taken, theirs = np.zeros((2, screen.n_cells), dtype=bool)
+    for unit in large:
+        treated = cells[unit.name]
+        theirs[treated] = True
+        few = min(treated.size, MOST_TREATED)
+        taken[rng.choice(treated, few, replace=False)] = True
+    rest = np.flatnonzero(~theirs)
+    more = min(rest.size, MOST_CELLS - int(taken.sum()))
+    taken[rest[rng.choice(rest.size, more, replace=False)]] = True
+    return of_full_rank(brought_in(chosen_cells(screen, np.flatnonzero(taken)))), large
 
 
 def added_columns(screen: Screen) -> tuple[np.ndarray, list[str]]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from programde.crt.control_group import ControlGroup, Membership
+from programde.screen.chosen import in_parts, is_stored
 from programde.screen.screen import Screen, Unit
 
 N_QUANTILES = 50
@@ -49,6 +50,7 @@ def hit_cells(
     *,
     exclude_guides: Sequence[str] = (),
     n_quantiles: int = N_QUANTILES,
+    memory: float | str | None = None,
 ) -> list[HitCells]:
     """The cells behind each of some tests.
 
@@ -65,17 +67,43 @@ def hit_cells(
         Guides that took no part.
     n_quantiles
         Of the usages.
+    memory
+        What may be used where the screen is not in memory, see `memory.budget`.
 
     Returns
     -------
     list of HitCells
         In the order of `hits`.
     """
+    of = "guide" if "guide" in hits else "target"
+    if is_stored(screen):
+        names = hits[of].astype(str)
+        cells = {
+            name: screen.treated_cells(_unit(screen, name, of, set(exclude_guides)))
+            for name in names.unique()
+        }
+        found: dict[int, HitCells] = {}
+        for part, some, chosen in in_parts(screen, cells, control.cells, memory):
+            rows = np.flatnonzero(names.isin(some))
+            group = (
+                control if control.cells is None else replace(control, cells=control.cells[chosen])
+            )
+            found |= zip(
+                rows.tolist(),
+                hit_cells(
+                    part,
+                    hits.iloc[rows],
+                    group,
+                    exclude_guides=exclude_guides,
+                    n_quantiles=n_quantiles,
+                ),
+                strict=True,
+            )
+        return [found[row] for row in range(len(hits))]
     usage = screen.usage if screen.unfloored is None else screen.unfloored
     zero = screen.floor if screen.unfloored is None else 0.0
     column = {name: k for k, name in enumerate(screen.program_names)}
     codes, batches = (None, []) if screen.batch is None else _codes(screen.batch)
-    of = "guide" if "guide" in hits else "target"
     where = hits["condition"] if "condition" in hits else [""] * len(hits)
     membership = Membership(screen, control)
     groups: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]] = {}

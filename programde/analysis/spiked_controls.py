@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
 
 from programde.analysis.tested_units import units_to_test, without_controls
 from programde.controls.options import SpikeOptions
 from programde.controls.spike_results import Spikes
 from programde.controls.spikes import spike_controls
-from programde.crt.control_group import choose_control
+from programde.crt.control_group import ControlGroup, choose_control
+from programde.crt.gathering import as_tested, own_cells
+from programde.crt.memory_need import memory_need
 from programde.crt.options import RunOptions
+from programde.crt.population import of_full_rank
+from programde.errors import InputError
+from programde.memory import budget
+from programde.screen.chosen import brought_in, chosen_cells, held_bytes, is_stored, let_go
 from programde.screen.control_labels import ntc_labels_if_any
-from programde.screen.screen import Screen
+from programde.screen.screen import Screen, Unit
 
 
 def run_spikes(
@@ -45,7 +54,8 @@ def run_spikes(
     Returns
     -------
     Spikes
-        Tests of the sets with effects and of those without, for `spike_table`.
+        Tests of the sets with effects and of those without, for `spike_table`. Of a screen that is
+        not in memory some targets are looked at, as many as there are sets, of all sizes.
 
     Raises
     ------
@@ -69,12 +79,69 @@ def run_spikes(
         exclude_targets=exclude_targets, exclude_guides=exclude_guides,
     )  # fmt: skip
     screen = without_controls(screen, labels, exclude_guides)
+    group = choose_control(screen, control, labels, cells_with_other_targets)
+    spikes = SpikeOptions() if spikes is None else spikes
+    if is_stored(screen):
+        n_sets = spikes.n_sets + spikes.n_unspiked_sets
+        screen, units, group = _in_memory(screen, units, group, options, n_sets)
     return spike_controls(
         screen,
         units,
-        choose_control(screen, control, labels, cells_with_other_targets),
+        group,
         options,
-        SpikeOptions() if spikes is None else spikes,
+        spikes,
         by_condition=by_condition,
         drop_empty_batches=drop_empty_batches,
     )
+
+
+def _in_memory(
+    screen: Screen, units: Sequence[Unit], control: ControlGroup, options: RunOptions, most: int
+) -> tuple[Screen, list[Unit], ControlGroup]:
+    """The control cells and those of some units, in memory; all units where they fit.
+
+    Sets are as large as the median of these units, so they are taken evenly from small to large.
+
+    Raises
+    ------
+    InputError
+        The control cells alone, or the complement, do not fit.
+    """
+    memory = budget(options.memory)
+    if control.cells is None:
+        screen, control = as_tested(screen, control, False, 0, options.n_resamples, memory)
+        return screen, list(units), control
+    sizes = (screen.n_programs, screen.covariates.shape[1])
+    room = np.inf
+    if memory is not None:
+        own = own_cells(screen, units, control)
+        tests = memory_need(0, *sizes, 0, options.n_resamples, own_cells=own).total(1)
+        room = memory - held_bytes(screen) - tests
+    each = 24.0 * sizes[0] + 8.0 * sizes[1] + held_bytes(screen) / screen.n_cells
+    by_size = sorted(units, key=lambda unit: (screen.treated_cells(unit).size, unit.name))
+    needed = _cells_of(screen, by_size, control)
+    few = min(most, len(by_size))
+    while needed.sum() * each > room and few:
+        places = np.linspace(0, len(by_size) - 1, few).round().astype(int)
+        chosen = [by_size[place] for place in places]
+        needed, few = _cells_of(screen, chosen, control), few // 2
+        units = [unit for unit in units if unit in chosen]
+    if needed.sum() * each > room:
+        raise InputError(
+            f"{int(control.cells.sum()):,} control cells and those of a target take "
+            f"{needed.sum() * each / 1e9:.2f} GB, and {max(room, 0) / 1e9:.2f} GB are left for them"
+        )
+    cells = np.flatnonzero(needed)
+    let_go()  # of the groups that were tested before
+    some = of_full_rank(brought_in(chosen_cells(screen, cells)))
+    let_go()
+    return some, list(units), replace(control, cells=control.cells[cells])
+
+
+def _cells_of(screen: Screen, units: Sequence[Unit], control: ControlGroup) -> np.ndarray:
+    """Control cells and cells of some units (N,) bool."""
+    assert control.cells is not None
+    needed = control.cells.copy()
+    for unit in units:
+        needed[screen.treated_cells(unit)] = True
+    return needed

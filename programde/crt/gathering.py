@@ -17,7 +17,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import cast
 
 import numpy as np
 
@@ -25,7 +24,7 @@ from programde.crt.control_group import ControlGroup
 from programde.crt.memory_need import fitting_cells, memory_need
 from programde.crt.options import RunOptions
 from programde.crt.pooled.pooled_block import TOGETHER
-from programde.crt.population import by_tier
+from programde.crt.population import of_full_rank
 from programde.errors import InputError
 from programde.memory import budget
 from programde.screen.chosen import (
@@ -36,7 +35,6 @@ from programde.screen.chosen import (
     is_stored,
     row_bytes,
 )
-from programde.screen.covariates import independent_columns
 from programde.screen.screen import Screen, Unit
 from programde.threads import worker_count
 
@@ -200,16 +198,3 @@ def as_tested(
             "which takes no more than these and the targets' own, or give more memory"
         )
     return brought_in(screen), control
-
-
-def of_full_rank(screen: Screen) -> Screen:
-    """The screen without covariates that depend on others in its cells; lower tiers stay."""
-    tiers, C = screen.covariate_tiers, screen.covariates
-    first = np.arange(C.shape[1]) if tiers is None else by_tier(tiers)
-    kept = np.sort(first[independent_columns(C[:, first])])
-    return replace(
-        screen,
-        covariates=np.ascontiguousarray(C[:, kept]),
-        covariate_names=[screen.covariate_names[j] for j in kept.tolist()],
-        covariate_tiers=None if tiers is None else cast(np.ndarray, tiers[kept]),
-    )

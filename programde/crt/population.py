@@ -8,8 +8,9 @@ ranks, the propensity and the draws all belong to a population, never to the scr
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -231,3 +232,16 @@ def spans_constant(basis: np.ndarray) -> bool:
 def by_tier(tiers: np.ndarray) -> np.ndarray:
     """Columns in order of their tiers."""
     return np.argsort(tiers, kind="stable")
+
+
+def of_full_rank(screen: Screen) -> Screen:
+    """The screen without covariates that depend on others in its cells; lower tiers stay."""
+    tiers, C = screen.covariate_tiers, screen.covariates
+    first = np.arange(C.shape[1]) if tiers is None else by_tier(tiers)
+    kept = np.sort(first[independent_columns(C[:, first])])
+    return replace(
+        screen,
+        covariates=np.ascontiguousarray(C[:, kept]),
+        covariate_names=[screen.covariate_names[j] for j in kept.tolist()],
+        covariate_tiers=None if tiers is None else cast(np.ndarray, tiers[kept]),
+    )

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
 from scipy import sparse
 
+from programde.errors import InputError
+from programde.memory import budget
 from programde.screen.matrix_rows import ChosenRows, Rows, Source, in_memory, whole
 from programde.screen.names import ChosenNames
 from programde.screen.screen import Screen
@@ -145,6 +148,73 @@ def brought_in(screen: Screen) -> Screen:
         covariates=whole(screen.covariates),
         unfloored=None if screen.unfloored is None else whole(screen.unfloored),
     )
+
+
+def in_parts(
+    screen: Screen,
+    cells: Mapping[str, np.ndarray],
+    controls: np.ndarray | None,
+    memory: float | str | None,
+) -> Iterator[tuple[Screen, list[str], np.ndarray]]:
+    """A stored screen in parts that are in memory, each with the cells of some units.
+
+    Parameters
+    ----------
+    screen
+        The screen.
+    cells
+        The cells of each unit, by its name.
+    controls : (N,) bool or None
+        Cells that every part has; None: each has all cells, and there is one.
+    memory
+        Half of it is for a part; see `memory.budget`.
+
+    Yields
+    ------
+    tuple
+        The part, the names of its units, and its cells (n,), ascending.
+
+    Raises
+    ------
+    InputError
+        The cells of one unit and the controls do not fit.
+    """
+    if controls is None:
+        yield brought_in(screen), list(cells), np.arange(screen.n_cells)
+        return
+    limit = budget(memory)
+    each = 24.0 * screen.n_programs + 8.0 * screen.covariates.shape[1] + row_bytes(screen)
+    most = np.inf if limit is None else max(0.5 * limit - held_bytes(screen), 0.0) / each
+    names: list[str] = []
+    needed, count = controls.copy(), int(controls.sum())
+    for name, own in cells.items():
+        more = int(np.count_nonzero(~needed[own]))
+        if names and count + more > most:
+            yield _part(screen, names, needed)
+            names, needed = [], controls.copy()
+            count = int(controls.sum())
+            more = int(np.count_nonzero(~needed[own]))
+        names.append(name)
+        needed[own] = True
+        count += more
+        if count > most:
+            raise InputError(
+                f"{int(controls.sum()):,} control cells and those of {name} take "
+                f"{count * each / 1e9:.2f} GB, and {most * each / 1e9:.2f} GB are left for them; "
+                "give more memory"
+            )
+    if names:
+        yield _part(screen, names, needed)
+
+
+def _part(
+    screen: Screen, names: list[str], needed: np.ndarray
+) -> tuple[Screen, list[str], np.ndarray]:
+    cells = np.flatnonzero(needed)
+    let_go()
+    part = brought_in(chosen_cells(screen, cells))
+    let_go()
+    return part, names, cells
 
 
 def is_stored(screen: Screen) -> bool:

@@ -9,12 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import pandas as pd
+from scipy.linalg import solve_triangular
+from threadpoolctl import threadpool_limits
 
 from programde.screen.cells import nt_only_cells, targets_per_cell
+from programde.screen.chosen import is_stored
+from programde.screen.composition import transformed
 from programde.screen.guides import looks_like_control
+from programde.screen.matrix_rows import BLOCK, Rows
+from programde.screen.row_encoding import with_rows
 from programde.screen.screen import Screen
 from programde.screen.spectra import top_genes
 
@@ -65,7 +72,7 @@ def input_report(
     InputReport
     """
     targets, batches = _targets(screen)
-    programs = _programs(screen)
+    programs, condition = (_stored_programs if is_stored(screen) else _programs)(screen)
     per_cell = np.bincount(screen.guides.indices, minlength=screen.n_cells)
     if ntc_labels is None:
         ntc_labels = list(targets.loc[targets["is_control"], "target"])
@@ -94,7 +101,7 @@ def input_report(
         "floor": screen.floor,
         "usages_at_floor": float(programs["at_floor"].mean()),
         "covariate_columns": screen.covariates.shape[1],
-        "covariate_condition_number": condition_number(screen.covariates),
+        "covariate_condition_number": condition,
         "batches": batches.shape[1],
         "target_batch_pairs_without_treated": int((batches.to_numpy() == 0).sum()),
     }
@@ -104,7 +111,7 @@ def input_report(
 def _targets(screen: Screen) -> tuple[pd.DataFrame, pd.DataFrame]:
     levels, codes = np.array([], dtype=object), np.zeros(screen.n_cells, dtype=np.intp)
     if screen.batch is not None:
-        levels, codes = np.unique(screen.batch, return_inverse=True)
+        codes, levels = pd.factorize(screen.batch, sort=True)
     sizes = np.diff(screen.guides.indptr)
     rows, counts = [], []
     for unit in screen.target_units():
@@ -129,12 +136,63 @@ def _targets(screen: Screen) -> tuple[pd.DataFrame, pd.DataFrame]:
     return table, pd.DataFrame(by_target, index=list(table["target"]), columns=list(levels))
 
 
-def _programs(screen: Screen) -> pd.DataFrame:
+def _programs(screen: Screen) -> tuple[pd.DataFrame, float]:
+    """A row per program, and the condition number of the covariates."""
     Q, _ = np.linalg.qr(screen.covariates)
     centred = screen.clr - screen.clr.mean(axis=0)
     total = (centred**2).sum(axis=0)
     # with an intercept the fit to the centred outcome is the fit less the mean
     explained = ((Q.T @ centred) ** 2).sum(axis=0)
+    table = _program_table(
+        screen,
+        screen.usage.mean(axis=0),
+        at_floor(screen).mean(axis=0),
+        screen.clr.std(axis=0),
+        explained,
+        total,
+    )
+    return table, condition_number(screen.covariates)
+
+
+def _stored_programs(screen: Screen) -> tuple[pd.DataFrame, float]:
+    """The same in one pass over the rows of a screen that is not in memory.
+
+    With R of the QR factorization of the covariates C, Q'(Y - mean) = R'^-1 (C'Y - C'1 mean).
+    Outcomes are summed as differences from a row, so that their squares lose no digits.
+    """
+    usages, encoded = cast(Rows, screen.usage), cast(Rows, screen.covariates)
+    n, K, p = screen.n_cells, screen.n_programs, encoded.n_columns
+    mean, floored, sums, squares = np.zeros((4, K))
+    with_outcome, ones, R = np.zeros((p, K)), np.zeros(p), np.empty((0, p))
+    start = np.asarray(screen.clr[:1])[0]
+    with threadpool_limits(limits=1):  # tiles are too small to be shared out to threads
+        for low in range(0, n, BLOCK):
+            part = slice(low, min(low + BLOCK, n))
+            usage, C = usages[part], encoded[part]
+            mean += usage.sum(axis=0)
+            floored += _raised(usage, screen.floor, screen.transform).sum(axis=0)
+            outcome = transformed(usage, screen.transform) - start
+            sums += outcome.sum(axis=0)
+            squares += np.einsum("ij,ij->j", outcome, outcome)
+            with_outcome += C.T @ outcome
+            ones += C.sum(axis=0)
+            R = with_rows(R, C)
+    shift = sums / n
+    total = np.maximum(squares - n * shift**2, 0.0)
+    along = with_outcome - np.outer(ones, shift)
+    explained = (solve_triangular(R, along, trans="T") ** 2).sum(axis=0) if p else np.zeros(K)
+    table = _program_table(screen, mean / n, floored / n, np.sqrt(total / n), explained, total)
+    return table, condition_number(R)
+
+
+def _program_table(
+    screen: Screen,
+    mean: np.ndarray,
+    floored: np.ndarray,
+    spread: np.ndarray,
+    explained: np.ndarray,
+    total: np.ndarray,
+) -> pd.DataFrame:
     genes = {} if screen.spectra is None else top_genes(screen.spectra)
     labels = screen.program_labels
     return pd.DataFrame(
@@ -142,9 +200,9 @@ def _programs(screen: Screen) -> pd.DataFrame:
             "program": screen.program_names,
             "top_genes": [" ".join(genes.get(program, ())) for program in screen.program_names],
             "label": [labels.get(program, "") for program in screen.program_names],
-            "mean_usage": screen.usage.mean(axis=0),
-            "at_floor": at_floor(screen).mean(axis=0),
-            "clr_sd": screen.clr.std(axis=0),
+            "mean_usage": mean,
+            "at_floor": floored,
+            "clr_sd": spread,
             "covariate_r2": np.divide(
                 explained, total, out=np.full(len(total), np.nan), where=total > 0
             ),
@@ -158,11 +216,15 @@ def at_floor(screen: Screen) -> np.ndarray:
     A raised usage is eps / rowsum with rowsum >= 1, the smallest of its row and at most eps; any
     other is larger than one of the two. Without a floor, the exact zeros; none among scores.
     """
-    if screen.transform == "none":
-        return np.zeros(screen.usage.shape, dtype=bool)
-    lowest = screen.usage.min(axis=1, keepdims=True)
+    return _raised(screen.usage, screen.floor, screen.transform)
+
+
+def _raised(usage: np.ndarray, floor: float, transform: str) -> np.ndarray:
+    if transform == "none":
+        return np.zeros(usage.shape, dtype=bool)
+    lowest = usage.min(axis=1, keepdims=True)
     slack = 1 + 1e-12
-    return (screen.usage <= lowest * slack) & (screen.usage <= screen.floor * slack)
+    return np.asarray((usage <= lowest * slack) & (usage <= floor * slack))
 
 
 def condition_number(C: np.ndarray) -> float:

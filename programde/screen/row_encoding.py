@@ -339,15 +339,20 @@ def _curved(one: Numbers, frame: pd.DataFrame, df: int) -> Numbers | None:
 
 def triangular_factor(rows: Rows) -> np.ndarray:
     """R (p, p) of the QR factorization of all rows (N, p), up to the signs of its rows."""
-    p = rows.n_columns
-    tile = max(TILE, 2 * p)  # rows that a core's cache holds
-    R = np.empty((0, p))
+    R = np.empty((0, rows.n_columns))
     for block in rows.blocks(BLOCK):
-        whole = len(block) // tile * tile
-        tiles = np.asarray(np.linalg.qr(block[:whole].reshape(-1, tile, p), mode="r"))  # type: ignore[call-overload]
-        rest = np.concatenate([R, tiles.reshape(-1, p), block[whole:]])
-        R = np.asarray(np.linalg.qr(rest, mode="r"))
+        R = with_rows(R, block)
     return R
+
+
+def with_rows(R: np.ndarray, block: np.ndarray) -> np.ndarray:
+    """R of the rows so far and of a block (n, p) of further ones."""
+    p = block.shape[1]
+    tile = max(TILE, 2 * p)  # rows that a core's cache holds
+    whole = len(block) // tile * tile
+    tiles = np.asarray(np.linalg.qr(block[:whole].reshape(-1, tile, p), mode="r"))  # type: ignore[call-overload]
+    rest = np.concatenate([R, tiles.reshape(-1, p), block[whole:]])
+    return np.asarray(np.linalg.qr(rest, mode="r"))
 
 
 def constant_in_span(rows: Rows) -> bool:

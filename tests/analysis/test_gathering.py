@@ -10,18 +10,25 @@ import pytest
 from anndata import AnnData
 from scipy import sparse
 
+import programde.analysis.covariate_check as covariate_check
 import programde.crt.study as study
+import programde.screen.input_report as reports
 from programde.analysis.cost import plan_run
+from programde.analysis.hit_cells import hit_cells
 from programde.analysis.ntc_groups import run_ntc_groups
+from programde.analysis.spiked_controls import run_spikes
+from programde.analysis.switching import switching
 from programde.analysis.targets import run_targets
+from programde.controls.options import SpikeOptions
 from programde.crt.control_group import choose_control
 from programde.crt.gathering import groups_of, passes
+from programde.crt.memory_need import memory_need
 from programde.crt.options import RunOptions
 from programde.crt.samplers import Bernoulli, StratifiedPermutation
 from programde.crt.statistics import OLS, UTest
 from programde.errors import InputError
 from programde.io.anndata import read_h5ad
-from programde.screen.chosen import held_bytes, row_bytes
+from programde.screen.chosen import held_bytes, in_parts, row_bytes
 from tests.crt.same_bytes import assert_same_bytes
 
 N, K, TARGETS, CONTROLS = 3000, 4, 40, 900
@@ -153,3 +160,70 @@ def test_a_plan_of_a_stored_screen(screens):
     assert (plan.n_cells, plan.n_tests, plan.control) == (N, TARGETS * K, "nt_cells")
     assert 0.25e9 < plan.memory <= 0.4e9
     assert passes(stored, [], choose_control(stored, "nt_cells", ["NTC"]), options, 0) == 1
+
+
+def test_cells_behind_hits_and_how_means_changed_part_by_part(screens):
+    stored, held = screens
+    control = choose_control(stored, "nt_cells", ["NTC"])
+    names = [f"T{j:02d}" for j in (3, 17, 3, 0, 29, 11)]
+    hits = pd.DataFrame({"target": names, "program": [f"program_{j % K}" for j in range(6)]})
+    each = row_bytes(stored) + 24 * K + 8 * stored.covariates.shape[1]
+    memory = 2 * (held_bytes(stored) + (CONTROLS + 150) * each)
+    cells = {name: stored.treated_cells(stored.target_units([name])[0]) for name in set(names)}
+    parts = list(in_parts(stored, cells, control.cells, memory))
+    assert 1 < len(parts) < len(cells)
+    assert sorted(name for _, some, _ in parts for name in some) == sorted(cells)
+    found = hit_cells(stored, hits, control, memory=memory, exclude_guides=["g6"])
+    plain = hit_cells(held, hits, control, exclude_guides=["g6"])
+    for one, other in zip(found, plain, strict=True):
+        assert (one.n_treated, one.n_control) == (other.n_treated, other.n_control)
+        assert (one.treated == other.treated).all()
+        assert (one.control == other.control).all()
+        pd.testing.assert_frame_equal(one.batches, other.batches, rtol=1e-12)
+    units = {name: stored.target_units([name])[0] for name in names}
+    pairs = list(hits.itertuples(index=False, name=None))
+    pd.testing.assert_frame_equal(
+        switching(stored, units, pairs, control, memory), switching(held, units, pairs, control)
+    )
+    with pytest.raises(InputError, match=r"control cells and those of T03 take .* give more mem"):
+        hit_cells(stored, hits, control, memory=1.0)
+
+
+def test_known_effects_by_targets_that_fit(screens):
+    """All targets where they fit, as in memory; else as many as there are sets, of all sizes."""
+    stored, held = screens
+    options = how(OLS(), Bernoulli(), memory="1GB")
+    sets = SpikeOptions(n_sets=2, n_unspiked_sets=3, fold_changes=(1.5, 2.0))
+    keys = {"ntc_labels": "NTC", "control": "nt_cells"}
+    found = run_spikes(stored, options, sets, **keys)
+    plain = run_spikes(held, options, sets, **keys)
+    assert (found.n_treated, found.effective_size) == (plain.n_treated, plain.effective_size)
+    np.testing.assert_allclose(found.spiked.effect, plain.spiked.effect, rtol=1e-9, atol=1e-12)
+    own = CONTROLS + 80
+    tests = memory_need(0, K, stored.covariates.shape[1], 0, 31, own_cells=own).total(1)
+    room = (CONTROLS + 420) * (24 * K + 8 * stored.covariates.shape[1] + held_bytes(stored) / N)
+    less = run_spikes(
+        stored, replace(options, memory=tests + held_bytes(stored) + room), sets, **keys
+    )
+    assert less.n_treated == pytest.approx(plain.n_treated, abs=6)
+    assert np.isfinite(less.spiked.effect).all()
+    with pytest.raises(InputError, match="control cells and those of a target take"):
+        run_spikes(stored, replace(options, memory="1MB"), sets, **keys)
+
+
+@pytest.mark.filterwarnings("ignore::programde.errors.ProgramDEWarning")
+def test_what_came_in_by_blocks_and_by_a_sample(screens, monkeypatch):
+    stored, held = screens
+    monkeypatch.setattr(reports, "BLOCK", 700)
+    found, plain = (reports.input_report(one, ntc_labels=["NTC"]) for one in screens)
+    assert found.numbers == pytest.approx(plain.numbers, rel=1e-9)
+    pd.testing.assert_frame_equal(found.programs, plain.programs, rtol=1e-9)
+    pd.testing.assert_frame_equal(found.targets, plain.targets)
+    monkeypatch.setattr(covariate_check, "MOST_CELLS", 1200)
+    monkeypatch.setattr(covariate_check, "MOST_TREATED", 40)
+    monkeypatch.setattr(covariate_check, "MIN_TARGETS", 5)
+    check = covariate_check.check_covariates(stored)
+    assert check.numbers["cells_looked_at"] == 1200
+    assert len(check.targets) == 6 - 1
+    assert (check.targets["n_treated"] <= 40 + 3).all()  # some hold two targets
+    assert check.sentence == covariate_check.check_covariates(held).sentence == ""

@@ -99,7 +99,8 @@ def leaves(section: Section, prefix: str = "") -> Iterator[str]:
 
 def test_all_cores_are_the_pipelines_one_other_default() -> None:
     """A machine given to the pipeline is used whole; a function takes one thread unless asked."""
-    assert yaml.safe_load((CONF / "compute/local.yaml").read_text()) == {"n_jobs": None}
+    local = yaml.safe_load((CONF / "compute/local.yaml").read_text())
+    assert local == {"n_jobs": None, "memory": None}
 
 
 @pytest.mark.parametrize(

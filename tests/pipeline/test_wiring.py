@@ -16,6 +16,7 @@ from . import test_wiring_analysis as analysis
 from . import test_wiring_compute as compute
 from . import test_wiring_controls as controls
 from . import test_wiring_data as data
+from . import test_wiring_memory as memory
 from . import test_wiring_p_values as p_values
 from . import test_wiring_screen as screen
 from .wiring import keys_of_conf
@@ -32,6 +33,7 @@ def test_every_key_of_conf_has_a_wire() -> None:
         {wire.key for wire in wires}
         | compute.WIRED
         | data.WIRED
+        | memory.WIRED
         | screen.WIRED
         | ONE_VALUE
         | PICKED

@@ -178,7 +178,7 @@ def _child(folder: Path, names: list[str], log: Path) -> None:
     import pytest
 
     words = ["-x", "-q", "-n", "0", "-p", "no:cacheprovider", "--tb=line",
-             "-o", "addopts=", "-m", "not slow or wiring"]  # fmt: skip
+             "-o", "addopts=", "-m", "not slow or wiring or brief"]  # fmt: skip
     imported = "ignore::pytest.PytestAssertRewriteWarning"  # of what the parent has already
     os._exit(int(pytest.main([*words, "-W", imported, *names])))
 
@@ -254,7 +254,7 @@ def reach(folder: Path) -> None:
     plugin.coverage.start()
     skipped = ("tests/performance", "tests/analysis/test_real_screens.py", "tests/test_house.py")
     words = ["-q", "-n", "0", "-p", "no:cacheprovider", "--tb=line",
-             "-o", "addopts=", "-m", "not slow or wiring"]  # fmt: skip
+             "-o", "addopts=", "-m", "not slow or wiring or brief"]  # fmt: skip
     pytest.main([*words, *(f"--ignore={name}" for name in skipped)], plugins=[plugin])
     plugin.coverage.stop()
     plugin.save(folder / REACH)

@@ -62,6 +62,8 @@ def test_where_an_array_lies_does_not_matter():
     assert stamp(long) != stamp(np.r_[long[:-1], 0])
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_the_same_in_another_process():
     code = (
         "import numpy as np; from programde.stamps import code_stamp, stamp;"

@@ -44,6 +44,8 @@ def steps():
     return screen, result, groups
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_one_call_is_all_steps(analysed, steps):
     _, result, _ = steps
     table = pde.results_table(result, pde.calibrate(result, "saddlepoint"))
@@ -79,6 +81,8 @@ def test_metrics_of_a_plain_table_as_before():
     assert set(pde.calibration_metrics({"raw": p}, n_boot=50)) == {"raw"}
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 @pytest.mark.filterwarnings("ignore:Writing zarr v2 data")
 @pytest.mark.parametrize("kind", ["h5ad", "zarr"])
 def test_it_goes_with_the_file(analysed, tmp_path, kind):

@@ -104,6 +104,8 @@ def test_an_interrupt_loses_no_finished_block(tmp_path, stopped, monkeypatch):
     assert not tmp_path.exists()
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 @pytest.mark.parametrize(
     "other",
     ["seed", "n_resamples", "screen", "targets", "statistic", "control"],

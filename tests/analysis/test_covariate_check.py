@@ -92,6 +92,8 @@ def test_no_alarm_where_one_model_is_right(treatment: str, outcome: str) -> None
         assert rejecting > 200
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 @pytest.mark.parametrize(("treatment", "outcome"), WRONG)
 def test_what_is_missing_is_named_and_auto_cures_it(treatment: str, outcome: str) -> None:
     straight = null_screen(2, "linear", treatment=treatment, outcome=outcome)

@@ -152,6 +152,8 @@ def test_progress_is_told_per_unit(monkeypatch, threads):
     assert len(told) == 6
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 @pytest.mark.parametrize(
     ("error", "line"),
     [
@@ -190,6 +192,8 @@ def test_the_engine_hands_out_what_was_not_done(monkeypatch):
     assert not any(result.status)
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 @pytest.mark.filterwarnings("ignore::programde.errors.ProgramDEWarning")
 def test_a_screen_that_stays_in_its_file(threads, tmp_path):
     """Workers read the rows that they need; what is kept is known by the file and its state."""

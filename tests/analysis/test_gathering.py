@@ -86,6 +86,8 @@ def how(statistic, sampler, **more):
     return RunOptions(statistic, sampler, n_resamples=31, progress=False, **more)
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 @pytest.mark.parametrize(
     ("options", "keys"),
     [

@@ -38,6 +38,8 @@ def test_equal_weights_are_no_weights():
     np.testing.assert_allclose(nearly, acat(p), rtol=1e-6)
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_both_inversions_meet():
     # p falls along x without a step where one inversion hands over to the other, for every K
     for k in (2, 3, 15, 60, 300, 1000):

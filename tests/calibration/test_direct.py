@@ -173,6 +173,8 @@ def test_either_of_two_p_values():
         assert bound.pvalue > 1e-4
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_present_shifts_find_what_the_floor_hides():
     """19 of 20 programs fall by 0.3 where they are present, one does not: it was touched. Its
     log-ratio is too noisy to say so. False alarm 1e-3 for the others."""

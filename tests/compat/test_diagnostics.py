@@ -131,6 +131,8 @@ def test_intervals_and_distances_equal_independent_ones():
     assert np.isnan(wilson_interval(0, 0)).all()
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_the_mock_smoke_test_passes_and_draws_its_controls(capsys, tmp_path):
     import matplotlib.pyplot as plt
 

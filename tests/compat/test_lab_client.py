@@ -48,6 +48,8 @@ def mdata():
         return mudata.MuData({"cNMF": home})
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 @pytest.mark.filterwarnings("ignore:1 unit.s. not testable:programde.errors.ProgramDEWarning")
 def test_from_its_mudata_to_the_files_that_later_stages_read(mdata, tmp_path):
     written = lab_client.run(

@@ -30,6 +30,8 @@ def test_sets_differ_and_leave_out_one(items, size, wanted):
     assert (np.diff(sets, axis=1) > 0).all()
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 @pytest.mark.parametrize(("items", "size"), [(12, 2), (40, 2)])
 def test_items_are_equally_likely(items, size):
     # 4,000 draws of single sets; false-alarm rate 1e-4

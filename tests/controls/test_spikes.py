@@ -171,6 +171,8 @@ def test_the_table_says_what_was_put_where(tmp_path):
         spike_table(found, "ntc_empirical")
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_sets_as_they_are_give_no_more_hits_than_chance():
     """500 sets of 4 programs: 100 of p <= 0.05 are expected; the bounds have a chance of 1e-3 to
     be left by programs that depend fully on each other within a set."""

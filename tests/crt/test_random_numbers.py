@@ -51,6 +51,8 @@ def test_exponentials_continue_where_the_last_block_ended():
     np.testing.assert_array_equal(np.concatenate(parts), whole)
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_exponentials_follow_the_exponential_law():
     # 4e5 variates; KS and the first three moments each at false-alarm rate 1e-4
     n = 400_000

@@ -139,6 +139,8 @@ def test_multiplicity_stated_in_a_modality():
     assert screen_from_mudata(whole, **COLUMNS).moi == "low"
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_mudata_stored_as_zarr(tmp_path):
     adata = small_adata()
     with warnings.catch_warnings():

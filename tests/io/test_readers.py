@@ -332,6 +332,8 @@ def test_tables_of_any_suffix(tmp_path):
         read_table(tmp_path / "v.csv")
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 @pytest.mark.parametrize("part", ["obsm/cnmf_usage/c/0/0", "obsm/guide_assignment/data/c/0"])
 def test_pieces_that_are_not_in_a_zarr_store_are_told(tmp_path, part):
     """zarr reads them as zeros: cells without programs or without guides."""

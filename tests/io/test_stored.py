@@ -74,6 +74,8 @@ def with_empty(adata):
     adata.obsm["usage"][[3, 250, 699]] = 0.0
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 @pytest.mark.parametrize("how", [as_single, as_sparse, as_table, unclosed, with_empty])
 def test_a_stored_screen_is_the_one_in_memory(how, tmp_path):
     adata = made()
@@ -92,6 +94,8 @@ def test_a_stored_screen_is_the_one_in_memory(how, tmp_path):
     assert_same_screen(brought_in(part), part)
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 @pytest.mark.parametrize("level", [0.0, 1e-4, 0.02, 0.3, 0.77])
 @pytest.mark.parametrize("kind", ["quantile", "positive_quantile"])
 def test_a_quantile_is_exact(kind, level, tmp_path):

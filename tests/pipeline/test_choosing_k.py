@@ -107,6 +107,8 @@ def test_hits_of_a_program_across_k(choice: Choice) -> None:
     assert table["found at"].tolist() == [2, 2, 1, 1, 1]
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_the_page_shows_it(choice: Choice, tmp_path: Path) -> None:
     write_page(ranking(tmp_path), tmp_path, choice)
     page = (tmp_path / "index.html").read_text()

@@ -41,6 +41,8 @@ def choices() -> list[str]:
     return sorted(f"{f.name}={p.stem}" for f in folders for p in f.glob("*.yaml"))
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 @pytest.mark.parametrize("choice", choices())
 def test_every_choice_composes(
     choice: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -70,6 +72,8 @@ def test_every_choice_composes(
     assert parse_yaml(yaml.safe_dump(params)) == params
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
@@ -134,6 +138,8 @@ def test_one_line_names_key_value_and_cure(overrides: list[str], said: list[str]
         assert words in line
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
@@ -213,6 +219,8 @@ def test_inputs_are_known_by_content_not_by_place(
     assert other["data"]["fingerprint"] != params[0]["data"]["fingerprint"]
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_of_a_folder_the_file_that_is_read_counts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -236,6 +244,8 @@ def test_of_a_folder_the_file_that_is_read_counts(
     assert mark() == first
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 @pytest.mark.parametrize("kind", ["gene_spectra_score", "gene_spectra_tpm"])
 @pytest.mark.parametrize("packed", ["", ".gz"])
 def test_the_spectra_beside_a_cnmf_run_are_read_and_count(

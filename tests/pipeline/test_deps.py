@@ -20,6 +20,8 @@ def code(stage: str) -> set[str]:
     return {dep for dep in STAGES[stage]["deps"] if dep.startswith(("pipeline/", "programde/"))}
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_code_is_what_the_stages_import() -> None:
     """`make deps` would change nothing."""
     text = (ROOT / "dvc.yaml").read_text()

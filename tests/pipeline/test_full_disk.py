@@ -66,6 +66,8 @@ def test_what_was_being_written_is_told(disk: tuple[Path, Callable[[int], None]]
         temporary.write_bytes(b"x" * (4 << 20))
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_a_run_goes_on_when_there_is_room(disk: tuple[Path, Callable[[int], None]]) -> None:
     place, enlarge = disk
     for folder in ("conf", ".dvc"):

@@ -80,6 +80,8 @@ def test_the_word_is_that_of_the_report_and_the_pick_of_many_needs_more() -> Non
     assert word_of({}).word == "too few controls to tell"
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_no_banner_calls_the_best_of_many_calibrated_that_one_alone_would_be(
     tmp_path: Path,
 ) -> None:
@@ -123,6 +125,8 @@ def test_metrics_are_flat_numbers() -> None:
     assert dict(flatten(tree)) == {"ntc/rate_05": 0.05, "ntc/n": 3.0}
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 @pytest.mark.parametrize("n", [1, 5])
 def test_page(n: int, tmp_path: Path) -> None:
     table = _sorted(settings().iloc[:n])

@@ -77,6 +77,8 @@ def test_what_mlflow_raises_is_one_line(error: Exception, said: str, tmp_path: P
         raise ZeroDivisionError
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_a_damaged_record_stops_a_sweep_before_it_computes(project: Project) -> None:
     (project.folder / "mlflow.db").write_bytes(b"x" * 5000)
     done = project.sweep("-m", "seed=1,2")

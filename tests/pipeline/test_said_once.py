@@ -19,6 +19,8 @@ WORDS = (
 )  # fmt: skip
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 @pytest.mark.filterwarnings("always::programde.errors.ProgramDEWarning")
 def test_said_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

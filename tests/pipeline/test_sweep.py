@@ -182,6 +182,8 @@ def test_points_as_jobs_of_a_scheduler(swept: Project) -> None:
     assert "[1/1] report.seed=1: ran prepare, crt, diagnostics" in done.out
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_what_the_driver_refuses(swept: Project) -> None:
     for words, said in (
         (["report.seed=1,2"], "report.seed has several values: add -m to sweep"),
@@ -200,6 +202,8 @@ def test_what_the_driver_refuses(swept: Project) -> None:
     assert not tracking.client.search_runs([tracking.experiment])  # a typo is no failed run
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_points_of_a_grid(swept: Project) -> None:
     """Ranges and globs as Hydra has them; names hold what differs."""
     conf = swept.folder / "conf"
@@ -327,6 +331,8 @@ def test_points_side_by_side_share_the_cores() -> None:
     assert [p.params["compute"]["n_jobs"] for p in points] == [max(1, cores // 2), 3]
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_where_to_record_is_asked_on_the_command_line(project: Project) -> None:
     conf = project.folder / "conf"
     words = ["tracking.uri=sqlite:///other.db", "tracking.experiment=trial", "seed=1,2"]

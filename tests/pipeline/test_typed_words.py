@@ -34,6 +34,8 @@ def value(word: str) -> object:
     return override.value()
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 @pytest.mark.parametrize("name", [*NAMES, "${HOME}.h5ad"])
 def test_a_path_is_what_stands_there(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -105,6 +107,8 @@ def test_what_cannot_be_read_is_shown_as_it_would_be() -> None:
     assert in_quotes("end\\") == "'end\\\\'"
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 @pytest.mark.parametrize("kind", ["pipe", "socket", "device", "folder", "long", "absent"])
 def test_what_is_no_file_is_refused_at_once(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -30,6 +30,8 @@ CONF = ROOT / "conf"
 register()
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_all_of_it_stands_in_one_file() -> None:
     """No other file imports a private module, or sets what belongs to another package."""
     private = ("_internal", "hydra.core.global_hydra", "override_parser.overrides_parser")

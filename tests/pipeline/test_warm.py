@@ -61,6 +61,8 @@ def the_stage():
     raise AssertionError("no stage came")
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_it_says_and_ends_as_the_stage_alone_does(environment, copy):
     fork = ask(environment, copy, "--params", "nothing.yaml")
     command = [sys.executable, "-m", "pipeline.stages", "calibrate", "--params", "nothing.yaml"]
@@ -102,6 +104,8 @@ def test_an_asker_killed_leaves_no_stage(environment, copy, tmp_path):
     stage.wait(60)
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_it_may_start_when_it_is_asked(copy):
     ours = {"PYTHONPATH": str(copy), "PYTHONSAFEPATH": "1", "PYTHONDONTWRITEBYTECODE": "1"}
     with warm.warmed(copy, ours):
@@ -127,6 +131,8 @@ def test_no_such_stage():
     assert "crt, ntc_null" in ended.stderr
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_edited_code_is_loaded_anew(environment, copy):  # the last: it spoils the copy
     with (copy / "programde" / "errors.py").open("a") as stream:
         stream.write("\n# edited\n")

@@ -35,6 +35,8 @@ def params(project: Project, *overrides: str) -> dict:
         return resolve(compose_config(project.folder / "conf", overrides))
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_a_computation_is_its_code_keys_and_sources(project: Project) -> None:
     plan = Plan(project.folder)
     assert plan.order == list(STAGES)
@@ -97,6 +99,8 @@ def test_a_lock_file_that_a_killed_driver_left_half_written(swept: Project, half
     assert not (point / BUSY).exists()
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_clean_leaves_what_is_in_use(project: Project) -> None:
     plan = snapshot(project.folder)
     for name in ("done", "busy"):

@@ -35,6 +35,8 @@ def test_every_command_explains_itself(name):
         assert len(called(name, "--help").output) > 150
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 @pytest.mark.parametrize(
     ("words", "line"),
     [

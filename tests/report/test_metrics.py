@@ -193,6 +193,8 @@ def test_n_discoveries_ignores_nan():
     assert n_discoveries(np.array([np.nan]), 0.1) == 0
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_the_bootstrap_over_few_units_is_widened_to_the_variance_of_a_sample():
     """It takes n units for the population: n (n - 1) is what 3 hits of n independent tests say.
 

@@ -112,6 +112,8 @@ def test_targets_whose_own_gene_leads_a_program():
     ]
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_pictures_and_page(tmp_path):
     one, several = screen(), screen(conditions=("a", "b"))
     png_bytes(pl.target_similarity(one))

@@ -107,6 +107,8 @@ def test_a_hostile_screen_shows_nothing_but_names(tmp_path) -> None:
     assert "\u202e" not in page
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_a_picture_that_fails_is_a_box_with_the_reason(tmp_path, monkeypatch) -> None:
     def broken(*_, **__):
         raise ValueError("no <room>")

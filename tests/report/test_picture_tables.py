@@ -29,6 +29,8 @@ def drawn(tmp_path_factory):
     return facts, pictures, folder, page.read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_every_picture_has_its_data_beside_it_and_the_page_links_to_both(drawn):
     _, pictures, folder, page = drawn
     assert len(pictures.held_out) == 2

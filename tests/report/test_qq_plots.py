@@ -166,6 +166,8 @@ def crossfit():
     return {"betas_df": effects, "ntc_crossfit": parts}
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_crossfit_plots_have_the_promised_names(tmp_path):
     written = make_ntc_empirical_qq_plots(crossfit(), tmp_path, n_programs=2, envelope_boot=20)
     names = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.glob("**/*.png"))

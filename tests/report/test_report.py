@@ -226,6 +226,8 @@ def test_no_hits_no_controls_no_tests(tmp_path):
         assert not re.search(r"\bnan\b", text, flags=re.IGNORECASE)
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_equal_facts_give_equal_bytes(tmp_path):
     first = write(tmp_path / "a.html").read_bytes()
     assert write(tmp_path / "b.html").read_bytes() == first

@@ -195,6 +195,8 @@ FORMULAS = [
 ]
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 @pytest.mark.parametrize("standardize", [True, False])
 @pytest.mark.parametrize("formula", FORMULAS)
 def test_a_formula_spans_what_formulaic_makes_of_it(formula: str, standardize: bool) -> None:
@@ -307,6 +309,8 @@ def test_a_formula_is_read_before_there_is_a_table() -> None:
 # --- readers and stores
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 @pytest.mark.parametrize("door", [door for door in DOORS if door != "original"])
 def test_every_reader_takes_a_formula(door: str, tmp_path) -> None:
     read = doors(small_adata(n=400), tmp_path, door)
@@ -325,6 +329,8 @@ def test_every_reader_takes_a_formula(door: str, tmp_path) -> None:
         read(formula="~ dept")
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 @pytest.mark.parametrize("door", [door for door in DOORS if door != "original"])
 def test_every_reader_has_auto_as_its_default(door: str, tmp_path) -> None:
     screen = doors(small_adata(n=1200), tmp_path, door)()

@@ -90,6 +90,8 @@ def exact_counts(level, y, n1):
     return table[n1]
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 @pytest.mark.parametrize("n1", [6, 12, 25])
 @pytest.mark.parametrize("values", [2, 4])
 def test_integer_outcomes_against_exact_counts(n1, values):

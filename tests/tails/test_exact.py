@@ -84,6 +84,8 @@ def test_fortran_order_is_read_without_a_copy():
     assert np.shares_memory(program_major(W), W)
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_tails_far_beyond_double_precision_of_one_minus_p(sampler):
     # a shift of every treated cell by d standard deviations; p falls without a step down to 1e-300

@@ -85,6 +85,8 @@ def test_bernoulli_tails_equal_enumeration(propensity, n, side):
         assert np.all(np.abs(np.log(ratio)) < (1e-6 if n == 9 else 0.12)), (ratio, exact)
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 @pytest.mark.parametrize(
     ("sizes", "totals"), [([16], [5]), ([9, 9], [3, 4]), ([4, 6, 6], [1, 3, 4]), ([18], [9])]
 )
@@ -220,6 +222,8 @@ def test_ols_tails_on_thirteen_cells_are_exact():
     assert curved.max() < 1e-6
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_ols_tails_on_nineteen_cells():
     # far from the large screens for which it is made: the denominator varies by half of itself
     curved, straight = ols_ratios(np.random.default_rng(7), 19, (0.1, 0.03, 0.01))

@@ -20,6 +20,8 @@ def over(function, x):
     return out
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_exponential_and_logarithm_are_right_to_the_last_digits():
     x = np.linspace(-229.9, 699.9, 20_001)
     np.testing.assert_allclose(over(kernels.exponential, x), np.exp(x), rtol=4e-16)

@@ -372,9 +372,9 @@ def main() -> None:
                  "scipy.stats", "yaml"):  # fmt: skip
         __import__(name)
     if words.again:
-        todo = [bug for path in sorted({b["file"] for b in found.values()})
-                for bug in bugs_of(_code / path, _code)
-                if bug.id in found and not_seen(found[bug.id])]  # fmt: skip
+        alive = {key for key, bug in found.items() if not_seen(bug)} - set(EQUIVALENT)
+        files = sorted({found[key]["file"] for key in alive})
+        todo = [b for file in files for b in bugs_of(_code / file, _code) if b.id in alive]
     else:
         todo = [bug for bug in drawn(words.sample, words.seed) if bug.id not in found]
         random.Random(words.seed).shuffle(todo)  # so that a run that is stopped saw every room

@@ -28,8 +28,6 @@ BURDEN = "log1p_non_ntc_guides_per_cell"
 
 #: Keys of data that say how results are read, not what the screen is.
 BESIDE_THE_SCREEN = ("ntc_labels", "effect_of_guides", "positive_controls")
-#: Sources whose readers leave in its file what does not fit.
-MAY_STAY = ("h5ad", "h5mu", "perturbnmf")
 #: Files that are none of the screen's.
 OTHER_FILES = ("pairs", "positive_controls", "gene_sets")
 
@@ -44,8 +42,8 @@ def read(o: Options) -> tuple[Screen, pd.DataFrame]:
     build = {"floor": floor(o.usage), **o.covariates.as_dict()}
     if kind != "synthetic":
         files = {k: where for k, where in o.inputs.as_dict().items() if k not in OTHER_FILES}
-        files |= {"memory": o.compute.memory} if kind in MAY_STAY else {}
-        return READERS[kind](**files, **data, **build), pd.DataFrame()
+        memory = o.compute.memory
+        return READERS[kind](**files, **data, **build, memory=memory), pd.DataFrame()
     from programde.io.anndata import screen_from_anndata
     from programde.screen.synthetic import make_sceptre_style_synth, true_effects
 

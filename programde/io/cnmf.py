@@ -11,6 +11,7 @@ cell-type identity and cellular activity with single-cell RNA-Seq", eLife 8 (201
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from programde.io.building import screen_of
 from programde.io.containers import FileSlots, is_zarr, parts_from_slots, store
 from programde.io.guide_tables import read_guide_tables
 from programde.io.join import Piece, aligned, join
-from programde.io.text_tables import PathLike, read_numbers
+from programde.io.text_tables import NumberRows, PathLike, number_rows, read_numbers
 from programde.screen.build import BUILD_OPTIONS, Parts
 from programde.screen.screen import Screen
 from programde.screen.spectra import align_spectra
@@ -109,10 +110,24 @@ def cnmf_usage(path: PathLike) -> pd.DataFrame:
         Not a table of numbers.
     """
     table = read_numbers(path)
-    totals = table.to_numpy().sum(axis=1)
-    scaled = table.to_numpy() / np.where(totals > 0, totals, 1.0)[:, None]
-    names = [f"program_{c}" if str(c).isdigit() else str(c) for c in table.columns]
-    return pd.DataFrame(scaled, index=table.index, columns=names)
+    return pd.DataFrame(_scaled(table.to_numpy()), index=table.index, columns=_named(table.columns))
+
+
+def _scaled(usages: np.ndarray) -> np.ndarray:
+    totals = usages.sum(axis=1)
+    return np.asarray(usages / np.where(totals > 0, totals, 1.0)[:, None])
+
+
+def _named(columns: Iterable[object]) -> list[str]:
+    return [f"program_{c}" if str(c).isdigit() else str(c) for c in columns]
+
+
+def _usage_rows(path: PathLike, memory: float | str | None) -> NumberRows | None:
+    """The same on disk where it does not fit into memory."""
+    rows = number_rows(path, memory, _scaled)
+    if rows is not None:
+        rows.names = rows.columns = _named(rows.columns)
+    return rows
 
 
 def cnmf_spectra(usages: Path, programs: list[str]) -> pd.DataFrame | None:
@@ -160,6 +175,7 @@ def read_cnmf(
     guide_metadata: PathLike | pd.DataFrame | None = None,
     covariates: PathLike | pd.DataFrame | None = None,
     on_missing: str = "error",
+    memory: float | str | None = None,
     **keys: Any,
 ) -> Screen:
     """A screen with usages from cNMF's output, and guides and covariates from elsewhere.
@@ -174,6 +190,9 @@ def read_cnmf(
         Tables, see `guide_tables.read_guide_tables`.
     on_missing
         Cells that are not in every source: ``"error"`` or ``"drop"``.
+    memory
+        As of `anndata.read_h5ad`: usages that take more are written to a temporary file, and read
+        from there.
     **keys
         Keyword arguments of `anndata.screen_from_anndata`, `mudata.screen_from_mudata` or
         `guide_tables.read_guide_tables`, after the kind of source.
@@ -204,7 +223,8 @@ def read_cnmf(
     if (screen is None) == (assignments is None):
         raise OptionError("read_cnmf needs either screen=<h5ad or h5mu> or assignments=<table>")
     file = find_usages(folder, k, density_threshold, name)
-    usage = cnmf_usage(file)
+    kept = _usage_rows(file, memory)
+    usage: Any = cnmf_usage(file) if kept is None else kept
     if usage.shape[1] != k:
         raise InputError(f"the usage file of k={k} holds {usage.shape[1]} programs")
     if keys.get("spectra") is None:
@@ -226,7 +246,7 @@ def read_cnmf(
     return _with_h5ad(usage, str(screen), on_missing, keys)
 
 
-def _with_h5ad(usage: pd.DataFrame, path: str, on_missing: str, keys: dict[str, Any]) -> Screen:
+def _with_h5ad(usage: Any, path: str, on_missing: str, keys: dict[str, Any]) -> Screen:
     if keys.pop("guide_modality", None) is not None:
         raise OptionError(f"guide_modality names a part of an h5mu file, and {path} is none")
     ours = ("usage_key", "program_names_key", "spectra_key")
@@ -257,6 +277,7 @@ def _with_h5ad(usage: pd.DataFrame, path: str, on_missing: str, keys: dict[str, 
         guides=data[1],
         guide_to_target=rest.guide_to_target,
         guide_names=rest.guide_names,
+        program_names=list(usage.columns),
         notes=notes,
         observations=data[-1] if by_condition else None,
         moi=rest.moi,

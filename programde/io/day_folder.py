@@ -131,6 +131,7 @@ def read_folder(
     value_column: str | None = None,
     target_column: str = "target",
     on_missing: str = "error",
+    memory: float | str | None = None,
     **keys: Any,
 ) -> Screen:
     """A screen of one day (or sample) of a folder.
@@ -143,6 +144,8 @@ def read_folder(
         Columns of the table of guides, where there is one; without a value each row means present.
     on_missing
         Cells that are not in every file: ``"error"`` or ``"drop"``.
+    memory
+        As of `cnmf.read_cnmf`.
     **keys
         Keyword arguments of `cnmf.read_cnmf`. With a table of guides, covariates are columns of obs
         (`covar_columns`, `log1p_columns`), or else the table ``obsm[covar_key]``.
@@ -160,7 +163,7 @@ def read_folder(
     check_keywords("read_folder", keys, (*DEFAULT_KEYS, *BUILD_OPTIONS))
     files = find_day(folder, day, k, density_threshold)
     where: dict[str, Any] = {"k": k, "density_threshold": density_threshold, "name": files.name}
-    where["on_missing"] = on_missing
+    where |= {"on_missing": on_missing, "memory": memory}
     if files.guides is None:
         return read_cnmf(files.usages.parent, screen=files.screen, **where, **keys)
     table = read_table(files.guides, index=False)

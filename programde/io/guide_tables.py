@@ -18,7 +18,14 @@ from programde.errors import InputError, OptionError, check_keywords, some
 from programde.io.building import screen_of
 from programde.io.cell_ranger import is_calls_table, long_form, with_uncalled
 from programde.io.join import Piece, column_of, covariate_columns, join
-from programde.io.text_tables import PathLike, column, read_numbers, read_table
+from programde.io.text_tables import (
+    NumberRows,
+    PathLike,
+    column,
+    number_rows,
+    read_numbers,
+    read_table,
+)
 from programde.screen.build import BUILD_OPTIONS, Parts
 from programde.screen.control_labels import looks_like_control
 from programde.screen.matrices import flat_table
@@ -30,7 +37,7 @@ CONTROL = "non-targeting"
 
 
 def read_guide_tables(
-    usage: pd.DataFrame | PathLike,
+    usage: pd.DataFrame | NumberRows | PathLike,
     assignments: pd.DataFrame | PathLike,
     guide_metadata: pd.DataFrame | PathLike,
     covariates: pd.DataFrame | PathLike | None = None,
@@ -45,6 +52,7 @@ def read_guide_tables(
     covar_columns: Sequence[str] | None = None,
     log1p_columns: Sequence[str] | None = None,
     on_missing: str = "error",
+    memory: float | str | None = None,
     **options: Any,
 ) -> Screen:
     """A screen from tables: usages, long guide assignments, guide metadata, covariates.
@@ -69,6 +77,9 @@ def read_guide_tables(
     on_missing
         Cells that are not in every table: ``"error"`` or ``"drop"``. A cell without any row in
         the assignment table is missing, not a cell without guides (in Cell Ranger's it is one).
+    memory
+        As of `anndata.read_h5ad`: usages of a file that take more are written to a temporary file,
+        and read from there.
     **options
         See `build.build_screen`.
 
@@ -97,8 +108,8 @@ def read_guide_tables(
     {'g1': 'A', 'c1': 'non-targeting'}
     """
     check_keywords("read_guide_tables", options, BUILD_OPTIONS)
-    if not isinstance(usage, pd.DataFrame):
-        usage = read_numbers(usage)
+    if not isinstance(usage, pd.DataFrame | NumberRows):
+        usage = number_rows(file := usage, memory) or read_numbers(file)
     notes: list[str] = []
     if not isinstance(assignments, pd.DataFrame):
         assignments = read_table(assignments, index=False)
@@ -141,6 +152,7 @@ def read_guide_tables(
         guides=data[1],
         guide_to_target=targets,
         guide_names=guides,
+        program_names=list(usage.columns),
         notes=notes,
         observations=whole,
         usage_label="usages",

@@ -7,14 +7,21 @@ import csv
 import gzip
 import lzma
 import os
-from collections.abc import Iterator
+import shutil
+import tempfile
+import weakref
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from programde.errors import InputError, ProgramDEError, nearest, some
+from programde.memory import budget
+from programde.screen.build import BYTES_PER_USAGE
+from programde.screen.kept_rows import ArrayRows, row_writer
 from programde.screen.matrices import first_line
 from programde.screen.names import name_list
 
@@ -30,6 +37,8 @@ MISSING_ENTRIES = frozenset(
 )
 #: So much (bytes) is read of the beginning and of the end of a table, to see that it is whole.
 _END = 1 << 16
+#: How many times as large a compressed table of numbers is.
+PACKED = 3
 OPENERS = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 
 
@@ -69,26 +78,107 @@ def read_numbers(path: PathLike) -> pd.DataFrame:
     InputError
         No such file, lines of different length, or an entry that is not a number.
     """
-    import pyarrow as pa
     from pyarrow import csv as arrow
 
     with table_errors(path) as file:
         names = _header(file)
-        table = arrow.read_csv(
-            file,
-            # a line must fit into a block: with a column per gene it may be long
-            read_options=arrow.ReadOptions(
-                column_names=names, skip_rows=1, block_size=max(1 << 20, 400 * len(names))
-            ),
-            parse_options=arrow.ParseOptions(delimiter=separator(file)),
-            convert_options=arrow.ConvertOptions(
-                column_types={name: pa.float64() for name in names[1:]} | {names[0]: pa.string()}
-            ),
-        )
-        frame = table.to_pandas()
+        frame = arrow.read_csv(file, **_as_numbers(file, names)).to_pandas()
     frame = frame.set_index(names[0])
     frame.index = pd.Index(frame.index, dtype=object, name=None)
     return frame
+
+
+def _as_numbers(file: Path, names: list[str]) -> dict[str, Any]:
+    """How pyarrow is to read a matrix of numbers."""
+    import pyarrow as pa
+    from pyarrow import csv as arrow
+
+    types = {name: pa.float64() for name in names[1:]} | {names[0]: pa.string()}
+    return {
+        # a line must fit into a block: with a column per gene it may be long
+        "read_options": arrow.ReadOptions(
+            column_names=names, skip_rows=1, block_size=max(1 << 20, 400 * len(names))
+        ),
+        "parse_options": arrow.ParseOptions(delimiter=separator(file)),
+        "convert_options": arrow.ConvertOptions(column_types=types),
+    }
+
+
+class NumberRows(ArrayRows):
+    """A text matrix of numbers as rows on disk, in a folder for temporary files while it is in use.
+
+    Parameters
+    ----------
+    path
+        A file of numpy's; its folder is deleted with this object.
+    index
+        Names of the rows.
+    columns
+        Names of the columns.
+    """
+
+    def __init__(self, path: Path, index: list[str], columns: list[str]):
+        super().__init__(str(path))
+        self.index = index
+        self.names = self.columns = columns
+        weakref.finalize(self, shutil.rmtree, path.parent, ignore_errors=True)
+
+
+def number_rows(
+    path: PathLike,
+    memory: float | str | None,
+    made: Callable[[np.ndarray], np.ndarray] = np.asarray,
+) -> NumberRows | None:
+    """A matrix as `read_numbers` has it, on disk, where as usages it would take too much memory.
+
+    Parameters
+    ----------
+    path
+        The table.
+    memory
+        What may be used, see `memory.budget`.
+    made
+        What becomes of a block of rows.
+
+    Returns
+    -------
+    NumberRows or None
+        float64, in a folder for temporary files (``TMPDIR``); None where it fits into memory.
+    """
+    limit = budget(memory)
+    with table_errors(path) as file:
+        if limit is None or _usage_bytes(file) <= limit:
+            return None
+        from pyarrow import csv as arrow
+
+        names = _header(file)
+        folder = Path(tempfile.mkdtemp(prefix="programde-"))
+        try:
+            index: list[str] = []
+            with row_writer(folder / "rows.npy", len(names) - 1, np.dtype("<f8")) as write:
+                for batch in arrow.open_csv(file, **_as_numbers(file, names)):
+                    index += batch.column(0).to_pylist()
+                    columns = [
+                        column.to_numpy(zero_copy_only=False) for column in batch.columns[1:]
+                    ]
+                    write(made(np.column_stack(columns)))
+            return NumberRows(folder / "rows.npy", index, names[1:])
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+
+
+def _usage_bytes(path: Path) -> float:
+    """About the bytes that preparing the usages of a text table takes, by its first lines."""
+    opener = OPENERS.get(path.suffix.lower(), open)
+    with opener(path, "rb") as file:  # type: ignore[operator]
+        lines = file.read(_END).split(b"\n")
+    if len(lines) < 3:
+        return 0.0
+    row = sum(map(len, lines[1:-1])) / len(lines[1:-1]) + 1
+    size = path.stat().st_size * (PACKED if path.suffix.lower() in OPENERS else 1)
+    fields = lines[1].count(separator(path).encode())
+    return float(BYTES_PER_USAGE * fields * size / row)
 
 
 def _header(path: Path) -> list[str]:

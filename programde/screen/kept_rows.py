@@ -12,8 +12,9 @@ were when the screen was read from its source. Numbers in JSON are the same to t
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -221,17 +222,38 @@ def read_rows(
     }
 
 
+@contextlib.contextmanager
+def row_writer(path: Path, width: int, dtype: np.dtype) -> Iterator[Callable[[np.ndarray], None]]:
+    """Writes numpy's file of a matrix, however long it becomes: yields what takes its blocks."""
+    n = 0
+    with open(path, "wb") as file:
+        _header(file, dtype, (0, width))
+        begin = file.tell()
+
+        def write(rows: np.ndarray) -> None:
+            nonlocal n
+            n += len(rows)
+            np.ascontiguousarray(rows, dtype=dtype).tofile(file)
+
+        yield write
+        file.seek(0)
+        _header(file, dtype, (n, width))
+        if file.tell() != begin:  # numpy leaves room for a longer number
+            raise RuntimeError(f"the header of {path} grew")
+
+
+def _header(file: Any, dtype: np.dtype, shape: tuple[int, ...]) -> None:
+    told = {"descr": npy.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    npy.write_array_header_2_0(file, told)
+
+
 def _write_matrix(path: Path, source: Source, width: int) -> None:
     """Rows of a source as numpy's file, as they come."""
-    n = source.n_rows
     dtype = np.asarray(source.take(slice(0, 1))).dtype
     dtype = np.dtype("<f4") if dtype in (np.float16, np.float32) else np.dtype("<f8")
-    with open(path, "wb") as file:
-        npy.write_array_header_2_0(file, {"descr": dtype.str, "fortran_order": False,
-                                          "shape": (n, width)})  # fmt: skip
-        for low in range(0, n, BLOCK):
-            rows = np.asarray(source.take(slice(low, min(low + BLOCK, n))))
-            np.ascontiguousarray(rows, dtype=dtype).tofile(file)
+    with row_writer(path, width, dtype) as write:
+        for low in range(0, source.n_rows, BLOCK):
+            write(np.asarray(source.take(slice(low, min(low + BLOCK, source.n_rows)))))
 
 
 def _write_column(path: Path, column: pd.Series) -> dict[str, Any]:
@@ -258,7 +280,7 @@ def _write_names(folder: Path, names: Sequence[str]) -> None:
     text = folder / f"{NAMES}_text.npy"
     end = 0
     with open(text, "wb") as file:
-        _text_header(file, 0)
+        _header(file, np.dtype("u1"), (0,))
         begin = file.tell()
         for low in range(0, n, BLOCK):
             raw = [name.encode("utf-8", "surrogatepass") for name in names[low : low + BLOCK]]
@@ -267,14 +289,10 @@ def _write_names(folder: Path, names: Sequence[str]) -> None:
             ends[low : low + len(raw)] = places
             end = int(places[-1])
         file.seek(0)
-        _text_header(file, end)
+        _header(file, np.dtype("u1"), (end,))
         if file.tell() != begin:  # numpy leaves room for a longer number
             raise RuntimeError(f"the header of {text} grew")
     ends.flush()
-
-
-def _text_header(file: Any, size: int) -> None:
-    npy.write_array_header_2_0(file, {"descr": "|u1", "fortran_order": False, "shape": (size,)})
 
 
 def _encoding_told(encoding: RowEncoding) -> dict[str, Any]:

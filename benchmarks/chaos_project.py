@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 CODE = ("conf", "dvc.yaml", "pipeline", "programde", "programde_project", ".dvcignore")
 #: A screen and an analysis that take as little as they can.
 WORDS = (
-    "data.N=200", "data.K=2", "data.n_target_genes=3", "data.n_batches=1", "data.n_cov_extra=0",
+    "data.N=200", "data.K=3", "data.n_target_genes=3", "data.n_batches=1", "data.n_cov_extra=0",
     "n_resamples=19", "analysis.min_treated=2", "spikes.n_sets=0", "controls.n_partitions=1",
     "controls.min_groups=2", "report.n_boot=10", "report.n_opened=1", "compute.n_jobs=1",
 )  # fmt: skip

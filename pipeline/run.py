@@ -22,7 +22,7 @@ from pathlib import Path
 from pipeline.config.params import project_root
 from pipeline.files import parse_yaml
 from pipeline.locks import held
-from pipeline.signals import Signals
+from pipeline.signals import ENDED, INTERRUPTED, Signals
 from pipeline.stages.entry import LOG, STAGE_LOG, logged
 from pipeline.troubles import chain, killed, of_the_system
 from pipeline.warm import warmed
@@ -139,9 +139,11 @@ def _reason(error: BaseException, log: Path) -> StageFailedError:
     if name == "StageCmdFailedError":
         told = [entry for entry in logged(log) if entry["error"]]
         status = said.rsplit(" ", 1)[-1]
+        if status in ("130", "143"):
+            why = f"the stage was {INTERRUPTED if status == '130' else ENDED}"
+            return StageFailedError(f"{why}; the same command goes on from here", int(status))
         if told:  # the stage itself has put it on stderr
-            left = int(status) if status in ("130", "143") else 1
-            return StageFailedError(told[-1]["error"], left, told=True)
+            return StageFailedError(told[-1]["error"], told=True)
         if status in ("-9", "137"):
             return StageFailedError(f"{said}: {killed()}")
         return StageFailedError(said, told=status == "1")

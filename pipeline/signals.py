@@ -6,13 +6,17 @@ The work goes on in a thread of its own: DVC turns a deaf ear to interrupts in t
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
+import sys
 import threading
 import time
 from types import FrameType
 
 #: Seconds that a stage is given to end by itself after a signal.
 PATIENCE = 5.0
+#: What is told.
+INTERRUPTED, ENDED = "interrupted", "ended by a signal"
 #: What ends a command: Ctrl-C, a system that stops it, a terminal that is closed.
 NUMBERS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
@@ -26,6 +30,26 @@ def listened_to() -> list[int]:
     hung_up = getattr(signal, "SIGHUP", None)
     deaf = hung_up is not None and signal.getsignal(hung_up) == signal.SIG_IGN
     return [number for number in NUMBERS if not (deaf and number == hung_up)]
+
+
+def told_while_loading(name: str) -> None:
+    """Until somebody else listens, a signal is a line too, not the imports it came in.
+
+    Parameters
+    ----------
+    name
+        Who tells; empty where another command does.
+    """
+
+    def end(number: int, frame: FrameType | None) -> None:
+        if name:
+            word = INTERRUPTED if number == signal.SIGINT else ENDED
+            print(f"{name}: {word}", file=sys.stderr, flush=True)
+        os._exit(128 + number)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, end)
 
 
 def ending() -> bool:
@@ -56,7 +80,7 @@ class Signals:
 
     def word(self) -> str:
         """What happened, for the line that tells it."""
-        return "interrupted" if self.got == signal.SIGINT else "ended by a signal"
+        return INTERRUPTED if self.got == signal.SIGINT else ENDED
 
     def watch(self, worker: threading.Thread) -> None:
         """Wait for the work to end; after a signal, see that its children do."""

@@ -5,9 +5,13 @@ it; otherwise it loads for itself.
 """
 
 import importlib
+import os
 import sys
 
-from pipeline import warm
+from pipeline import signals
+
+signals.told_while_loading("" if "PROGRAMDE_STAGE_LOG" in os.environ else "stage")
+from pipeline import warm  # noqa: E402
 
 name, words = (sys.argv[1] if len(sys.argv) > 1 else ""), sys.argv[2:]
 if name not in warm.STAGES:

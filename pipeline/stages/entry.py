@@ -163,16 +163,20 @@ def _ends_when_asked() -> Iterator[None]:
     """SIGTERM ends this process as an interrupt does: nothing half-written, workers told."""
 
     def end(number: int, frame: FrameType | None) -> None:
-        raise EndedError
+        raise KeyboardInterrupt if number == signal.SIGINT else EndedError
 
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, end)
+    heard = [signal.SIGTERM]
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
+        heard.append(signal.SIGINT)
+    before = {number: signal.signal(number, end) for number in heard}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _leave(name: str, started: float, message: str, status: int = 1) -> None:

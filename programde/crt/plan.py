@@ -4,7 +4,8 @@ Against the complement all units share one population, all cells. Against contro
 `control_group`) a target has its own: its treated cells and the control cells; a group of
 non-targeting guides is tested among the control cells alone. Cells that are in neither group of a
 unit's test (`control_group.Membership`) are left out of its population. Targets against control
-cells are told as such (`pooled.pool_cells`), so that what they share is made but once.
+cells are told as such (`pooled.pool_cells`), so that what they share is made but once; so are
+groups of non-targeting guides that are absent from some batches.
 
 Batches in which a unit has no treated cell tell nothing about it, and a logistic propensity
 separates there; they are left out of that unit's population (`drop_empty_batches`).
@@ -20,7 +21,7 @@ import numpy as np
 from programde.crt.control_group import ControlGroup, Membership
 from programde.crt.pooled.pool_cells import OwnCells, PoolCells
 from programde.crt.pooled.pooled_block import PooledTest
-from programde.crt.population import population_of
+from programde.crt.population import MOST_MISSING, Population, population_of
 from programde.crt.tasks import Deferred, Later, Once, Task
 from programde.screen.screen import Screen, Unit
 
@@ -83,9 +84,7 @@ def plan(
         chosen = np.unpackbits(np.frombuffer(packed, np.uint8), count=screen.n_cells).astype(bool)
         for cells in out:
             chosen[cells] = False
-        population = whole()
-        if not chosen.all():
-            population = population_of(screen, np.flatnonzero(chosen), population)
+        population = _population(screen, chosen, whole)
         return Task(
             population=population,
             names=[units[row].name + suffix for row in rows],
@@ -95,6 +94,10 @@ def plan(
             alone=lambda i: task(packed, rows[i : i + 1], [neither[rows[i]]]),
         )
 
+    pool = None
+    if control.cells is not None and codes is not None:
+        pool = PoolCells(screen, np.flatnonzero(base), codes)
+    pooled: list[Deferred] = []
     # units that are tested in the same cells share a population
     shared: dict[bytes, list[int]] = {}
     for row, treated in enumerate(treated_all):
@@ -103,13 +106,38 @@ def plan(
             mask = mask.copy()
             mask[neither[row]] = False
         if codes is not None:
+            inside = treated[mask[treated]]
             present = np.zeros(codes.max() + 1, dtype=bool)
-            present[codes[treated[mask[treated]]]] = True
+            present[codes[inside]] = True
             if not present.all() and present.any():
+                if pool is not None:
+                    own = OwnCells(pool, inside, inside[:0], present, within=True)
+                    pooled.append(_deferred(units[row].name + suffix, row + first_row, own))
+                    continue
                 mask = mask & present[codes]
         shared.setdefault(np.packbits(mask).tobytes(), []).append(row)
     for key, rows in shared.items():
         yield Later(partial(task, key, rows), [row + first_row for row in rows])
+    yield from pooled
+
+
+def _population(screen: Screen, chosen: np.ndarray, whole: Once[Population]) -> Population:
+    """The population of the chosen cells (N,) bool; that of all is made where it serves."""
+    if chosen.all():
+        return whole()
+    few = np.count_nonzero(chosen) < (1.0 - MOST_MISSING) * chosen.size
+    return population_of(screen, np.flatnonzero(chosen), None if few else whole())
+
+
+def _deferred(name: str, row: int, own: OwnCells) -> Deferred:
+    """A unit told by the control cells that it shares with others, else with its own population."""
+
+    def alone() -> Task:
+        screen = own.pool.screen
+        population = population_of(screen, None if own.cells.size == screen.n_cells else own.cells)
+        return Task(population, [name], [population.locate(own.treated)], [row])
+
+    return Deferred(alone, row, PooledTest(name, row, own))
 
 
 def batch_codes(screen: Screen) -> np.ndarray:
@@ -137,15 +165,6 @@ def _own(
         batch = batch_codes(screen)
     pool = PoolCells(screen, np.flatnonzero(controls), batch)
 
-    def task(row: int, own: OwnCells) -> Task:
-        population = population_of(screen, None if own.cells.size == screen.n_cells else own.cells)
-        return Task(
-            population=population,
-            names=[units[row].name + suffix],
-            treated=[population.locate(treated_all[row])],
-            places=[row + first_row],
-        )
-
     for row, treated in enumerate(treated_all):
         others = membership.of_other_targets(units[row], treated)
         inside = treated[base[treated]]
@@ -161,8 +180,4 @@ def _own(
             if not present.all() and present.any():
                 live = present
         own = OwnCells(pool, inside, np.unique(removed), live)
-        yield Deferred(
-            partial(task, row, own),
-            row + first_row,
-            PooledTest(units[row].name + suffix, row + first_row, own),
-        )
+        yield _deferred(units[row].name + suffix, row + first_row, own)

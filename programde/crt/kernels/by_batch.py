@@ -269,13 +269,14 @@ def weighted_products(features, first, ranks, live, p, sums, products):  # pragm
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract", "reassoc"})
 def hc3_features(
-    features, lo, n, r, A, g, inverse_d, w_out, wu_out, products
+    features, lo, n, r, A, g, inverse_d, own, own_first, w_out, wu_out, products
 ):  # pragma: no cover - compiled
     """HC3 weights of control cells lo .. lo + n for G units, and their products with features.
 
     x~ = -g'u and leverage u'A u + x~^2 / d, A (G, r, r), g (G, r), inverse_d (G,): w_out (G, n) =
     (x~ / (1 - leverage))^2, wu_out (G, r, n) = w u, products (G, r, r) += w u u' (lower). A cell of
     leverage 1 under the covariates alone has w = 0; one of leverage 1 by its treatment NaN.
+    Treated cells among them, own[own_first[g] : own_first[g + 1]] of unit g, have w = 0.
     """
     x = np.empty(n)
     h = np.empty(n)
@@ -305,6 +306,9 @@ def hc3_features(
             left = 1.0 - h[k] - square * scale
             weight = square / (left * left) if left > LEAST else np.nan
             row[k] = weight if h[k] <= 1.0 - LEAST else 0.0
+        for at in range(own_first[u], own_first[u + 1]):
+            if lo <= own[at] < lo + n:
+                row[own[at] - lo] = 0.0
         for j in range(r):
             column = features[j, lo : lo + n]
             out = wu_out[u, j]

@@ -127,6 +127,15 @@ class ControlPool:
         """Where each batch begins and ends."""
         return list(zip(self.first[:-1].tolist(), self.first[1:].tolist(), strict=True))
 
+    def slots_of(self, cells: np.ndarray) -> np.ndarray:
+        """Places (m,) among the slots of cells of the pool."""
+        return self.place[np.searchsorted(self.cells.cells, cells)]
+
+    def batch_of(self, cells: np.ndarray) -> np.ndarray:
+        """Batches (m,) of cells of the screen."""
+        batch = self.cells.batch
+        return np.zeros(cells.size, dtype=np.int64) if batch is None else batch[cells]
+
     def stacked(self, live: np.ndarray) -> np.ndarray:
         """Rows (m, p) with the inner products of the covariates over the cells of live batches."""
         parts = [self.T[b, : self.ranks[b]] for b in np.flatnonzero(live)]

@@ -43,25 +43,33 @@ class OwnCells:
     pool
         The control cells.
     treated : (n1,) int
-        The unit's treated cells that take part, ascending; none of them is a control cell.
+        The unit's treated cells that take part, ascending; all of them cells of the pool, or none.
     removed : (m,) int
-        Control cells that are in neither group of this unit's test, ascending.
+        Cells of the pool that are in neither group of this unit's test, ascending.
     live : (B,) bool or None
         Batches that take part; None for all.
+    within
+        Whether the treated cells are cells of the pool, compared with the rest of it.
     """
 
     pool: PoolCells
     treated: np.ndarray
     removed: np.ndarray
     live: np.ndarray | None
+    within: bool = False
+
+    @cached_property
+    def added(self) -> np.ndarray:
+        """Treated cells (m,) beyond the pool, ascending."""
+        return self.treated[:0] if self.within else self.treated
 
     @cached_property
     def cells(self) -> np.ndarray:
         """All cells of the test, ascending."""
-        controls, treated = self.pool.cells, self.treated
+        controls = self.pool.cells
         if self.removed.size:
             controls = np.setdiff1d(controls, self.removed, assume_unique=True)
         if self.live is not None:
             assert self.pool.batch is not None
             controls = controls[self.live[self.pool.batch[controls]]]
-        return np.sort(np.concatenate([controls, treated]))
+        return np.sort(np.concatenate([controls, self.added]))

@@ -88,6 +88,8 @@ class UnitRanks:
     ----------
     own : (n1, K) float64
         Those of the treated cells.
+    merged
+        False where a treated cell's value ties controls that are not tied without it.
     effect : (K,) float64
         Rank-biserial.
     per_sum : float
@@ -95,17 +97,31 @@ class UnitRanks:
     """
 
     def __init__(self, unit: PooledUnit, ranks: PoolRanks):
-        from programde.crt.kernels.merged_ranks import merge_ranks
-
         self.unit = unit
         self.sorted = ranks.sorted_of(unit)
+        self._made: tuple[np.ndarray, np.ndarray, np.float32] | None = None
+        if unit.own.within:
+            self._below = self._upto = np.empty((self.sorted.V.shape[0], 0), dtype=np.int64)
+            self.merged = True
+            own = self.sorted.ranks[:, unit.slots].T.astype(np.float64, order="C")
+            self.own = own - 0.5 * (unit.n_cells + 1)
+        else:
+            self.own = self._merge(ranks)
+        pairs = unit.treated.size * unit.n_controls
+        self.per_sum = 2.0 / pairs
+        self.effect = 2.0 * self.own.sum(axis=0) / pairs
+
+    def _merge(self, ranks: PoolRanks) -> np.ndarray:
+        """Centred ranks of treated cells that are merged into the pool's."""
+        from programde.crt.kernels.merged_ranks import merge_ranks
+
+        unit = self.unit
         values = np.ascontiguousarray(ranks.read(unit.treated).T) + 0.0
         order = np.argsort(values, axis=1)
         values = np.take_along_axis(values, order, axis=1)
         centred = np.empty(values.shape)
         self._below = np.empty(values.shape, dtype=np.int64)
         self._upto = np.empty(values.shape, dtype=np.int64)
-        #: False where a treated cell's value ties controls that are not tied without it.
         self.merged = bool(
             merge_ranks(
                 self.sorted.V, self.sorted.sampled, self.sorted.average, values, unit.n_cells,
@@ -114,10 +130,7 @@ class UnitRanks:
         )  # fmt: skip
         own = np.empty(values.shape)
         np.put_along_axis(own, order, centred, axis=1)
-        self.own = np.ascontiguousarray(own.T)
-        self.per_sum = 2.0 / (unit.treated.size * unit.n_controls)
-        self.effect = 2.0 * centred.sum(axis=1) / (unit.treated.size * unit.n_controls)
-        self._made: tuple[np.ndarray, np.ndarray, np.float32] | None = None
+        return np.ascontiguousarray(own.T)
 
     def summed(self, H: np.ndarray) -> Summed:
         """Ranks as summands, with Q' of them H (k, K)."""
@@ -125,12 +138,12 @@ class UnitRanks:
 
     @property
     def steps(self) -> tuple[np.ndarray, np.ndarray, np.float32]:
-        """What the treated cells add to the controls' ranks, as `kernels.merged_ranks.steps`, and
+        """What the added cells add to the pool's ranks, as `kernels.merged_ranks.steps`, and
         the centre of all ranks."""
         from programde.crt.kernels.merged_ranks import MORE, ROOM, steps
 
         if self._made is None:
-            n1, K = self.own.shape
+            K, n1 = self._below.shape
             n0 = self.sorted.V.shape[1]
             narrow = np.uint16 if ROOM * n1 + MORE < 2**16 * 16 and 2 * n1 < 2**16 else np.uint32
             off = np.empty((K, (n0 + 15) // 16), dtype=narrow)
@@ -174,17 +187,17 @@ class UnitRanks:
 
     def written(self, which: np.ndarray) -> np.ndarray:
         """Centred ranks of programs `which` (J,) in all cells that take part (J, n): the pool's
-        slots, then the treated cells."""
+        slots, then the added cells."""
         unit = self.unit
         slots = np.empty((which.size, unit.pool.n_cells))
         self.fill(which, slots)
         if not unit.whole:
             slots = slots[:, np.repeat(unit.live, unit.pool.sizes)]
-        return np.concatenate([slots, self.own[:, which].T], axis=1)
+        return np.concatenate([slots, self.own[: unit.added.size, which].T], axis=1)
 
 
 def rank_tails(ranks: UnitRanks, p: np.ndarray) -> LogTails:
-    """Both tails (K,) under independent draws of propensities p (n + n1,) by slot; the events are
+    """Both tails (K,) under independent draws of propensities p (n + m,) by slot; the events are
     those of `statistics.utest.PreparedUTest.linearise`."""
     from programde.crt.kernels.merged_ranks import rank_cumulants
 
@@ -194,7 +207,7 @@ def rank_tails(ranks: UnitRanks, p: np.ndarray) -> LogTails:
     slope = 0.5 * t * (unit.n_cells - 2.0 * mean)
     level = 0.5 * t * mean * (unit.n_cells - mean)
     threshold = level - slope * mean - 0.5 * t * variance
-    cumulants = own_cumulants(p[pool.n_cells :], ranks.own - slope)
+    cumulants = own_cumulants(p[pool.n_cells :], ranks.own[: unit.added.size] - slope)
     rank_cumulants(
         ranks.sorted.ranks, *ranks.steps, pool.first, unit.live, slope, p[: pool.n_cells], cumulants
     )

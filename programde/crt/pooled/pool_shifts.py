@@ -62,7 +62,8 @@ class PoolShifts:
             if not unit.collinear:
                 adjust = unit.along(self._usage, usage)
                 found.usage[g] = (usage.sum(axis=0) - unit.P @ adjust) / unit.d
-            above = self._above[unit.live].sum(axis=0) + (usage > self._floor).sum(axis=0)
+            more = usage[: unit.added.size] > self._floor
+            above = self._above[unit.live].sum(axis=0) + more.sum(axis=0)
             found.above_floor[g] = above / unit.n_cells
         return found
 

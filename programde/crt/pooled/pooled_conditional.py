@@ -151,7 +151,8 @@ class _Scratch:
                     self.sorted[:K, at] = (residual - centre[:, None]) * factor[:, None]
             self._filled = not lean
         self.summands[:, places] = own.T
-        self.sorted[:K, places] = ((own - centre) * factor).T
+        if unit.added.size:  # cells of the pool have theirs, as all others do
+            self.sorted[:K, places] = ((own - centre) * factor).T
 
     def fill_ranks(
         self,
@@ -171,7 +172,8 @@ class _Scratch:
         if few.size:
             spans[few] = lattice_spans(ranks.written(few).T)
         own, reach = ranks.fill_residuals(factor, self._scaled, self.strata.place, self.sorted)
-        self.sorted[:K, places] = own.T
+        if unit.added.size:
+            self.sorted[:K, places] = own.T
         self.summands[:, places] = (own / factor).T
         return reach
 
@@ -200,7 +202,7 @@ class _Law(ConditionalLaw):
 def _cells_of(unit: PooledUnit) -> np.ndarray:
     """Cells of the screen that take part in a unit's test."""
     member = np.repeat(unit.live, unit.pool.sizes)
-    return np.concatenate([unit.pool.slots[member], unit.treated])
+    return np.concatenate([unit.pool.slots[member], unit.added])
 
 
 def _programs_of_few_values(pool: ControlPool, source: PoolOutcome | PoolRanks) -> np.ndarray:

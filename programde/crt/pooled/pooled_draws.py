@@ -45,7 +45,7 @@ class UnitDraws:
     ----------
     where : (n,) int32
         For each cell of the test, in the order of the screen, its row: a slot of the pool, or
-        beyond these a treated cell.
+        beyond these an added cell.
     places : (n1,) int64
         Where the treated cells stand in that order.
     """
@@ -58,25 +58,26 @@ class UnitDraws:
             assert pool.cells.batch is not None
             member = unit.live[pool.cells.batch[cells]]
             cells, place = cells[member], place[member]
-        at = np.searchsorted(cells, unit.treated)
-        self.places = at + np.arange(at.size)
+        at = np.searchsorted(cells, unit.added)
         own = pool.n_cells + np.arange(at.size, dtype=np.int32)
         self.where = np.insert(place, at, own)
+        within = unit.own.within
+        self.places = np.searchsorted(cells, unit.treated) if within else at + np.arange(at.size)
         self._cells = cells, at
 
     @property
     def cells(self) -> np.ndarray:
         """Cells of the test (n,), ascending."""
-        return np.insert(self._cells[0], self._cells[1], self.unit.treated)
+        return np.insert(self._cells[0], self._cells[1], self.unit.added)
 
     @property
     def written(self) -> np.ndarray:
         """For each cell of the test its place (n,) among the slots that take part and, after these,
-        the treated cells (`PooledUnit.written`)."""
+        the added cells (`PooledUnit.written`)."""
         unit = self.unit
         if unit.whole:
             return self.where
-        member = np.concatenate([np.repeat(unit.live, unit.pool.sizes), np.ones(self.places.size)])
+        member = np.concatenate([np.repeat(unit.live, unit.pool.sizes), np.ones(unit.added.size)])
         return (np.cumsum(member > 0) - 1)[self.where]
 
     def sums(
@@ -91,13 +92,14 @@ class UnitDraws:
         treated cells, and of the unit's basis (B, k) float64, and the numbers of treated cells."""
         unit, pool = self.unit, self.unit.pool
         K, k = own.shape[1], pool.ordered.size
-        basis = pool.basis_of(unit.C)
+        own, C = own[: unit.added.size], unit.C[: unit.added.size]
+        basis = pool.basis_of(C)
         further = np.setdiff1d(unit.ordered, pool.ordered)
         tail = aligned_zeros(own.shape[0], padded(K + k + further.size))
         tail[:, :K] = own
         tail[:, K : K + k] = basis
         end = K + k + further.size
-        tail[:, K + k : end] = unit.C[:, further] - basis @ pool.from_basis[:, further]
+        tail[:, K + k : end] = C[:, further] - basis @ pool.from_basis[:, further]
         sums, counts = law.sums_at(self.where, rows, tail, n_draws, key)
         from_basis = np.zeros((k + further.size, unit.ordered.size))
         from_basis[:k] = pool.from_basis[:, unit.ordered]
@@ -115,6 +117,7 @@ class UnitDraws:
         key: np.ndarray,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Sums (B, K) float32 of rows without a basis, and the numbers of treated cells (B,)."""
+        own = own[: self.unit.added.size]
         tail = aligned_zeros(own.shape[0], rows.shape[1])
         tail[:, : own.shape[1]] = own
         sums, counts = law.sums_at(self.where, rows, tail, n_draws, key)
@@ -175,11 +178,12 @@ def first_order_gamma(
     products = np.empty((*sums.shape, sums.shape[1]))
     weighted_products(pool.features, pool.first, pool.ranks, unit.live, p, sums, products)
     own = p[pool.n_cells :]
-    weighted = unit.q * (own * (1.0 - own))[:, None]
+    weighted = unit.q_added * (own * (1.0 - own))[:, None]
     of_basis = np.einsum("brk,brs,bsl->kl", unit.M, products, unit.M, optimize=True)
-    of_basis += weighted.T @ unit.q
+    of_basis += weighted.T @ unit.q_added
     B, r, k = unit.M.shape
-    of_outcome = unit.M.reshape(B * r, k).T @ cross.reshape(B * r, -1) + weighted.T @ found.own
+    of_outcome = unit.M.reshape(B * r, k).T @ cross.reshape(B * r, -1)
+    of_outcome += weighted.T @ found.own[: own.size]
     of_outcome -= of_basis @ found.H
     return np.asarray(np.linalg.solve(of_basis[:q, :q], of_outcome[:q]))
 

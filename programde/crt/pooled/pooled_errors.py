@@ -57,14 +57,18 @@ def pooled_errors(
         A = np.stack([one @ one.T for one in M])
         g_b = np.stack([one @ some[g].P for one, g in zip(M, here, strict=True)])
         eta = np.stack([one @ rest[g] for one, g in zip(M, here, strict=True)])
+        own = [slots[(slots >= lo) & (slots < hi)] for slots in (some[g].slots for g in here)]
+        own_first = np.cumsum([0, *(slots.size for slots in own)])
+        treated = np.concatenate(own)
         products = np.zeros((here.size, r, r))
         cross = np.zeros((here.size * r, K))
         for begin in range(lo, hi, _CELLS):
             n = min(_CELLS, hi - begin)
             w_part, wu_part = w[: here.size, :n], wu[: here.size, :r, :n]
             hc3_features(
-                pool.features, begin, n, r, A, g_b, inverse_d[here], w_part, wu_part, products
-            )
+                pool.features, begin, n, r, A, g_b, inverse_d[here], treated, own_first,
+                w_part, wu_part, products,
+            )  # fmt: skip
             residual = outcome.residual[:, begin : begin + n]
             squares(residual, square[:, :n])
             total[here] += w_part @ square[:, :n].T

@@ -91,6 +91,8 @@ class PooledStrata:
 
         They share their arrays with those of other units: one unit at a time.
         """
+        if unit.own.within:
+            return self._of_live(unit), self.place[unit.slots]
         C = unit.C[:, self._columns]
         own, sets = C @ self._own, C @ self._sets
         inside = np.round(own)
@@ -118,11 +120,26 @@ class PooledStrata:
         self.columns[:k, places] = mine.T
         self.columns[k:, places] = shared.T
         self.indicators[:, places] = np.round(sets).T > 0.5
+        found = self._of_live(unit, places)
+        reach_l, reach_g = self.strata.reach
+        reach_l = reach_l.copy()
+        np.maximum.at(reach_l, stratum, np.abs(mine))
+        known = found.__dict__
+        known["reach"] = (reach_l, np.maximum(reach_g, np.abs(shared).max(axis=0, initial=0.0)))
+        known["indicator_sizes"] = known["indicator_sizes"] + (sets > 0.5).sum(axis=0)
+        ones_l, ones_g = known["ones"]
+        np.add.at(ones_l, stratum, mine)
+        known["ones"] = (ones_l, ones_g + shared.sum(axis=0))
+        return found, places
+
+    def _of_live(self, unit: PooledUnit, places: np.ndarray | None = None) -> CovariateStrata:
+        """The strata of the pool's cells that take part, and of those at `places`."""
         free = self.free.copy()
         if not unit.whole:
             free[self.place[~np.repeat(unit.live, unit.pool.sizes)]] = True
-        free[places] = False
-        strata = CovariateStrata(
+        if places is not None:
+            free[places] = False
+        found = CovariateStrata(
             order=self.order,
             first=self.first,
             columns=self.columns,
@@ -132,17 +149,12 @@ class PooledStrata:
             saturated=False,
             absent=np.flatnonzero(free),
         )
-        reach_l, reach_g = self.strata.reach
-        reach_l = reach_l.copy()
-        np.maximum.at(reach_l, stratum, np.abs(mine))
-        known = strata.__dict__  # what would be made of all cells is known from the controls
-        known["reach"] = (reach_l, np.maximum(reach_g, np.abs(shared).max(axis=0, initial=0.0)))
+        known = found.__dict__  # what would be made of all cells is known from the controls
+        known["reach"] = self.strata.reach
         known["place"] = self.order
-        known["indicator_sizes"] = self._sizes[:, unit.live].sum(axis=1) + (sets > 0.5).sum(axis=0)
-        ones_l, ones_g = self._ones(unit)
-        np.add.at(ones_l, stratum, mine)
-        known["ones"] = (ones_l, ones_g + shared.sum(axis=0))
-        return strata, places
+        known["indicator_sizes"] = self._sizes[:, unit.live].sum(axis=1)
+        known["ones"] = self._ones(unit)
+        return found
 
     def _ones(self, unit: PooledUnit) -> tuple[np.ndarray, np.ndarray]:
         """Sums of the columns over the controls that take part: local (B, k), shared (g,)."""

@@ -33,15 +33,15 @@ class PooledEvent:
     ----------
     unit, found
         The unit and its outcome.
-    p : (n + n1,) float64
-        Propensities by slot, then of the treated cells.
+    p : (n + m,) float64
+        Propensities by slot, then of the added cells.
     m : (k,) float64
         Q'p.
     threshold : (K,) float64
     zeta : (B, r, K) float64
         What a_k takes off R0_k - t_k, by features.
-    own : (n1, K) float64
-        Summands of the treated cells.
+    own : (m, K) float64
+        Summands of the added cells.
     """
 
     unit: PooledUnit
@@ -64,7 +64,8 @@ class PooledEvent:
         own = p[pool.n_cells :]
         m = unit.along(sums[:, :, None], own[:, None])[:, 0]
         trace = np.einsum("brk,brs,bsk->", unit.M, products, unit.M, optimize=True)
-        trace += (own * (1.0 - own)) @ np.einsum("ij,ij->i", unit.q, unit.q)
+        q = unit.q_added
+        trace += (own * (1.0 - own)) @ np.einsum("ij,ij->i", q, q)
         t = found.effect
         threshold = t * (m @ m - trace)
         taken = found.H - 2.0 * np.outer(m, t)
@@ -75,7 +76,7 @@ class PooledEvent:
             m=m,
             threshold=threshold,
             zeta=unit.M @ taken,
-            own=found.own - unit.q @ taken - t,
+            own=found.own[: own.size] - q @ taken - t,
         )
 
 
@@ -113,7 +114,7 @@ def summands(
     outcome: PoolOutcome, unit: PooledUnit, found: Summed, which: np.ndarray
 ) -> np.ndarray:
     """The unit's residuals of programs `which` (J,) in all cells that take part (J, n): the pool's
-    slots, then the treated cells."""
+    slots, then the added cells."""
     pool = unit.pool
     rows = np.empty((which.size, unit.n_cells))
     H = found.H[:, which]
@@ -123,7 +124,7 @@ def summands(
         along = (unit.M[b] @ H).T @ pool.features[:, lo:hi]
         np.subtract(outcome.residual[which, lo:hi], along, out=rows[:, at : at + hi - lo])
         at += hi - lo
-    rows[:, at:] = (found.own[:, which] - unit.q @ H).T
+    rows[:, at:] = (found.own[: unit.added.size, which] - unit.q_added @ H).T
     return rows
 
 
@@ -146,7 +147,7 @@ def _write(
 
 
 def own_cumulants(p: np.ndarray, a: np.ndarray) -> np.ndarray:
-    """Cumulants (K, 4) of the sums of a (n1, K) over treated cells of propensities p (n1,)."""
+    """Cumulants (K, 4) of the sums of a (m, K) over added cells of propensities p (m,)."""
     q = p * (1.0 - p)
     square = a * a
     return np.column_stack(

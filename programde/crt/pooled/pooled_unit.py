@@ -8,6 +8,10 @@ residual outcome R0,
 
     H = Q'R0 = sum_b M_b'(U_b R0_b) + Q_t'R0_t,     P = Q'x,     d = n1 - ||P||^2,
     residual of the unit = R0 - Q H,                beta = (sum of R0_t - P'H) / d.
+
+Where the treated cells are cells of the pool and are compared with the rest of it (groups of
+control guides), the pool is all there is: no C_t, and no Q_t but in P = Q'x. Nothing is taken off
+sums over the pool, so that no digits are lost, and a unit has no rows of its own.
 """
 
 from __future__ import annotations
@@ -32,6 +36,10 @@ class PooledUnit:
     ----------
     treated : (n1,) int
         Cells of the screen.
+    added : (m,) int
+        Those of them that are no cells of the pool: all, or none.
+    slots : (n1 - m,) int
+        Places of the others among the pool's slots.
     live : (B,) bool
         Batches of the pool that take part.
     n_cells
@@ -44,28 +52,29 @@ class PooledUnit:
         Basis of the controls in terms of their features; zero in batches left out.
     q : (n1, k) float64
         Basis of the treated cells.
+    q_added : (m, k) float64
+        Basis of the added cells.
     """
 
     def __init__(self, pool: ControlPool, own: OwnCells, per_column: int):
         self.pool = pool
         self.own = own
         self.treated = own.treated
-        batch = pool.cells.batch
-        self.batch = (
-            np.zeros(own.treated.size, dtype=np.int64) if batch is None else batch[own.treated]
-        )
+        self.added = own.added
+        self.slots = pool.slots_of(own.treated) if own.within else own.treated[:0]
         self.whole = own.live is None
         self.live = np.ones(pool.n_batches, dtype=bool) if own.live is None else own.live
-        self.n_controls = int(pool.sizes[self.live].sum())
-        self.n_cells = self.n_controls + self.treated.size
+        self.n_cells = int(pool.sizes[self.live].sum()) + self.added.size
+        self.n_controls = self.n_cells - self.treated.size
         self.C = pool.screen.covariates[self.treated]
-        #: Whether each treated cell's covariates are a combination of rows of its batch's controls.
-        self.inside = pool.inside(self.C, self.batch)
+        more = self.C[: self.added.size]
+        #: Whether each added cell's covariates are a combination of rows of its batch's controls.
+        self.inside = pool.inside(more, pool.batch_of(self.added))
         if self.whole and self.inside:
             self.ordered = pool.ordered
-            rows = np.concatenate([pool.factor, self.C[:, self.ordered] / pool.scale[self.ordered]])
+            rows = np.concatenate([pool.factor, more[:, self.ordered] / pool.scale[self.ordered]])
         else:
-            every = np.concatenate([pool.stacked(self.live), self.C])
+            every = np.concatenate([pool.stacked(self.live), more])
             self.ordered = pool.first_columns[independent_columns(every[:, pool.first_columns])]
             rows = every[:, self.ordered] / pool.scale[self.ordered]
         self.kept = np.sort(self.ordered)
@@ -73,6 +82,7 @@ class PooledUnit:
         factor = np.asarray(np.linalg.qr(rows, mode="r"))
         self.inverse = solve_triangular(factor, np.eye(k)) / pool.scale[self.ordered][:, None]
         self.q = self.C[:, self.ordered] @ self.inverse
+        self.q_added = self.q[: self.added.size]
         self.M = pool.columns(self.ordered) @ self.inverse
         if not self.whole:
             self.M[~self.live] = 0.0
@@ -96,7 +106,7 @@ class PooledUnit:
     @property
     def spans_constant(self) -> bool:
         """Whether a constant lies in the span of the covariates."""
-        along = np.einsum("brk,br->k", self.M, self.pool.ones) + self.P
+        along = np.einsum("brk,br->k", self.M, self.pool.ones) + self.q_added.sum(axis=0)
         return bool(along @ along >= (1.0 - 1e-8) * self.n_cells)
 
     @property
@@ -105,13 +115,14 @@ class PooledUnit:
         return self.kept[self.rungs[self.rung]]
 
     def along(self, local: np.ndarray, own: np.ndarray) -> np.ndarray:
-        """Q'V (k, .) of values that give U_b V_b = `local` (B, r, .) in the controls, and are `own`
+        """Q'V (k, .) of values that give U_b V_b = `local` (B, r, .) in the pool, and are `own`
         (n1, .) in the treated cells."""
         B, r, k = self.M.shape
-        return self.M.reshape(B * r, k).T @ local.reshape(B * r, -1) + self.q.T @ own
+        own = own[: self.added.size]
+        return self.M.reshape(B * r, k).T @ local.reshape(B * r, -1) + self.q_added.T @ own
 
     def written(self) -> np.ndarray:
-        """Q' (k, n) of all cells that take part: the pool's slots, then the treated cells."""
+        """Q' (k, n) of all cells that take part: the pool's slots, then the added cells."""
         basis = np.empty((self.q.shape[1], self.n_cells))
         at = 0
         for b in np.flatnonzero(self.live):
@@ -119,31 +130,34 @@ class PooledUnit:
             some = basis[:, at : at + hi - lo]
             np.matmul(self.M[b].T, self.pool.features[:, lo:hi], out=some)
             at += hi - lo
-        basis[:, at:] = self.q.T
+        basis[:, at:] = self.q_added.T
         return basis
 
     # ------------------------------------------------------------------------------- propensity
 
     def propensity(self) -> tuple[np.ndarray | None, int]:
-        """Probabilities (n + n1,) of the pool's slots (0 where left out) and the treated cells,
+        """Probabilities (n + m,) of the pool's slots (0 where left out) and the added cells,
         None where Newton's method failed; and the steps that it took."""
         from programde.crt.kernels.by_batch import fit_by_batch, probabilities_by_batch
 
         pool, live = self.pool, self.live
         columns = self.rung_columns
-        constant = pool.constant[live].all(axis=0) & (self.C == 1.0).all(axis=0)
+        more = self.C[: self.added.size]
+        constant = pool.constant[live].all(axis=0) & (more == 1.0).all(axis=0)
         first = np.flatnonzero(constant[columns])[:1]
         columns = np.concatenate([columns[first], np.delete(columns, first)])
         q = columns.size
-        p = np.empty(pool.n_cells + self.treated.size)
+        p = np.empty(pool.n_cells + self.added.size)
         T = pool.columns(columns)
-        tail = np.ascontiguousarray(self.C[:, columns].T)
-        score = tail.sum(axis=1)
+        own = np.ascontiguousarray(self.C[:, columns].T)
+        score = own.sum(axis=1)
+        tail = own[:, : self.added.size]
         gram = np.empty((q + 1, q))
         gram[:q] = pool.gram[live].sum(axis=0)[np.ix_(columns, columns)] + tail @ tail.T
-        gram[q] = pool.sums[live].sum(axis=0)[columns] + score
+        gram[q] = pool.sums[live].sum(axis=0)[columns] + tail.sum(axis=1)
         reach = np.maximum(
-            pool.reach[live].max(axis=0, initial=0.0)[columns], np.abs(tail).max(axis=1)
+            pool.reach[live].max(axis=0, initial=0.0)[columns],
+            np.abs(tail).max(axis=1, initial=0.0),
         )
         penalty = np.full(q, RIDGE)
         start = 0.0
@@ -164,7 +178,7 @@ class PooledUnit:
         return p, steps
 
     def used(self, p: np.ndarray) -> np.ndarray:
-        """Of numbers (n + n1,) by slot those of the cells that take part."""
+        """Of numbers (n + m,) by slot those of the cells that take part."""
         if self.whole:
             return p
         member = np.repeat(self.live, self.pool.sizes)

@@ -98,7 +98,7 @@ def made(project: Path, name: str) -> str:
             for file in sorted((place / top).rglob("*")):
                 inside = file.relative_to(place)
                 page = inside.parts[:2] == ("reports", "sweep")  # the ranking says when it was made
-                if file.is_file() and not page and not inside.name.startswith("."):
+                if file.is_file() and not page:
                     digest.update(f"{place.relative_to(project)}/{inside}\0".encode())
                     digest.update(file.read_bytes())
         if (place / "dvc.lock").is_file():

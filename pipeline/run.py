@@ -80,11 +80,19 @@ def reproduce(root: Path, targets: Sequence[str] = ()) -> None:
     """
     from dvc.exceptions import DvcException
 
-    from pipeline.sweep.repository import dvc_repository, without_half_written
+    from pipeline.sweep.repository import (
+        dvc_repository,
+        outputs_of,
+        without_half_written,
+        without_left_over,
+    )
 
     logging.getLogger("dvc").setLevel(logging.WARNING)  # not which stage runs: they have bars
     log = root / LOG
     log.unlink(missing_ok=True)
+    stages = parse_yaml((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    outputs = [name for entry in stages.values() for name in outputs_of(entry)]
+    without_left_over(root, outputs, log.with_suffix(".lock"))
     os.environ[STAGE_LOG] = str(log)
     # a stage says `python`: this one, whatever the shell calls so
     path = [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import sys
 import warnings
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config.params import project_root
+from pipeline.locks import held
 from pipeline.upstream import (
     cache_of,
     push_computations,
@@ -70,6 +72,33 @@ def without_half_written(repo: Any) -> list[str]:
     for name in found:
         Path(name).unlink()
     return [Path(name).name for name in found]
+
+
+def without_left_over(root: Path, outputs: Iterable[str], lock: Path) -> None:
+    """Delete what killed stages left beside their outputs, under temporary names.
+
+    Parameters
+    ----------
+    root
+        The folder in which stages run.
+    outputs
+        What they write, within it.
+    lock
+        What a stage that is running holds: then nothing is deleted.
+    """
+    with contextlib.suppress(BlockingIOError, OSError), held(lock, wait=False):
+        for path in (root / output for output in outputs):
+            # as pipeline.files names them
+            name = rf"\.{re.escape(path.stem)}-(old-)?[a-z0-9_]{{8}}{re.escape(path.suffix)}"
+            for one in path.parent.glob(".*-*"):
+                if re.fullmatch(name, one.name):
+                    shutil.rmtree(one) if one.is_dir() else one.unlink()
+
+
+def outputs_of(entry: dict[str, Any]) -> list[str]:
+    """What a stage of dvc.yaml writes."""
+    listed = [*entry.get("outs", []), *entry.get("metrics", []), *entry.get("plots", [])]
+    return [name for item in listed for name in (item if isinstance(item, dict) else [item])]
 
 
 def cache_dir(root: Path) -> Path:

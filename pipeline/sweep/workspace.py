@@ -35,7 +35,13 @@ from pipeline.locks import held
 from pipeline.signals import ending
 from pipeline.stages.compose import write_params
 from pipeline.stages.entry import ENDED, INTERRUPTED, STAGE_LOG, logged
-from pipeline.sweep.repository import cache_dir, configure, reproduce
+from pipeline.sweep.repository import (
+    cache_dir,
+    configure,
+    outputs_of,
+    reproduce,
+    without_left_over,
+)
 from pipeline.troubles import killed, told_by_the_system
 from pipeline.warm import kept
 from programde.errors import OptionError, ProgramDEError
@@ -77,7 +83,7 @@ class Plan:
         text = (self.source / "dvc.yaml").read_text(encoding="utf-8")
         stages: dict[str, dict] = parse_yaml(text)["stages"]
         self.stages = {name: entry for name, entry in stages.items() if name != COMPOSE}
-        made = {out: name for name, entry in self.stages.items() for out in _outputs(entry)}
+        made = {out: name for name, entry in self.stages.items() for out in outputs_of(entry)}
         self.upstream = {
             name: sorted({made[dep] for dep in entry.get("deps", []) if dep in made})
             for name, entry in self.stages.items()
@@ -202,7 +208,7 @@ def compute(
     runs: list[StageRun] = []
     environment = _stage_environment(plan, log)
     environment |= kept(plan.source, environment)
-    with _whole(workspace), _environment(environment):
+    with _whole(workspace, plan), _environment(environment):
         for stage in plan.order:
             if ending():
                 raise KeyboardInterrupt
@@ -222,7 +228,7 @@ def compute(
 
 
 @contextlib.contextmanager
-def _whole(workspace: Path) -> Iterator[None]:
+def _whole(workspace: Path, plan: Plan) -> Iterator[None]:
     """Do without what a killed driver may have left half written: dvc.lock, and who holds what.
 
     DVC writes both in place. What a dvc.lock recorded is restored from the cache; and we hold the
@@ -232,6 +238,8 @@ def _whole(workspace: Path) -> Iterator[None]:
     if busy.exists() or (lock.is_file() and not lock.stat().st_size):
         lock.unlink(missing_ok=True)
         (workspace / ".dvc" / "tmp" / "rwlock").unlink(missing_ok=True)
+        outputs = [name for entry in plan.stages.values() for name in outputs_of(entry)]
+        without_left_over(workspace, outputs, (workspace / EXECUTED).with_suffix(".lock"))
     busy.touch()
     yield
     busy.unlink(missing_ok=True)  # it stays where something failed: the disk may have been full
@@ -306,11 +314,6 @@ def _interrupted(stage: str, log: Path, error: Exception) -> bool:
 
 def _of(stage: str, log: Path) -> list[dict[str, Any]]:
     return [entry for entry in logged(log) if entry["stage"] == stage]
-
-
-def _outputs(entry: dict) -> list[str]:
-    listed = [*entry.get("outs", []), *entry.get("metrics", []), *entry.get("plots", [])]
-    return [name for item in listed for name in (item if isinstance(item, dict) else [item])]
 
 
 def _copy(source: Path, target: Path, compiled: bool = True) -> None:

@@ -60,6 +60,7 @@ def _forked(work: Callable[[T], R], share: Sequence[T]) -> Connection | None:
     here, there = context.Pipe(duplex=False)
 
     def begin() -> None:
+        here.close()  # or its own end would keep it waiting for a reader that was killed
         with warnings.catch_warnings(record=True) as told:
             results = [work(item) for item in share]
         there.send((results, [(one.message, one.category) for one in told]))

@@ -160,7 +160,9 @@ def test_a_half_written_lock_file_is_made_again(project, half):
     whole = (folder / "dvc.lock").read_bytes()
     (folder / "dvc.lock").write_text(half)
     (folder / "second.py").touch()
+    (folder / ".second-a0_b1c2d.txt").touch()  # as a killed stage leaves it
     assert ended(started(folder)) == (0, "note: a killed run left half of dvc.lock; made again\n")
+    assert not list(folder.glob(".second-*"))
     assert (folder / "dvc.lock").read_bytes() == whole
 
 

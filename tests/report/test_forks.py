@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 import warnings
+from collections.abc import Callable
+from pathlib import Path
 
+import psutil
 import pytest
 
 from programde.errors import ProgramDEWarning
@@ -60,3 +64,33 @@ def test_what_a_fork_cannot_do_is_done_here() -> None:
 
     with pytest.raises(ValueError, match="item 0"):
         shared_out(refuses, [0, 1], 2)
+
+
+def test_a_fork_ends_with_who_started_it(tmp_path: Path) -> None:
+    """Killed, it takes no more answers: a fork that waited for it would stay for ever."""
+    started = (tmp_path / "one", tmp_path / "two")
+
+    def work(item: int) -> bytes:
+        started[item].write_text(str(os.getpid()))
+        while not (tmp_path / "go").exists():
+            time.sleep(0.01)
+        return bytes(1 << 20)  # more than a pipe holds
+
+    stage = os.fork()
+    if not stage:
+        shared_out(work, [0, 1], 2)
+        os._exit(0)
+    until(lambda: all(file.is_file() and file.read_text() for file in started))
+    os.kill(stage, 9)
+    os.waitpid(stage, 0)
+    (tmp_path / "go").touch()
+    fork = int(started[1].read_text())
+    until(lambda: not psutil.pid_exists(fork) or psutil.Process(fork).status() == "zombie")
+
+
+def until(condition: Callable[[], bool]) -> None:
+    for _ in range(500):
+        if condition():
+            return
+        time.sleep(0.02)
+    raise AssertionError("it did not come")

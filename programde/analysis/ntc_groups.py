@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from concurrent.futures import Executor
+from dataclasses import replace
+
+from threadpoolctl import threadpool_limits
 
 from programde.analysis.ntc_null import NTCNull
 from programde.analysis.options import Comparison
@@ -92,7 +95,7 @@ def run_ntc_groups(
     Returns
     -------
     NTCNull
-        The tests of the groups, and which guides each holds.
+        The tests of the groups, on the scale of the test alone, and which guides each holds.
 
     Examples
     --------
@@ -107,6 +110,7 @@ def run_ntc_groups(
     Comparison(control=control, by_condition=by_condition, drop_empty_batches=drop_empty_batches)
     labels = check_ntc_labels(screen.guide_to_target, ntc_labels)
     screen = without_controls(screen, labels, exclude_guides)
+    options = replace(options, shifts=False)  # groups are told by p-values: no other scale is shown
     units, partitions, size = ntc_units(
         screen,
         ntc_labels,
@@ -130,14 +134,15 @@ def run_ntc_groups(
         executor=executor,
         checkpoint=checkpoint,
     )
+    levels = screen.condition if by_condition else None
+    with threadpool_limits(limits=1):  # small factorizations: threads only wait for each other
+        correlation = program_correlation(screen, group, options, levels)
     return NTCNull(
         result=result,
         partitions=partitions,
         guides={u.name: list(u.guides) for u in units},
         group_size=size,
-        correlation=program_correlation(
-            screen, group, options, screen.condition if by_condition else None
-        ),
+        correlation=correlation,
     )
 
 

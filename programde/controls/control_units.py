@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from programde.controls.groups import default_group_size, ntc_columns
 from programde.controls.guide_sets import NTCSplit, pseudogene_sets, split_ntc_units
@@ -227,6 +228,8 @@ def control_units(
             units = add(split.units_B)
             held_out = HeldOut(split, units, none if exchange else add(split.units_A), crossfit)
     notes: list[str] = []
+    with threadpool_limits(limits=1):  # small factorizations: threads only wait for each other
+        batches = _batches(screen, members, options, batch_key, propensity, notes)
     return ControlUnits(
         programs=list(screen.program_names),
         guides=names,
@@ -235,7 +238,7 @@ def control_units(
         ntc_labels=labels,
         members=members,
         pseudogenes=pseudogenes,
-        batches=_batches(screen, members, options, batch_key, propensity, notes),
+        batches=batches,
         options=options,
         seed=seed,
         held_out=held_out,

@@ -158,8 +158,19 @@ def _reason(error: BaseException, log: Path) -> StageFailedError:
     if name in corrupted:
         return StageFailedError(f"{said}: delete .dvc/tmp/rwlock and run again")
     if name == "LockError":
-        return StageFailedError(f"another DVC works in this folder: {said}")
+        return StageFailedError(f"another DVC works in this folder{_who_locks(log.parent, said)}")
     return StageFailedError(said or name)
+
+
+def _who_locks(folder: Path, said: str) -> str:
+    """Who keeps us out, and the file that goes where nobody does."""
+    lock = folder / "lock"
+    if "Unable to acquire" not in said or not lock.is_file():
+        return f": {said}"
+    # with core.hardlink_lock the file says who; else the system frees what a dead process held
+    words = lock.read_text(errors="replace").split("|")
+    who = f" ({words[1]}, process {words[2]})" if len(words) == 4 else ""
+    return f"{who}: wait for it; where none runs any more, delete .dvc/tmp/lock and run again"
 
 
 def _of_the_system(error: OSError, root: Path) -> str:

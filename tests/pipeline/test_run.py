@@ -177,6 +177,23 @@ def test_a_lock_that_stands_is_told(project):
     assert err.count("\n") == 1
 
 
+def test_a_lock_of_another_machine_is_told(project):
+    """With DVC's locks for network disks, which outlive who held them."""
+    folder = project(FINE)
+    with (folder / ".dvc" / "config").open("a") as stream:
+        stream.write("    hardlink_lock = true\n")
+    (folder / ".dvc" / "tmp").mkdir()
+    lock = folder / ".dvc" / "tmp" / "lock"
+    lock.write_text(f"{lock}|node7|1234|5678")
+    assert ended(started(folder)) == (
+        1,
+        "run: another DVC works in this folder (node7, process 1234): wait for it; where none runs "
+        "any more, delete .dvc/tmp/lock and run again\n",
+    )
+    lock.unlink()
+    assert ended(started(folder)) == (0, "")
+
+
 def test_another_dvc_is_waited_for(project):
     """One that is alive and really is DVC; then what it did not do is done."""
     wait = (

@@ -1,9 +1,11 @@
 """``python -m benchmarks.shared_controls``: what a target costs against control cells.
 
 Control cells are made ready once and each target adds its few cells (`crt.pooled`), against one
-population per target, in one run. Processor time of one thread per target, without what is done
-once per screen, which is told beside: two runs with different numbers of targets give both. Writes
-``benchmarks/results/shared-controls.json`` and ``docs/shared-controls.png``.
+population per target, in one run; and groups of control guides, each absent from a batch, against
+the remaining control cells, in the same two ways. Processor time of one thread per target, without
+what is done once per screen, which is told beside: two runs with different numbers of targets give
+both. Writes ``benchmarks/results/shared-controls.json`` and ``docs/shared-controls.png``; with
+``--groups`` groups alone are measured, and put among the stored results.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ from programde.screen.screen import Screen
 HERE = Path(__file__).resolve().parent
 #: Control cells, programs, cells of a target; 3 numeric covariates and 8 batches, 11 columns.
 MIDDLE = {"controls": 60_000, "K": 100, "n1": 240}
+SMALL = {"controls": 3000, "K": 20, "n1": 60}
 GROWTH = {"controls": (15_000, 30_000, 60_000), "K": (25, 50, 100), "n1": (120, 240, 480)}
 N_TARGETS = 20
 
@@ -108,13 +111,43 @@ def screen_of(controls: int, K: int, n1: int, slopes: int = 0, seed: int = 0) ->
     )
 
 
-def seconds(screen: Screen, way: Way, n: int, shared: bool = True, n_jobs: int = 1) -> float:
-    """Processor seconds of a run over n targets (real ones where there are several threads)."""
+def with_groups(screen: Screen, n1: int) -> Screen:
+    """The screen with `N_TARGETS` more control guides, each in n1 control cells of all batches but
+    one."""
+    control = np.flatnonzero(choose_control(screen, "nt_cells", ["NTC"]).cells)
+    rng, batch = np.random.default_rng(1), np.asarray(screen.batch)
+    held = [
+        np.sort(rng.choice(control[batch[control] != f"B{j % 8}"], n1, replace=False))
+        for j in range(N_TARGETS)
+    ]
+    names, ends = [f"N{j}" for j in range(N_TARGETS)], np.arange(N_TARGETS + 1) * n1
+    cells, ones = np.concatenate(held), np.ones(n1 * N_TARGETS, dtype=np.int8)
+    more = sparse.csc_matrix((ones, cells, ends), shape=(screen.n_cells, N_TARGETS))
+    return replace(
+        screen,
+        guides=sparse.hstack([screen.guides, more], format="csc"),
+        guide_names=[*screen.guide_names, *names],
+        guide_to_target={**screen.guide_to_target, **dict.fromkeys(names, "NTC")},
+    )
+
+
+def seconds(
+    screen: Screen,
+    way: Way,
+    n: int,
+    shared: bool = True,
+    n_jobs: int = 1,
+    groups: bool = False,
+) -> float:
+    """Processor seconds of a run over n targets, or groups of one control guide (real ones where
+    there are several threads)."""
     control = choose_control(screen, "nt_cells", ["NTC"])
     units = [unit for unit in screen.target_units() if unit.name != "NTC"][:n]
+    if groups:
+        units = [screen.unit(f"N{j}", [f"N{j}"]) for j in range(n)]
 
     def tasks() -> Iterable[AnyTask]:
-        for task in plan(screen, units, control):
+        for task in plan(screen, units, control, are_controls=groups, drop_empty_batches=groups):
             yield replace(task, pooled=None) if isinstance(task, Deferred) and not shared else task
 
     clock = time.process_time if n_jobs == 1 else time.perf_counter
@@ -123,18 +156,32 @@ def seconds(screen: Screen, way: Way, n: int, shared: bool = True, n_jobs: int =
     return clock() - begin
 
 
-def per_target(screen: Screen, way: Way) -> dict[str, float]:
-    """Milliseconds per target, and seconds once per screen."""
+def per_target(screen: Screen, way: Way, groups: bool = False) -> dict[str, float]:
+    """Milliseconds per target or group, and seconds once per screen."""
     few, all_of = 4, N_TARGETS
-    less, more = seconds(screen, way, few), seconds(screen, way, all_of)
+    less, more = (seconds(screen, way, n, groups=groups) for n in (few, all_of))
     each = (more - less) / (all_of - few)
     return {"milliseconds": 1e3 * each, "once": max(less - few * each, 0.0)}
+
+
+def measure_groups(quick: bool) -> dict[str, dict[str, float]]:
+    """What a group of control guides costs, by way."""
+    sizes = SMALL if quick else MIDDLE
+    screen = with_groups(screen_of(**sizes), sizes["n1"])
+    found = {}
+    for way in WAYS:
+        seconds(screen, way, 1, groups=True)
+        here = per_target(screen, way, groups=True)
+        plain = 1e3 * seconds(screen, way, 1, shared=False, groups=True)
+        found[way.label] = {**here, "population_each": plain}
+        say(f"groups, {way.label}: {here['milliseconds']:.1f} ms, {plain:.0f} each its own")
+    return found
 
 
 def measure(quick: bool) -> dict[str, Any]:
     """All numbers."""
     found: dict[str, Any] = {"middle": MIDDLE, "ways": {}, "growth": {}, "columns": {}}
-    sizes = {"controls": 3000, "K": 20, "n1": 60} if quick else MIDDLE
+    sizes = SMALL if quick else MIDDLE
     screen, rich = screen_of(**sizes), screen_of(**sizes, slopes=1)
     for way in WAYS:
         seconds(screen, way, 1)
@@ -157,6 +204,7 @@ def measure(quick: bool) -> dict[str, Any]:
                 grown = {"values": values, "milliseconds": times, **exponent(values, times)}
                 found["growth"][way.label][name] = grown
                 say(f"{way.label} in {name}: {np.round(times, 1)}")
+    found["groups"] = measure_groups(quick)
     found["machine"] = machine()
     return found
 
@@ -204,11 +252,16 @@ def main() -> None:
     """Measure and write."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.shared_controls")
     parser.add_argument("--quick", action="store_true", help="a small screen, nothing written")
-    quick = parser.parse_args().quick
-    found = measure(quick)
+    parser.add_argument("--groups", action="store_true", help="groups of control guides alone")
+    chosen = parser.parse_args()
+    quick, out = chosen.quick, HERE / "results" / "shared-controls.json"
+    if chosen.groups:
+        found = {} if quick else json.loads(out.read_text(encoding="utf-8"))
+        found |= {"groups": measure_groups(quick), "groups_machine": machine()}
+    else:
+        found = measure(quick)
     if quick:
         return
-    out = HERE / "results" / "shared-controls.json"
     out.write_text(json.dumps(found, indent=1), encoding="utf-8")
     picture(found, HERE.parent / "docs" / "shared-controls.png")
 

@@ -114,7 +114,7 @@ def screen_of(controls: int, K: int, n1: int, slopes: int = 0, seed: int = 0) ->
 def with_groups(screen: Screen, n1: int) -> Screen:
     """The screen with `N_TARGETS` more control guides, each in n1 control cells of all batches but
     one."""
-    control = np.flatnonzero(choose_control(screen, "nt_cells", ["NTC"]).cells)
+    control = np.flatnonzero(np.asarray(choose_control(screen, "nt_cells", ["NTC"]).cells))
     rng, batch = np.random.default_rng(1), np.asarray(screen.batch)
     held = [
         np.sort(rng.choice(control[batch[control] != f"B{j % 8}"], n1, replace=False))

@@ -7,7 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from programde.crt.control_group import ControlGroup, Membership
-from programde.crt.population import Population, intercept_of, population_of
+from programde.crt.population import (
+    PER_COLUMN,
+    covariates_in,
+    intercept_of,
+    rung_for,
+    rungs_of,
+)
 from programde.crt.propensity import PropensitySolver
 from programde.root_finding import bracketed_root
 from programde.screen.screen import Screen, Unit
@@ -70,7 +76,8 @@ class SetDrawer:
                 self._treated[unit.name] = treated
         self._names = sorted(self._treated)
         self._odds: dict[str, np.ndarray | None] = {}
-        self._people: dict[bytes, Population] = {}
+        self._columns: dict[bytes, tuple[np.ndarray, np.ndarray | None]] = {}
+        self._solvers: dict[tuple[bytes, int], PropensitySolver] = {}
         sizes = np.array([self._treated[name].size for name in self._names], dtype=np.float64)
         self.n_pool = n_pool = int(self._pool.sum())
         others = n_pool - sizes if control.cells is None else np.full(sizes.size, float(n_pool))
@@ -92,15 +99,31 @@ class SetDrawer:
             return np.flatnonzero(rng.random(odds.size) < probabilities(odds, self.size))
         return np.empty(0, dtype=np.intp)
 
-    def _population(self, chosen: np.ndarray) -> Population:
-        """The population of the chosen cells (N,) bool; those of the complement recur."""
-        if self._control.cells is not None:
-            return population_of(self._screen, np.flatnonzero(chosen))
-        key = np.packbits(chosen).tobytes()
-        if key not in self._people:
-            cells = None if chosen.all() else np.flatnonzero(chosen)
-            self._people[key] = population_of(self._screen, cells)
-        return self._people[key]
+    def _covariates(self, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Covariates of the chosen cells (N,) bool, and their tiers."""
+        if chosen.all():
+            return self._screen.covariates, self._screen.covariate_tiers
+        covariates, _, tiers = covariates_in(self._screen, np.flatnonzero(chosen))
+        return covariates, tiers
+
+    def _solver(self, chosen: np.ndarray, n_treated: int) -> PropensitySolver:
+        """Fits propensities of targets of this size in the chosen cells (N,) bool, on the columns
+        that such a target can carry; what belongs to the cells of the complement recurs."""
+        recurs = self._control.cells is None
+        key = np.packbits(chosen).tobytes() if recurs else b""
+        if recurs and key not in self._columns:
+            self._columns[key] = self._covariates(chosen)
+        covariates, tiers = self._columns[key] if recurs else self._covariates(chosen)
+        rungs = rungs_of(covariates.shape[1], tiers)
+        cells = min(n_treated, covariates.shape[0] - n_treated)
+        rung = rung_for(rungs, cells, PER_COLUMN, tiers)
+        if (key, rung) in self._solvers:
+            return self._solvers[key, rung]
+        columns = covariates[:, rungs[rung]]
+        solver = PropensitySolver(columns, intercept_of(columns))
+        if recurs:
+            self._solvers[key, rung] = solver
+        return solver
 
     def _odds_of(self, name: str) -> np.ndarray | None:
         """Odds (N,) of being treated as the target's cells are; 0 outside of the pool."""
@@ -111,10 +134,8 @@ class SetDrawer:
             if self._screen.batch is not None:
                 labels = self._screen.batch
                 chosen &= np.isin(labels, np.unique(labels[treated].astype(str)))
-            people = self._population(chosen)
-            columns = people.covariates[:, people.rungs[people.rung_of(treated.size)]]
-            solver = PropensitySolver(columns, intercept_of(columns))
-            fit = solver.fit([people.locate(treated)])
+            solver = self._solver(chosen, treated.size)
+            fit = solver.fit([np.searchsorted(np.flatnonzero(chosen), treated)])
             odds = None
             if fit.converged[0]:
                 p = np.clip(solver.probabilities(fit.theta[0]), 1e-12, 1 - 1e-9)

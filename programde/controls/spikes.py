@@ -29,8 +29,9 @@ from programde.controls.spike_results import OFF, Spikes
 from programde.crt.control_group import ControlGroup
 from programde.crt.engine import Deferred, Later, RunOptions, Task, run_tasks
 from programde.crt.plan import plan
+from programde.crt.tasks import Once
 from programde.errors import InputError
-from programde.screen.composition import floor_and_close, transformed
+from programde.screen.composition import transformed
 from programde.screen.screen import Screen, Unit
 from programde.streams import generator
 
@@ -38,8 +39,6 @@ from programde.streams import generator
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 #: Spiked outcomes of one set are kept below so many bytes.
 MOST_BYTES = 2**28
-#: Numbers that are transformed at a time.
-AT_A_TIME = 2_000_000
 
 
 def spiked_usages(
@@ -93,21 +92,31 @@ def _closed_again(
     usage: np.ndarray, program: int, changed: np.ndarray, screen: Screen
 ) -> tuple[np.ndarray, np.ndarray]:
     """One program's outcome and floored usage, both (n, S), after its usages were `changed` (n, S)
-    in cells of closed usages (n, K) and all rows closed again."""
-    outcome, floored = np.empty(changed.shape), np.empty(changed.shape)
-    step = max(1, AT_A_TIME // max(usage.size, 1))
-    for begin in range(0, changed.shape[1], step):
-        part = slice(begin, begin + step)
-        rows = np.repeat(usage[:, None, :], changed[:, part].shape[1], axis=1)
-        rows[:, :, program] = changed[:, part]
-        totals = rows.sum(axis=-1, keepdims=True)
-        # a cell whose only program was switched off stays what it was
-        rows = np.where(totals > 1e-12, rows / np.maximum(totals, 1e-12), usage[:, None, :])
-        if screen.floor > 0:
-            rows = floor_and_close(rows, screen.floor)
-        floored[:, part] = rows[:, :, program]
-        outcome[:, part] = transformed(rows, screen.transform)[:, :, program]
-    return outcome, floored
+    in cells of closed usages (n, K), all rows closed again and floored.
+
+    The other programs of a cell only share what is left, so a column costs a comparison with the
+    floor for each of them and no logarithm; a log-ratio does not see the second closing.
+    """
+    others = np.delete(usage, program, axis=1)
+    total = others.sum(axis=1)[:, None] + changed
+    # a cell whose only program was switched off stays what it was
+    lost = total <= 1e-12
+    total = np.where(lost, 1.0, total)
+    least = screen.floor * total
+    raised = np.maximum(np.where(lost, usage[:, program, None], changed), least)
+    with np.errstate(divide="ignore"):
+        log_least, log_others = np.log(least), np.log(others)
+    above = raised.copy()
+    logs = np.zeros_like(raised)
+    for j in range(others.shape[1]):
+        above += np.maximum(others[:, j, None], least)
+        if screen.transform == "clr":
+            logs += np.maximum(log_others[:, j, None], log_least)
+    floored = raised / above
+    if screen.transform != "clr":
+        return transformed(floored, screen.transform), floored
+    own = np.log(raised)
+    return own - (logs + own) / usage.shape[1], floored
 
 
 def spike_controls(
@@ -171,10 +180,10 @@ def spike_controls(
     fake = _with_sets(screen, sets, names)
     every = [Unit(name, (name,), (s,)) for s, name in enumerate(names)]
 
-    def planned(which: Sequence[int]) -> Iterator[Task]:
-        """Sets with their populations, each in the row of its number."""
+    def planned(n: int) -> Iterator[Once[Task]]:
+        """The first sets with their populations, each in the row of its number."""
         for number, mask in enumerate(masks):
-            mine = [s for s in which if s % len(masks) == number]
+            mine = list(range(number, n, len(masks)))
             for later in plan(
                 fake,
                 [every[s] for s in mine],
@@ -183,12 +192,15 @@ def spike_controls(
                 drop_empty_batches=drop_empty_batches,
                 are_controls=True,
             ):
-                assert isinstance(later, Later)  # controls share their populations
-                task = later.build()
-                yield replace(task, places=[mine[place] for place in task.places])
+                assert not isinstance(later, Task)  # populations are made when they are due
+                yield Once(partial(_in_rows, later, mine))
 
     unspiked = run_tasks(
-        planned(range(n_sets)), names, screen.program_names, options, label="sets of control cells"
+        (task() for task in planned(n_sets)),
+        names,
+        screen.program_names,
+        options,
+        label="sets of control cells",
     )
     n_spikes = 2 * len(spikes.fold_changes) * len(SHARES)
     n_pool = max(
@@ -203,10 +215,11 @@ def spike_controls(
     ]
 
     def widened() -> Iterator[Deferred]:
-        for s in range(spikes.n_sets):
-            yield Deferred(
-                partial(_widened, next(planned([s])), screen, chosen[s], spikes, rngs[s]), s
-            )
+        for task in planned(spikes.n_sets):  # whose population is made once for all its sets
+            for number, s in enumerate(task().places):
+                yield Deferred(
+                    partial(_widened, task(), number, screen, chosen[s], spikes, rngs[s]), s
+                )
 
     columns = [f"spike {j}" for j in range(n_programs * n_spikes)]
     spiked = run_tasks(widened(), names[: spikes.n_sets], columns, options, label="spikes")
@@ -237,28 +250,40 @@ def _with_sets(screen: Screen, sets: Sequence[np.ndarray], names: Sequence[str])
     )
 
 
+def _in_rows(later: Later | Deferred, rows: Sequence[int]) -> Task:
+    """A task whose places are places in `rows`."""
+    task = later.build()
+    return replace(task, places=[rows[place] for place in task.places])
+
+
 def _widened(
     task: Task,
+    number: int,
     screen: Screen,
     programs: np.ndarray,
     spikes: SpikeOptions,
     rng: np.random.Generator,
 ) -> Task:
-    """The task of one set with all its spikes as columns."""
-    people, treated = task.population, task.treated[0]
+    """The task of one set, the `number`-th of a task, with all its spikes as columns."""
+    people, treated = task.population, task.treated[number]
     cells = slice(None) if people.cells is None else people.cells
     closed = (screen.usage if screen.unfloored is None else screen.unfloored)[cells]
     n_spikes = 2 * len(spikes.fold_changes) * len(SHARES)
     outcome = np.repeat(people.outcome[:, programs], n_spikes, axis=1)
     usage = np.repeat(people.usage[:, programs], n_spikes, axis=1)
     # a set for which no target's propensity converged is empty, and not tested
-    for number, program in enumerate(programs.tolist() if treated.size else ()):
+    for place, program in enumerate(programs.tolist() if treated.size else ()):
         of_program = closed[:, program]
         changed = spiked_usages(
             of_program[treated], of_program[of_program > 0], spikes.fold_changes, SHARES, rng
         )
-        part = slice(number * n_spikes, (number + 1) * n_spikes)
+        part = slice(place * n_spikes, (place + 1) * n_spikes)
         outcome[treated, part], usage[treated, part] = _closed_again(
             closed[treated], program, changed, screen
         )
-    return replace(task, population=replace(people, outcome=outcome, usage=usage))
+    return Task(
+        population=replace(people, outcome=outcome, usage=usage),
+        names=[task.names[number]],
+        treated=[treated],
+        places=[task.places[number]],
+    )

@@ -129,8 +129,9 @@ def population_of(
     """
     tiers = getattr(screen, "covariate_tiers", None)
     basis = None if whole is None or cells is None else _basis_within(whole.basis, cells)
+    names = list(screen.covariate_names)
     if cells is None:
-        covariates, names = screen.covariates, list(screen.covariate_names)
+        covariates = screen.covariates
         outcome, usage, batch, table = (
             screen.clr,
             screen.usage,
@@ -138,16 +139,11 @@ def population_of(
             screen.covariate_table,
         )
     else:
-        covariates = screen.covariates[cells]
-        names = list(screen.covariate_names)
         if basis is None:
-            # of columns that depend on each other the one of the lowest tier stays
-            first = np.arange(covariates.shape[1]) if tiers is None else by_tier(tiers)
-            kept = independent_columns(covariates[:, first]) if cells.size else np.arange(0)
-            kept = np.sort(first[kept])
-            tiers = None if tiers is None else tiers[kept]
-            covariates = np.ascontiguousarray(covariates[:, kept])
+            covariates, kept, tiers = covariates_in(screen, cells)
             names = [names[j] for j in kept]
+        else:
+            covariates = screen.covariates[cells]
         outcome, usage = screen.clr[cells], screen.usage[cells]
         batch = None if screen.batch is None else screen.batch[cells]
         table = None if screen.covariate_table is None else screen.covariate_table.iloc[cells]
@@ -171,6 +167,19 @@ def population_of(
         transform=screen.transform,
         floor=screen.floor,
     )
+
+
+def covariates_in(
+    screen: Screen, cells: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Covariates (n, p) of full column rank in some cells; which of the screen's they are, and
+    their tiers. Of columns that depend on each other the one of the lowest tier stays."""
+    tiers, covariates = getattr(screen, "covariate_tiers", None), screen.covariates[cells]
+    first = np.arange(covariates.shape[1]) if tiers is None else by_tier(tiers)
+    kept = independent_columns(covariates[:, first]) if cells.size else np.arange(0)
+    kept = np.sort(first[kept])
+    tiers = None if tiers is None else cast(np.ndarray, tiers[kept])
+    return np.ascontiguousarray(covariates[:, kept]), kept, tiers
 
 
 def rungs_of(n_columns: int, tiers: np.ndarray | None) -> list[np.ndarray]:

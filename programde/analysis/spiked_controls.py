@@ -10,10 +10,10 @@ import numpy as np
 from programde.analysis.tested_units import units_to_test, without_controls
 from programde.controls.options import SpikeOptions
 from programde.controls.spike_results import Spikes
-from programde.controls.spikes import spike_controls
+from programde.controls.spikes import MOST_BYTES, SHARES, spike_controls
 from programde.crt.control_group import ControlGroup, choose_control
 from programde.crt.gathering import as_tested, own_cells
-from programde.crt.memory_need import memory_need
+from programde.crt.memory_need import BASE, memory_need
 from programde.crt.options import RunOptions
 from programde.crt.population import of_full_rank
 from programde.errors import InputError
@@ -21,6 +21,7 @@ from programde.memory import budget
 from programde.screen.chosen import brought_in, chosen_cells, held_bytes, is_stored, let_go
 from programde.screen.control_labels import ntc_labels_if_any
 from programde.screen.screen import Screen, Unit
+from programde.threads import worker_count
 
 
 def run_spikes(
@@ -83,7 +84,9 @@ def run_spikes(
     spikes = SpikeOptions() if spikes is None else spikes
     if is_stored(screen):
         n_sets = spikes.n_sets + spikes.n_unspiked_sets
+        held = held_bytes(screen)
         screen, units, group = _in_memory(screen, units, group, options, n_sets)
+        options = _fitting_threads(screen, group, options, spikes, held)
     return spike_controls(
         screen,
         units,
@@ -136,6 +139,24 @@ def _in_memory(
     some = of_full_rank(brought_in(chosen_cells(screen, cells)))
     let_go()
     return some, list(units), replace(control, cells=control.cells[cells])
+
+
+def _fitting_threads(
+    screen: Screen, control: ControlGroup, options: RunOptions, spikes: SpikeOptions, held: float
+) -> RunOptions:
+    """The options with as many threads as fit: each holds a set with all its spikes."""
+    memory = budget(options.memory)
+    if memory is None:
+        return options
+    cells = screen.n_cells if control.cells is None else int(control.cells.sum())
+    n_spikes, p = 2 * len(spikes.fold_changes) * len(SHARES), screen.covariates.shape[1]
+    most = max(1, MOST_BYTES // (16 * max(cells, 1) * n_spikes))
+    columns = min(screen.n_programs, spikes.most_programs, most) * n_spikes
+    need = memory_need(0, columns, p, 0, options.n_resamples, own_cells=cells)
+    # the set's outcomes and usages beside what is made of them
+    each = need.per_thread + 16.0 * cells * columns
+    room = memory - held - BASE - screen.n_cells * (24.0 * screen.n_programs + 8.0 * p)
+    return replace(options, n_jobs=int(np.clip(room // each, 1, worker_count(options.n_jobs))))
 
 
 def _cells_of(screen: Screen, units: Sequence[Unit], control: ControlGroup) -> np.ndarray:

@@ -16,7 +16,7 @@ from programde.analysis.separation import check_burden
 from programde.analysis.tested_units import condition_levels, units_to_test, without_controls
 from programde.crt.checkpoint import Checkpoint
 from programde.crt.control_group import ControlGroup, choose_control, left_out_cells
-from programde.crt.gathering import as_tested, group_room, own_cells
+from programde.crt.gathering import as_tested, group_room, own_cells, with_fitting_threads
 from programde.crt.memory_need import fitting_threads, memory_need, workers_must_hold
 from programde.crt.options import RunOptions
 from programde.crt.population import intercept_of, spans_constant
@@ -221,6 +221,7 @@ def run_units(
     screen, control = as_tested(screen, control, are_controls, n_rows, options.n_resamples, memory)
     own = None if are_controls else control
     options = fit_to_memory(screen, units, own, options, n_rows, executor)
+    options = with_fitting_threads(screen, units, control, options, n_rows, memory)
     room = group_room(screen, units, control, options, n_rows, memory)
     study = Study(
         screen, list(units), control, options, levels, drop_empty_batches, are_controls, room

@@ -25,7 +25,7 @@ from programde.crt.memory_need import fitting_cells, memory_need
 from programde.crt.options import RunOptions
 from programde.crt.pooled.pooled_block import TOGETHER
 from programde.crt.population import of_full_rank
-from programde.errors import InputError
+from programde.errors import InputError, tell
 from programde.memory import budget
 from programde.screen.chosen import (
     AT_ONCE,
@@ -146,6 +146,41 @@ def group_room(
     need = memory_need(0, *sizes, own_cells=own_cells(screen, units, control))
     tests = need.total(worker_count(options.n_jobs))
     return (memory - held_bytes(screen) - tests) / AT_ONCE
+
+
+def with_fitting_threads(
+    screen: Screen,
+    units: Sequence[Unit],
+    control: ControlGroup,
+    options: RunOptions,
+    n_rows: int,
+    memory: float | None,
+) -> RunOptions:
+    """The options with as many threads as leave room for a block of units for each.
+
+    Parameters
+    ----------
+    screen, units, control, options, n_rows, memory
+        As of `group_room`.
+    """
+    asked = fitting = worker_count(options.n_jobs)
+    if not is_stored(screen) or control.cells is None or not units:
+        return options
+    n_controls = int(control.cells.sum())
+    sizes = np.array([screen.treated_cells(unit).size for unit in units])
+
+    def fits(threads: int) -> bool:
+        blocks = np.add.reduceat(sizes, np.arange(0, sizes.size, TOGETHER * threads))
+        most = n_controls + int(blocks.max())
+        how = replace(options, n_jobs=threads)
+        room = group_room(screen, units, control, how, n_rows, memory)
+        return most * row_bytes(screen) <= room
+
+    while fitting > 1 and not fits(fitting):
+        fitting -= 1
+    if fitting < asked:
+        tell(f"n_jobs reduced from {asked} to {fitting}, which is what fits into memory")
+    return replace(options, n_jobs=fitting) if fitting < asked else options
 
 
 def passes(

@@ -21,7 +21,7 @@ from programde.analysis.switching import switching
 from programde.analysis.targets import run_targets
 from programde.controls.options import SpikeOptions
 from programde.crt.control_group import choose_control
-from programde.crt.gathering import groups_of, passes
+from programde.crt.gathering import groups_of, passes, with_fitting_threads
 from programde.crt.memory_need import memory_need
 from programde.crt.options import RunOptions
 from programde.crt.samplers import Bernoulli, StratifiedPermutation
@@ -129,8 +129,6 @@ def test_groups_of_control_guides(screens):
         (ours.effect_se, theirs.effect_se),
         (ours.null.sd, theirs.null.sd),
         (ours.tails.log_left, theirs.tails.log_left),
-        (ours.shifts.usage, theirs.shifts.usage),
-        (ours.shifts.present, theirs.shifts.present),
     ):
         np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-12)
     pd.testing.assert_frame_equal(found.correlation, plain.correlation, rtol=1e-10)
@@ -229,3 +227,18 @@ def test_what_came_in_by_blocks_and_by_a_sample(screens, monkeypatch):
     assert len(check.targets) == 6 - 1
     assert (check.targets["n_treated"] <= 40 + 3).all()  # some hold two targets
     assert check.sentence == covariate_check.check_covariates(held).sentence == ""
+
+
+def test_fewer_threads_where_a_block_for_each_would_not_fit(screens):
+    stored, held = screens
+    options = how(OLS(), Bernoulli(), tails=False, n_jobs=3)
+    control = choose_control(stored, "nt_cells", ["NTC"])
+    units = stored.target_units([f"T{j:02d}" for j in range(TARGETS)])
+    own = CONTROLS + 60
+    tests = memory_need(0, K, stored.covariates.shape[1], TARGETS, 31, own_cells=own).total(1)
+    memory = tests + held_bytes(stored) + 2 * (CONTROLS + 16 * 80) * row_bytes(stored)
+    keys = {"ntc_labels": "NTC", "control": "nt_cells"}
+    with pytest.warns(UserWarning, match="n_jobs reduced from 3 to 1, which is what fits"):
+        found = run_targets(stored, replace(options, memory=memory), **keys)
+    assert_same_bytes(found, run_targets(held, options, **keys))
+    assert with_fitting_threads(held, units, control, options, TARGETS, memory) is options

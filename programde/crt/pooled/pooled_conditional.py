@@ -52,9 +52,10 @@ class PooledConditional:
             none = np.empty((0, 0), dtype=np.float32)
             standardise(source.residual, np.arange(pool.n_cells), *self._scale, none)
         self._few = _programs_of_few_values(pool, source)
-        self.saturated = PooledStrata(pool, columns).saturated
+        first = _Scratch(PooledStrata(pool, columns))
+        self.saturated = first.strata.saturated
         #: Of control cells, with room for a unit's own; each thread takes one.
-        self._scratch = Spare(lambda: _Scratch(PooledStrata(pool, columns)))
+        self._scratch = Spare(lambda: _Scratch(PooledStrata(pool, columns)), [first])
 
     @property
     def constant(self) -> bool:

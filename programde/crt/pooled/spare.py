@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Generic, TypeVar
 
@@ -17,11 +17,13 @@ class Spare(Generic[T]):
     ----------
     make
         Makes one more.
+    made
+        Those that are there already.
     """
 
-    def __init__(self, make: Callable[[], T]):
+    def __init__(self, make: Callable[[], T], made: Iterable[T] = ()):
         self._make = make
-        self._free: list[T] = []
+        self._free = list(made)
         self._taking = threading.Lock()
 
     @contextmanager

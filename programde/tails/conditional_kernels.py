@@ -27,6 +27,7 @@ from programde.compiled import njit
 
 from .arrow_kernels import factor, solve_arrow
 from .bernoulli_kernels import FAST, exponential, growth_single, logarithm
+from .tile_products import ROWS, add_squares, blocks, n_sums, squares, steps
 
 _TILE = 512
 _ONE = np.float32(1.0)
@@ -40,68 +41,27 @@ N_FOUND = 6
 
 
 @njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
-def products(X, rows, s, lo, t, q, G, H, u, w):
-    """Add to G (m + 1,) the sums of t c, to H (m + 1, m + 1), lower, those of q c c' over cells
-    lo .. lo + q.size, the last row being that of s; two rows by two columns share a visit.
-    m = rows.size."""
+def products(X, rows, s, use_s, lo, t, q, G, Z, root, sums):
+    """Add to G the sums of t c over cells lo .. lo + q.size, c the rows of X and, with use_s, s;
+    and those of q c c' to sums, as `tile_products.squares` takes them. Scratch: Z (4 b, tile), with
+    zeros beyond the rows, and root (tile,)."""
     m = rows.size
     n = q.size
-    hi = lo + n
-    ss = s[lo:hi]
+    whole = steps(n)
     zero = X.dtype.type(0.0)
-    for j in range(0, m + 1, 2):
-        pair = j + 1 <= m
-        c0 = X[rows[j], lo:hi] if j < m else ss
-        if not pair:
-            h = g0 = zero
-            for k in range(n):
-                u[k] = q[k] * c0[k]
-                h += u[k] * c0[k]
-                g0 += t[k] * c0[k]
-            H[j, j] += h
-            G[j] += g0
-            for i in range(0, j, 2):
-                d0 = X[rows[i], lo:hi]
-                d1 = X[rows[i + 1], lo:hi]
-                h0 = h1 = zero
-                for k in range(n):
-                    h0 += u[k] * d0[k]
-                    h1 += u[k] * d1[k]
-                H[j, i] += h0
-                H[j, i + 1] += h1
-            continue
-        c1 = X[rows[j + 1], lo:hi] if j + 1 < m else ss
-        h00 = h10 = h11 = g0 = g1 = zero
+    for k in range(n):
+        root[k] = np.sqrt(q[k])
+    for j in range(m + 1 if use_s else m):
+        c = X[rows[j], lo : lo + n] if j < m else s[lo : lo + n]
+        z = Z[j]
+        g = zero
         for k in range(n):
-            x0 = q[k] * c0[k]
-            x1 = q[k] * c1[k]
-            u[k] = x0
-            w[k] = x1
-            h00 += x0 * c0[k]
-            h10 += x1 * c0[k]
-            h11 += x1 * c1[k]
-            g0 += t[k] * c0[k]
-            g1 += t[k] * c1[k]
-        G[j] += g0
-        G[j + 1] += g1
-        H[j, j] += h00
-        H[j + 1, j] += h10
-        H[j + 1, j + 1] += h11
-        for i in range(0, j, 2):
-            d0 = X[rows[i], lo:hi]
-            d1 = X[rows[i + 1], lo:hi]
-            h00 = h01 = h10 = h11 = zero
-            for k in range(n):
-                y0 = d0[k]
-                y1 = d1[k]
-                h00 += u[k] * y0
-                h01 += u[k] * y1
-                h10 += w[k] * y0
-                h11 += w[k] * y1
-            H[j, i] += h00
-            H[j, i + 1] += h01
-            H[j + 1, i] += h10
-            H[j + 1, i + 1] += h11
+            z[k] = root[k] * c[k]
+            g += t[k] * c[k]
+        G[j] += g
+        for k in range(n, whole):
+            z[k] = zero
+    add_squares(Z, whole, sums)
 
 
 @njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
@@ -117,16 +77,20 @@ def _predictor(X, rows, s, lo, coefficients, t):
             t[k] = last * ss[k]
     else:
         t[:] = 0.0
-    for j in range(0, m - 1, 2):
+    for j in range(0, m - 3, 4):
         b0 = coefficients[j]
         b1 = coefficients[j + 1]
+        b2 = coefficients[j + 2]
+        b3 = coefficients[j + 3]
         c0 = X[rows[j], lo:hi]
         c1 = X[rows[j + 1], lo:hi]
+        c2 = X[rows[j + 2], lo:hi]
+        c3 = X[rows[j + 3], lo:hi]
         for k in range(n):
-            t[k] += b0 * c0[k] + b1 * c1[k]
-    if m % 2:
-        b0 = coefficients[m - 1]
-        c0 = X[rows[m - 1], lo:hi]
+            t[k] += (b0 * c0[k] + b1 * c1[k]) + (b2 * c2[k] + b3 * c3[k])
+    for j in range(m - m % 4, m):
+        b0 = coefficients[j]
+        c0 = X[rows[j], lo:hi]
         for k in range(n):
             t[k] += b0 * c0[k]
 
@@ -201,7 +165,7 @@ def one_pass(
     t = np.empty(_TILE, dtype=X.dtype)
     q = np.empty(_TILE, dtype=X.dtype)
     u = np.empty(_TILE, dtype=X.dtype)
-    w = np.empty(_TILE, dtype=X.dtype)
+    Z = np.empty((ROWS * blocks(k_max + n_global + extra), _TILE), dtype=X.dtype)
     for g in range(n_local.size):
         if not live[g]:
             continue
@@ -218,6 +182,9 @@ def one_pass(
         coefficients[m] = b[n_global] if use_s else 0.0
         G = np.zeros(m + 1)
         H = np.zeros((m + 1, m + 1))
+        own_z = Z[: ROWS * blocks(m + extra)]
+        own_z[m + extra :] = 0.0
+        sums = np.zeros(n_sums(m + extra))
         for lo in range(first[g], first[g + 1], _TILE):
             n = min(_TILE, first[g + 1] - lo)
             _predictor(X, own, s, lo, coefficients, t[:n])
@@ -225,17 +192,19 @@ def one_pass(
                 total += _tilted_single(p0, lo, t[:n], q[:n], u)
             else:
                 total += _tilted(p0, lo, t[:n], q[:n], u)
-            products(X, own, s, lo, t[:n], q[:n], G, H, u, w)
+            products(X, own, s, use_s, lo, t[:n], q[:n], G, own_z, u, sums)
             if keep:
                 store[lo : lo + n] = t[:n]
+        squares(sums, m + extra, H)
         d = factor(H, Ll[g], k, skip_l[g], decide)
         if not np.isfinite(d):
             return total, np.nan, 0.0
         log_det += d
         for j in range(k):
             Gl[g, j] = G[j]
-            if not skip_l[g, j]:
-                least = min(least, Ll[g, j, j] * Ll[g, j, j] / H[j, j])
+            # what float32 finds dependent may not be
+            share = 0.0 if skip_l[g, j] else Ll[g, j, j] * Ll[g, j, j] / H[j, j]
+            least = min(least, share)
         for i in range(n_global + extra):
             Gg[i] += G[k + i]
             whole[i] += H[k + i, k + i]
@@ -324,8 +293,8 @@ def fit(
             for j in range(m):
                 step_g[j] = Gg[j] - target_g[j]
                 rest_g[j] = -step_g[j]
-                if not skip[j]:
-                    least = min(least, Lg[j, j] * Lg[j, j] / whole[j])
+                share = 0.0 if skip[j] else Lg[j, j] * Lg[j, j] / whole[j]
+                least = min(least, share)
             out[LEAST] = least
             decrement = solve_arrow(
                 n_local, live, Ll, V, skip_l, Lg, skip, m, step_l, step_g

@@ -71,12 +71,25 @@ def residual_sums(X, n_local, first, live, s, p, Gl, Gg, vl, vg, sums):
             q = p[lo : lo + n]
             for i in range(n):
                 A[i] = ss[i]
-            for j in range(k + n_global):
-                row = j if j < k else k_max + j - k
-                c = X[row, lo : lo + n]
-                h = own[row]
+            m = k + n_global
+            for j in range(0, m - 3, 4):
+                r0 = j if j < k else k_max + j - k
+                r1 = j + 1 if j + 1 < k else k_max + j + 1 - k
+                r2 = j + 2 if j + 2 < k else k_max + j + 2 - k
+                r3 = j + 3 if j + 3 < k else k_max + j + 3 - k
+                c0 = X[r0, lo : lo + n]
+                c1 = X[r1, lo : lo + n]
+                c2 = X[r2, lo : lo + n]
+                c3 = X[r3, lo : lo + n]
+                h0, h1, h2, h3 = own[r0], own[r1], own[r2], own[r3]
                 for i in range(n):
-                    A[i] -= h * c[i]
+                    A[i] -= (h0 * c0[i] + h1 * c1[i]) + (h2 * c2[i] + h3 * c3[i])
+            for j in range(m - m % 4, m):
+                row = j if j < k else k_max + j - k
+                c0 = X[row, lo : lo + n]
+                h0 = own[row]
+                for i in range(n):
+                    A[i] -= h0 * c0[i]
             s1 = s2 = s3 = s4 = raw = big = zero
             for i in range(n):
                 a = A[i]

@@ -17,6 +17,7 @@ from programde.compiled import njit
 
 from .arrow_kernels import solve_arrow
 from .bernoulli_kernels import FAST
+from .tile_products import BLOCK, ROWS, STEP, add_block, blocks, steps
 
 _TILE = 512
 
@@ -55,113 +56,110 @@ def _inverse_factor(L, V, Lg, skip_l, skip_g, k, n_global, T):
 
 
 @njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
-def _weights(X, rows, lo, p, T, c, h, y):
-    """Fill c (m + 5, tile) float32 for cells lo .. lo + p.size: w times each column, w (1 - 2p) h
-    of leverages h = ||T c||^2, then p, w, w (1 - 2p), w (1 - 6w). X, T, h and y are float32."""
+def _leverages(X, rows, lo, n, T, h, y, z):
+    """Fill h (n,) with ||T c||^2 of cells lo .. lo + n; y, z scratch. Two rows of T (m or m + 1,
+    4 b), lower, by four of its columns share a visit."""
+    m = rows.size
+    zero = np.float32(0.0)
+    for i in range(n):
+        h[i] = zero
+    for r in range(0, m, 2):
+        for i in range(n):
+            y[i] = zero
+            z[i] = zero
+        # the second row's own entry is the last; T is zero beyond it
+        for j in range(0, min(r + 2, m), 4):
+            c0 = X[rows[j], lo : lo + n]
+            c1 = X[rows[min(j + 1, m - 1)], lo : lo + n]
+            c2 = X[rows[min(j + 2, m - 1)], lo : lo + n]
+            c3 = X[rows[min(j + 3, m - 1)], lo : lo + n]
+            a0, a1, a2, a3 = T[r, j], T[r, j + 1], T[r, j + 2], T[r, j + 3]
+            b0, b1, b2, b3 = T[r + 1, j], T[r + 1, j + 1], T[r + 1, j + 2], T[r + 1, j + 3]
+            for i in range(n):
+                x0, x1, x2, x3 = c0[i], c1[i], c2[i], c3[i]
+                y[i] += (a0 * x0 + a1 * x1) + (a2 * x2 + a3 * x3)
+                z[i] += (b0 * x0 + b1 * x1) + (b2 * x2 + b3 * x3)
+        for i in range(n):
+            h[i] += y[i] * y[i] + z[i] * z[i]
+
+
+@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
+def _weights(X, rows, lo, p, h, c, powers):
+    """Fill c (4 b, tile) for cells lo .. lo + p.size: w times each column, w (1 - 2p) h, p, and
+    zeros to a multiple of `STEP`; powers (3, tile): w, w (1 - 2p), w (1 - 6w). float32 but p."""
     m = rows.size
     n = p.size
     zero = np.float32(0.0)
     for i in range(n):
-        h[i] = zero
-    for r in range(m):
-        for i in range(n):
-            y[i] = zero
-        for j in range(0, r - r % 2 + 1, 2):
-            # the row's own entry is the last; T is zero beyond it
-            t0 = T[r, j]
-            t1 = T[r, j + 1]
-            c0 = X[rows[j], lo : lo + n]
-            c1 = X[rows[min(j + 1, m - 1)], lo : lo + n]
-            for i in range(n):
-                y[i] += t0 * c0[i] + t1 * c1[i]
-        for i in range(n):
-            h[i] += y[i] * y[i]
-    for i in range(n):
         q = p[i] * (1.0 - p[i])
-        y[i] = np.float32(q)
         c[m, i] = np.float32(q * (1.0 - 2.0 * p[i]) * h[i])
         c[m + 1, i] = np.float32(p[i])
-        c[m + 2, i] = np.float32(q)
-        c[m + 3, i] = np.float32(q * (1.0 - 2.0 * p[i]))
-        c[m + 4, i] = np.float32(q * (1.0 - 6.0 * q))
+        powers[0, i] = np.float32(q)
+        powers[1, i] = np.float32(q * (1.0 - 2.0 * p[i]))
+        powers[2, i] = np.float32(q * (1.0 - 6.0 * q))
+    y = powers[0]
     for j in range(m):
         c0 = X[rows[j], lo : lo + n]
         o = c[j]
         for i in range(n):
             o[i] = y[i] * c0[i]
+    for j in range(m + 2):
+        for i in range(n, steps(n)):
+            c[j, i] = zero
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _dot_products(S, lo, n, c, sums, rest):
+    """Add to sums (K / 4, b, `BLOCK`) those over cells lo .. lo + n of s c, c (4 b, tile); rest
+    (4, `STEP`) scratch."""
+    flat, width = S.reshape(S.size), S.shape[1]
+    columns, tile = c.reshape(c.size), c.shape[1]
+    own, short = sums.reshape(sums.size), rest.reshape(rest.size)
+    whole = n - n % STEP
+    at = 0
+    for k in range(0, S.shape[0], ROWS):
+        if whole < n:
+            # reading on would leave the row, and at the last one the array
+            for r in range(ROWS):
+                for i in range(n - whole):
+                    rest[r, i] = S[k + r, lo + whole + i]
+        for j in range(0, c.shape[0], ROWS):
+            if whole > 0:
+                add_block(flat, k * width + lo, width, columns, j * tile, tile, whole, own, at)
+            if whole < n:
+                add_block(short, 0, STEP, columns, j * tile + whole, tile, STEP, own, at)
+            at += BLOCK
 
 
 @njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
-def _dot_products(S, lo, n, c, m, out):
-    """Add to out (K, m + 5) the sums over cells of s c (the first m + 2 columns), then of s^2 c,
-    s^3 c, s^4 c of the others: float32 within a tile, K a multiple of 4, m + 2 made even."""
+def _power_sums(S, lo, n, powers, out):
+    """Add to out (K, 3) the sums over cells of s^2, s^3 and s^4 times the rows of powers: float32
+    within a tile, K even."""
     zero = np.float32(0.0)
-    columns = m + 2
-    for k in range(0, S.shape[0], 4):
-        r0 = S[k, lo : lo + n]
-        r1 = S[k + 1, lo : lo + n]
-        r2 = S[k + 2, lo : lo + n]
-        r3 = S[k + 3, lo : lo + n]
-        for j in range(0, columns - 1, 2):
-            c0 = c[j]
-            c1 = c[j + 1]
-            a0 = a1 = a2 = a3 = b0 = b1 = b2 = b3 = zero
-            for i in range(n):
-                x = c0[i]
-                y = c1[i]
-                a0 += r0[i] * x
-                b0 += r0[i] * y
-                a1 += r1[i] * x
-                b1 += r1[i] * y
-                a2 += r2[i] * x
-                b2 += r2[i] * y
-                a3 += r3[i] * x
-                b3 += r3[i] * y
-            out[k, j] += a0
-            out[k + 1, j] += a1
-            out[k + 2, j] += a2
-            out[k + 3, j] += a3
-            out[k, j + 1] += b0
-            out[k + 1, j + 1] += b1
-            out[k + 2, j + 1] += b2
-            out[k + 3, j + 1] += b3
-        if columns % 2:
-            c0 = c[columns - 1]
-            a0 = a1 = a2 = a3 = zero
-            for i in range(n):
-                x = c0[i]
-                a0 += r0[i] * x
-                a1 += r1[i] * x
-                a2 += r2[i] * x
-                a3 += r3[i] * x
-            out[k, columns - 1] += a0
-            out[k + 1, columns - 1] += a1
-            out[k + 2, columns - 1] += a2
-            out[k + 3, columns - 1] += a3
-        c2 = c[m + 2]
-        c3 = c[m + 3]
-        c4 = c[m + 4]
-        for pair in range(2):
-            ra = r0 if pair == 0 else r2
-            rb = r1 if pair == 0 else r3
-            a2 = a3 = a4 = b2 = b3 = b4 = zero
-            for i in range(n):
-                x = ra[i]
-                y = x * x
-                a2 += c2[i] * y
-                a3 += c3[i] * (y * x)
-                a4 += c4[i] * (y * y)
-                x = rb[i]
-                y = x * x
-                b2 += c2[i] * y
-                b3 += c3[i] * (y * x)
-                b4 += c4[i] * (y * y)
-            out[k + 2 * pair, m + 2] += a2
-            out[k + 2 * pair, m + 3] += a3
-            out[k + 2 * pair, m + 4] += a4
-            out[k + 2 * pair + 1, m + 2] += b2
-            out[k + 2 * pair + 1, m + 3] += b3
-            out[k + 2 * pair + 1, m + 4] += b4
+    c2 = powers[0]
+    c3 = powers[1]
+    c4 = powers[2]
+    for k in range(0, S.shape[0], 2):
+        ra = S[k, lo : lo + n]
+        rb = S[k + 1, lo : lo + n]
+        a2 = a3 = a4 = b2 = b3 = b4 = zero
+        for i in range(n):
+            x = ra[i]
+            y = x * x
+            a2 += c2[i] * y
+            a3 += c3[i] * (y * x)
+            a4 += c4[i] * (y * y)
+            x = rb[i]
+            y = x * x
+            b2 += c2[i] * y
+            b3 += c3[i] * (y * x)
+            b4 += c4[i] * (y * y)
+        out[k, 0] += a2
+        out[k, 1] += a3
+        out[k, 2] += a4
+        out[k + 1, 0] += b2
+        out[k + 1, 1] += b3
+        out[k + 1, 2] += b4
 
 
 @njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
@@ -183,7 +181,10 @@ def first_order_sums(
     k_max = local.shape[3]
     h = np.empty(_TILE, dtype=np.float32)
     y = np.empty(_TILE, dtype=np.float32)
-    c = np.empty((k_max + n_global + 5, _TILE), dtype=np.float32)
+    z = np.empty(_TILE, dtype=np.float32)
+    every_c = np.empty((ROWS * blocks(k_max + n_global + 2), _TILE), dtype=np.float32)
+    powers = np.empty((3, _TILE), dtype=np.float32)
+    rest = np.zeros((ROWS, STEP), dtype=np.float32)
     cumulants[:] = 0.0
     shared[:] = 0.0
     bend[:] = 0.0
@@ -192,23 +193,29 @@ def first_order_sums(
         k = n_local[g]
         m = k + n_global
         rows = own_rows(k, k_max, n_global)
-        T = np.zeros((U, m, m + 1), dtype=np.float32)
-        inverse = np.zeros((m, m + 1))
+        T = np.zeros((U, m + 1, ROWS * blocks(m)), dtype=np.float32)
+        inverse = np.zeros((m, m))
         for u in range(U):
             if live[u, g]:
                 _inverse_factor(
                     Ll[u, g], V[u, g], Lg[u], skip_l[u, g], skip_g[u], k, n_global, inverse
                 )  # fmt: skip
-                T[u] = inverse
-        out = np.zeros((U, K, m + 5))
+                T[u, :m, :m] = inverse
+        b = blocks(m + 2)
+        c = every_c[: ROWS * b]
+        c[m + 2 :] = np.float32(0.0)
+        sums = np.zeros((U, K // ROWS, b, BLOCK))
         lost = np.zeros((U, m))
+        higher = np.zeros((U, K, 3))
         for lo in range(first[g], first[g + 1], _TILE):
             n = min(_TILE, first[g + 1] - lo)
             for u in range(U):
                 if not live[u, g]:
                     continue
-                _weights(X, rows, lo, p[u, lo : lo + n], T[u], c, h, y)
-                _dot_products(S, lo, n, c, m, out[u])
+                _leverages(X, rows, lo, n, T[u], h, y, z)
+                _weights(X, rows, lo, p[u, lo : lo + n], h, c, powers)
+                _dot_products(S, lo, n, c, sums[u], rest)
+                _power_sums(S, lo, n, powers, higher[u])
                 for j in range(m):
                     c0 = X[rows[j], lo : lo + n]
                     total = np.float32(0.0)
@@ -221,13 +228,15 @@ def first_order_sums(
             for j in range(n_global):
                 lost_g[u, j] += lost[u, k + j]
             for i in range(K):
+                own = sums[u, i // ROWS, :, ROWS * (i % ROWS) : ROWS * (i % ROWS + 1)]
                 for j in range(k_max):
-                    local[u, i, g, j] = out[u, i, j] if j < k else 0.0
-                for j in range(n_global):
-                    shared[u, i, j] += out[u, i, k + j]
-                bend[u, i] += out[u, i, m]
-                for j in range(4):
-                    cumulants[u, i, j] += out[u, i, m + 1 + j]
+                    local[u, i, g, j] = own[j // ROWS, j % ROWS] if j < k else 0.0
+                for j in range(k, m):
+                    shared[u, i, j - k] += own[j // ROWS, j % ROWS]
+                bend[u, i] += own[m // ROWS, m % ROWS]
+                cumulants[u, i, 0] += own[(m + 1) // ROWS, (m + 1) % ROWS]
+                for j in range(3):
+                    cumulants[u, i, 1 + j] += higher[u, i, j]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

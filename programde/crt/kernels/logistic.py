@@ -13,6 +13,7 @@ import numpy as np
 
 from programde.compiled import njit
 from programde.tails.conditional_kernels import products
+from programde.tails.tile_products import ROWS, blocks, n_sums, squares
 
 CHUNK = 512
 LOG2E = 1.4426950408889634
@@ -67,8 +68,9 @@ def gradient_and_hessian(
 ):  # pragma: no cover - compiled
     """Fill `gradient` (p,) and, if asked, the lower triangle of `hessian` (p, p)."""
     p, n_cells = columns.shape
-    others, last = np.arange(p - 1), columns[p - 1]
-    weights, more = np.empty(CHUNK), np.empty(CHUNK)
+    rows, none = np.arange(p), columns[0]
+    weights = np.empty(CHUNK)
+    scaled, sums = np.zeros((ROWS * blocks(p), CHUNK)), np.zeros(n_sums(p))
     for j in range(p):
         gradient[j] = penalty[j] * theta[j] - score[j]
     if want_hessian:
@@ -83,8 +85,8 @@ def gradient_and_hessian(
             for k in range(n):
                 weights[k] = eta[k] * (1.0 - eta[k])
             products(
-                columns, others, last, first, eta[:n], weights[:n], gradient, hessian,
-                scratch, more,
+                columns, rows, none, False, first, eta[:n], weights[:n], gradient, scaled,
+                scratch, sums,
             )  # fmt: skip
             continue
         for j in range(p):
@@ -93,6 +95,8 @@ def gradient_and_hessian(
             for k in range(n):
                 total += column[k] * eta[k]
             gradient[j] += total
+    if want_hessian:
+        squares(sums, p, hessian)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

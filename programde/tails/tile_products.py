@@ -1,0 +1,150 @@
+"""Sums of products of rows over a tile of cells, four rows by four, in the processor's vectors.
+
+A loop over cells that the compiler turns into vectors reads two rows for each product, or four for
+four of them, and uses half of the widest registers. Here sixteen sums are held in registers while
+eight rows are read, and are added up across their lanes together, at the end. Rows lie in flat
+arrays of float32 or float64; sums are added to float64 numbers in memory.
+
+Products of the same rows have the same sums to the last bit, whatever else is computed.
+"""
+
+from __future__ import annotations
+
+from llvmlite import binding, ir
+from numba.core import types
+from numba.extending import intrinsic
+
+from programde.compiled import njit
+
+#: Rows of a block; a block's sums are `BLOCK` numbers in memory, row by row.
+ROWS = 4
+BLOCK = ROWS * ROWS
+#: Cells come in multiples of this; what a tile lacks is filled with zeros.
+STEP = 16
+#: Bytes of a vector: with AVX-512 one register, else two of AVX or of NEON.
+_BYTES = 64 if binding.get_host_cpu_features().get("avx512f") else 32
+_FREE = ("contract", "reassoc", "nsz", "arcp")
+
+
+@intrinsic
+def add_block(typingctx, a, ia, sa, b, ib, sb, n, out, at):
+    """``out[at + 4 r + c] += sum over k < n of a[ia + r sa + k] b[ib + c sb + k]``, r, c < 4.
+
+    a and b flat arrays of one type, float32 or float64; n > 0 a multiple of `STEP`; out flat
+    float64.
+    """
+
+    def codegen(context, builder, signature, args):
+        double = signature.args[0].dtype == types.float64
+        scalar, size = (ir.DoubleType(), 8) if double else (ir.FloatType(), 4)
+        lanes = _BYTES // size
+        vector, wide = ir.VectorType(scalar, lanes), ir.VectorType(ir.DoubleType(), lanes)
+        index = ir.IntType(64)
+        zero = ir.Constant(vector, [0.0] * lanes)
+
+        def data(i):
+            return context.make_array(signature.args[i])(context, builder, args[i]).data
+
+        def at_vector(where, offset, kind):
+            return builder.bitcast(builder.gep(where, [offset]), kind.as_pointer())
+
+        def starts(base, stride):
+            found = [base]
+            for _ in range(ROWS - 1):
+                found.append(builder.add(found[-1], stride))
+            return found
+
+        def load(where, offset):
+            value = builder.load(at_vector(where, builder.add(offset, k), vector))
+            value.align = size
+            return value
+
+        rows, columns = (data(0), starts(args[1], args[2])), (data(3), starts(args[4], args[5]))
+        before = builder.block
+        loop, done = builder.append_basic_block("next"), builder.append_basic_block("done")
+        builder.branch(loop)
+        builder.position_at_end(loop)
+        k = builder.phi(index)
+        sums = [builder.phi(vector) for _ in range(BLOCK)]
+        left = [load(rows[0], offset) for offset in rows[1]]
+        right = [load(columns[0], offset) for offset in columns[1]]
+        products = [builder.fmul(x, y, flags=_FREE) for x in left for y in right]
+        held = [builder.fadd(s, x, flags=_FREE) for s, x in zip(sums, products, strict=True)]
+        following = builder.add(k, index(lanes))
+        for phi, first, next_one in [(k, index(0), following)] + [
+            (phi, zero, value) for phi, value in zip(sums, held, strict=True)
+        ]:
+            phi.add_incoming(first, before)
+            phi.add_incoming(next_one, loop)
+        builder.cbranch(builder.icmp_signed("<", following, args[6]), loop, done)
+        builder.position_at_end(done)
+
+        def mask(lanes_of):
+            return ir.Constant(ir.VectorType(ir.IntType(32), lanes), lanes_of)
+
+        # halves of neighbours side by side, until each lane is one sum
+        width = lanes
+        while width > 1:
+            half = width // 2
+            low = [w + i for w in range(0, 2 * lanes, width) for i in range(half)]
+            first, second = mask(low), mask([i + half for i in low])
+            held = [
+                builder.fadd(
+                    builder.shuffle_vector(x, y, first), builder.shuffle_vector(x, y, second)
+                )
+                for x, y in zip(held[::2], held[1::2], strict=True)
+            ]
+            width = half
+        for i, value in enumerate(held):
+            place = at_vector(data(7), builder.add(args[8], index(i * lanes)), wide)
+            old = builder.load(place)
+            old.align = 8
+            more = value if double else builder.fpext(value, wide)
+            builder.store(builder.fadd(old, more), place).align = 8
+        return context.get_dummy_value()
+
+    return types.void(a, ia, sa, b, ib, sb, n, out, at), codegen
+
+
+@njit(inline="always")
+def steps(n):  # pragma: no cover - compiled
+    """n as a multiple of `STEP`."""
+    return (n + STEP - 1) // STEP * STEP
+
+
+@njit(inline="always")
+def blocks(m):  # pragma: no cover - compiled
+    """Blocks of rows that hold m of them."""
+    return (m + ROWS - 1) // ROWS
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def add_squares(Z, n, sums):  # pragma: no cover - compiled
+    """Add to `sums` the products of all rows of Z (4 b, tile) with each other over n cells, n > 0 a
+    multiple of `STEP`: `BLOCK` numbers for each block of rows by each one up to it."""
+    flat, width = Z.reshape(Z.size), Z.shape[1]
+    at = 0
+    for i in range(0, Z.shape[0], ROWS):
+        for j in range(0, i + ROWS, ROWS):
+            add_block(flat, i * width, width, flat, j * width, width, n, sums, at)
+            at += BLOCK
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def squares(sums, m, H):  # pragma: no cover - compiled
+    """Add what `add_squares` summed to the lower triangle of the leading (m, m) of H."""
+    at = 0
+    for i in range(0, m, ROWS):
+        for j in range(0, i + ROWS, ROWS):
+            for r in range(min(ROWS, m - i)):
+                for c in range(min(ROWS, m - j)):
+                    if j + c <= i + r:
+                        H[i + r, j + c] += sums[at + ROWS * r + c]
+            at += BLOCK
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def n_sums(m):  # pragma: no cover - compiled
+    """Numbers that `add_squares` takes for m rows."""
+    b = blocks(m)
+    return b * (b + 1) // 2 * BLOCK

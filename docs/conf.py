@@ -41,6 +41,8 @@ html_css_files = ["programde.css"]
 html_copy_source = False
 html_show_sourcelink = False
 html_show_sphinx = False
+# Blocks of pages that name no language are commands; examples of docstrings are known by their >>>
+highlight_language = "sh"
 pygments_style = "tango"
 pygments_dark_style = "native"
 

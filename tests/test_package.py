@@ -39,6 +39,18 @@ def test_the_oldest_set_is_the_lower_bounds():
         )
 
 
+def test_the_versions_that_are_told_are_those_of_the_two_sets():
+    page = (ROOT / "docs/installation.md").read_text(encoding="utf-8")
+    told = re.findall(r"^\| (\w+) \| ([\d.]+) \| ([\d.]+) \|$", page, re.MULTILINE)
+    assert told[0] == ("Python", "3.11", "3.13")
+    locks = {
+        name: (ROOT / f"requirements/{name}.lock").read_text() for name in ("oldest", "newest")
+    }
+    for name, oldest, newest in told[1:]:
+        assert f"\n{name}=={oldest} " in "\n" + locks["oldest"]
+        assert f"\n{name}=={newest}." in "\n" + locks["newest"]
+
+
 def test_the_library_alone_brings_no_pipeline():
     names = {re.split(r"[><=\[]", one)[0] for one in PROJECT["dependencies"]}
     assert not names & {

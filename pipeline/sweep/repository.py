@@ -38,13 +38,19 @@ _FETCHED: set[Path] = set()
 def dvc_repository(folder: Path) -> Iterator[Any]:
     """DVC in this process and in `folder`, which some of its parts take from the working folder.
 
-    What its own dependencies deprecate is nothing to tell the user.
+    What its own dependencies deprecate is nothing to tell the user. A copy without git, such as an
+    archive that was unpacked, is a project too.
     """
     from dvc.repo import Repo
+    from dvc.scm import SCMError
 
-    with warnings.catch_warnings(), contextlib.chdir(folder):
+    with warnings.catch_warnings(), contextlib.chdir(folder), quick_dvc():
         warnings.simplefilter("ignore", DeprecationWarning)
-        with quick_dvc(), Repo(".") as repo:
+        try:
+            opened = Repo(".")
+        except SCMError:
+            opened = Repo(".", config={"core": {"no_scm": True}})
+        with opened as repo:
             yield repo
 
 

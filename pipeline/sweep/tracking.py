@@ -375,7 +375,11 @@ def _git(root: Path) -> dict[str, str]:
     import subprocess
 
     def git(*arguments: str) -> str:
-        done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True)
+        words = ["git", "-C", str(root), *arguments]
+        try:
+            done = subprocess.run(words, capture_output=True, text=True)
+        except OSError:  # not installed
+            return ""
         return done.stdout.strip() if done.returncode == 0 else ""
 
     commit = git("rev-parse", "HEAD")

@@ -26,6 +26,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 from scipy import special
+from threadpoolctl import threadpool_limits
 
 from programde.crt.population import intercept_of, of_full_rank
 from programde.crt.propensity import PropensitySolver
@@ -97,8 +98,9 @@ def check_covariates(screen: Screen, units: Sequence[Unit] | None = None) -> Cov
     """
     units = screen.target_units() if units is None else units
     if is_stored(screen):
-        sample = some_cells(screen, units)
-        check = check_covariates(*sample)
+        with threadpool_limits(limits=1):  # matrices of a sample are too small to be shared out
+            sample = some_cells(screen, units)
+            check = check_covariates(*sample)
         looked_at = sample[0].n_cells
         if looked_at == screen.n_cells:
             return check

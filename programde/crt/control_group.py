@@ -167,19 +167,28 @@ class Membership:
             for column in columns:
                 self._targets.setdefault(column, []).append(target)
         self._columns = screen.target_columns()
-        self._rows = sparse.csr_matrix(screen.guides) if self._drop else None
         controls = [c for label in self._labels for c in self._columns.get(label, ())]
-        self._foreign = np.ones(len(screen.guide_names), dtype=bool)
-        self._foreign[controls] = False
+        self._perturbing = np.ones(len(screen.guide_names), dtype=bool)
+        self._perturbing[controls] = False
+        self._guides = sparse.csc_matrix(screen.guides)
+        #: Guides in each cell (N,) that are no controls.
+        self._held = self._guides @ self._perturbing.astype(np.int64) if self._drop else None
 
     def of_other_targets(self, unit: Unit, treated: np.ndarray) -> np.ndarray:
-        """Those of a unit's treated cells that hold a guide of another target as well."""
-        if self._rows is None:
+        """Those of a unit's treated cells, ascending, that hold a guide of another target too."""
+        if self._held is None:
             return treated[:0]
-        foreign = self._foreign.copy()
-        foreign[self._own(unit)] = False
-        held = self._rows[treated] @ foreign.astype(np.int64)
-        return treated[held > 0]
+        own = self._own(unit)
+        entries = [
+            np.arange(self._guides.indptr[c], self._guides.indptr[c + 1])
+            for c in own[self._perturbing[own]].tolist()
+        ]
+        at = np.concatenate([np.empty(0, dtype=np.int64), *entries])
+        cells = self._guides.indices[at]
+        inside = np.isin(cells, treated)
+        places = np.searchsorted(treated, cells[inside])
+        of_own = np.bincount(places, self._guides.data[at[inside]], treated.size)
+        return treated[self._held[treated] > of_own]
 
     def unclear(self, unit: Unit, treated: np.ndarray) -> np.ndarray:
         """Cells that are not treated by the unit and no control cells of it either.

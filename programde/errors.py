@@ -97,6 +97,26 @@ def nearest(name: object, valid: Iterable[object]) -> str:
     return f"{guess}{'' if guess else ';'} valid: {shown or 'none'}"
 
 
+def absent(path: object) -> str:
+    """Why a file is not there, with the cure: an address is none of this machine's files.
+
+    Parameters
+    ----------
+    path
+        As it was typed.
+
+    Examples
+    --------
+    >>> absent("file:///data/screen.h5ad")
+    'is an address, and files on this machine are read: write /data/screen.h5ad'
+    """
+    scheme, sign, place = str(path).partition("://")
+    if not sign or not scheme.isalnum():
+        return "does not exist; give an existing file"
+    local = f"write /{place.lstrip('/')}" if scheme.lower() == "file" else "copy it here first"
+    return f"is an address, and files on this machine are read: {local}"
+
+
 def check_choice(key: str, value: object, allowed: Iterable[str]) -> str:
     """Return `value` if it is one of `allowed`, else raise an OptionError that names `key`."""
     allowed = list(allowed)

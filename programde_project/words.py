@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from programde.errors import InputError, OptionError
+from programde.errors import InputError, OptionError, absent
 
 #: Suffix of a screen's file -> the source that reads it.
 SOURCES = {".h5ad": "h5ad", ".zarr": "h5ad", ".h5mu": "h5mu"}
@@ -38,6 +38,8 @@ def take_apart(arguments: Sequence[str]) -> tuple[Path | None, list[str]]:
         return None, words
     screen = Path(screens[0]).expanduser()
     if not screen.exists():
+        if "://" in screens[0]:
+            raise InputError(f"{screens[0]} {absent(screens[0])}")
         raise InputError(f"{screen} does not exist; give a file, or words key=value")
     kind = SOURCES.get(screen.suffix)
     if kind is None:

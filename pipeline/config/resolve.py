@@ -23,7 +23,7 @@ from omegaconf import DictConfig, open_dict
 from pipeline.config.checking import typed
 from pipeline.config.fingerprint import fingerprint, fingerprint_of
 from pipeline.config.schema import BESIDE, KINDS
-from programde.errors import InputError, OptionError
+from programde.errors import InputError, OptionError, absent
 from programde.io.containers import is_zarr
 from programde.option_fields import Spec
 
@@ -92,7 +92,8 @@ def _there(key: str, given: str, folder: bool = False) -> str:
         path = Path(given).expanduser().resolve()
         kind = path.stat().st_mode
     except FileNotFoundError:
-        raise InputError(f"{key}={path} does not exist; give an existing file") from None
+        named = given if "://" in given else path
+        raise InputError(f"{key}={named} {absent(given)}") from None
     except (OSError, RuntimeError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
         raise InputError(f"{key}={given} cannot be read: {why}") from None

@@ -54,6 +54,7 @@ def test_all_keys_that_are_paths_are_known():
     ("words", "line"),
     [
         (["nowhere.h5ad"], "does not exist"),
+        (["file:///data/s.h5ad"], "is an address.*write /data/s.h5ad"),
         (["a.h5ad", "b.h5ad"], "second screen"),
         (["a.csv"], "a screen is an .h5ad, .h5mu or .zarr file"),
         (["a.h5ad", "data=h5mu"], "in one of the two ways"),

@@ -56,6 +56,7 @@ class GivenCovariates:
         self._statistic = statistic
         self._by_program = by_program
         self._laws: dict[int, ConditionalLaw] = {}
+        self._of_basis: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         self._residual: np.ndarray | None = None
         self._rows: np.ndarray | None = None
         self._making = threading.Lock()
@@ -147,7 +148,21 @@ class GivenCovariates:
         q = people.rungs[people.rung_of(treated.size)].size
         residual, rows = self._summands()
         sums, _ = law.sums(rows, n_draws, key)
-        gamma = gamma_of_rows(rows, K, q, law.mean())
+        gamma = self._gamma(people.rung_of(treated.size), law.mean())
         columns = sum_rows(people.basis, treated)[:q]
         draws = corrected_draws(sums[:, :K], sums[:, K : K + q], gamma, columns)
         return effect + statistic.per_sum(treated) * (draws - sum_rows(residual, treated))
+
+    def _gamma(self, rung: int, p: np.ndarray) -> np.ndarray:
+        """Gamma (q, K) of a unit with propensities p (n,), of the first q columns of the basis."""
+        law = self._law(rung)
+        found = law.gamma(p)
+        if found is None:
+            people = self._population
+            q = people.rungs[rung].size
+            return gamma_of_rows(self._summands()[1], people.n_programs, q, p)
+        if rung not in self._of_basis:
+            basis = self._population.basis[:, : self._population.rungs[rung].size]
+            self._of_basis[rung] = law.strata.products(basis)
+        local, shared = self._of_basis[rung]
+        return np.einsum("qbj,kbj->qk", local, found[0]) + shared @ found[1].T

@@ -40,7 +40,7 @@ from .conditional_tests import (
     tests,
 )
 from .covariate_strata import CovariateStrata, strata_of
-from .first_order import first_order_tails
+from .first_order import first_order_tails, gamma_by_strata
 from .first_order_kernels import first_order_sums, project, standardise, sums_of_treated
 from .formulas import (
     CHERNOFF,
@@ -190,6 +190,10 @@ class ConditionalLaw:
                     coefficients(u, fit.theta(self.strata) if fit.exists else None)
                 found.append(tails)
         return found
+
+    def gamma(self, p: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+        """`gamma_by_strata` of the summands at propensities p (n,)."""
+        return gamma_by_strata(self._sorted, self._centre, self._factor, self.strata, p)
 
     def _mean(self, fit: UnitFit, treated: np.ndarray) -> np.ndarray:
         """Probabilities of treatment (n,): 1 where a whole set of cells is treated."""

@@ -6,8 +6,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from .arrow_kernels import solve_arrow
-from .conditional_kernels import DECREMENT, LEAST, LOG_DET, N_FOUND, PASSES, fit
+from .arrow_kernels import factor, solve_arrow
+from .conditional_kernels import DECREMENT, LEAST, LOG_DET, N_FOUND, PASSES, fit, one_pass
 from .covariate_strata import CovariateStrata
 
 #: Newton's method ends at this decrement for each treated (or control) cell, and at `_LOOSEST` at
@@ -139,6 +139,30 @@ class UnitFit:
         )  # fmt: skip
         self.rest = self.rest[0], self.rest[1][:g]
         return out, self.columns is strata.columns
+
+
+def weighted_factors(strata: CovariateStrata, p: np.ndarray) -> tuple[np.ndarray, ...] | None:
+    """Factors of C'WC, w = p (1 - p) (n,) in the strata's order, as `UnitFit.factors`; None where
+    float32 does not tell its columns apart."""
+    B, k, g = strata.shape
+    live = np.ones(B, dtype=bool)
+    base = p.astype(np.float32)
+    Ll, V = np.zeros((B, k, k)), np.zeros((B, k, g + 1))
+    skip_l, skip_g = np.zeros((B, k), dtype=bool), np.zeros(g + 1, dtype=bool)
+    left, whole = np.zeros((g + 1, g + 1)), np.zeros(g + 1)
+    _, log_det, least = one_pass(
+        strata.single, strata.row_of, strata.n_local, strata.first, live, strata.single[0], False,
+        base, np.zeros((B, k)), np.zeros(g + 1), np.zeros(0, dtype=np.float32), np.zeros((B, k)),
+        np.zeros(g + 1), Ll, V, skip_l, left, whole, True,
+    )  # fmt: skip
+    Lg = np.zeros((g + 1, g + 1))
+    log_det += factor(left, Lg, g, skip_g, True)
+    if not np.isfinite(log_det) or skip_g.any():
+        return None
+    share = np.square(np.diag(Lg)[:g]) / whole[:g]
+    if min(least, share.min(initial=1.0)) < _DELICATE:
+        return None
+    return Ll, V, skip_l, Lg, skip_g[:g]
 
 
 def _taking_part(strata: CovariateStrata, places: np.ndarray):

@@ -113,6 +113,16 @@ class CovariateStrata:
         np.add.at(local, stratum, values[:k].T)
         return local, values[k:].sum(axis=1)
 
+    def products(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Products of values (n, q), of cells in the population's order, with the columns: local
+        (q, B, k), shared (q, g)."""
+        B, k, _ = self.shape
+        some = values[self.order]
+        local = np.zeros((values.shape[1], B, k))
+        for b, (lo, hi) in enumerate(pairwise(self.first)):
+            local[:, b] = some[lo:hi].T @ self.columns[:k, lo:hi].T
+        return local, some.T @ self.columns[k:].T
+
     @cached_property
     def to_covariates(self) -> np.ndarray:
         """(p, B k + g) that takes coefficients in these columns to those of the covariates."""

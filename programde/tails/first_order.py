@@ -18,7 +18,10 @@ import numpy as np
 from programde.errors import InputError
 
 from .bernoulli import BernoulliSums
+from .conditional_fit import weighted_factors
+from .covariate_strata import CovariateStrata
 from .exact import program_major
+from .first_order_kernels import project, weighted_sums
 from .ladder import SCREEN_LEVEL, tails_of_sums
 from .log_tails import LogTails
 
@@ -68,6 +71,47 @@ def gamma_of_rows(rows: np.ndarray, n_programs: int, n_columns: int, p: np.ndarr
     weighted = rows[:, K:end] * (p * (1.0 - p)).astype(np.float32)[:, None]
     cross = (weighted.T @ rows[:, :end]).astype(np.float64)
     return np.linalg.solve(cross[:, K:], cross[:, :K])
+
+
+def gamma_by_strata(
+    S: np.ndarray, centre: np.ndarray, factor: np.ndarray, strata: CovariateStrata, p: np.ndarray
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """`gamma_of` in the columns of strata, in a third of the time.
+
+    Parameters
+    ----------
+    S : (J, n) float32
+        (s - centre) factor of each program's summands s, cells in the strata's order; J >= K a
+        multiple of 4.
+    centre, factor : (K,) float64
+    strata : CovariateStrata
+    p : (n,) float64
+        Propensities, inside (0, 1), in the population's order.
+
+    Returns
+    -------
+    tuple or None
+        Coefficients of the local (K, B, k) and the shared (K, g) columns, good to six digits; None
+        where that takes more than float32 has, or the strata are all there is.
+    """
+    if strata.saturated:
+        return None
+    p = np.ascontiguousarray(p[strata.order])
+    factors = weighted_factors(strata, p)
+    if factors is None:
+        return None
+    (B, k, g), J = strata.shape, S.shape[0]
+    along, found = ((np.empty((J, B, k)), np.empty((J, g))) for _ in range(2))
+    weighted_sums(S, strata.single, strata.n_local, strata.first, p, *along)
+    live = np.ones(B, dtype=bool)
+    project(strata.n_local, live, *factors, *along, *found, np.empty(J))
+    spread = np.divide(1.0, factor, out=np.zeros_like(factor), where=factor > 0.0)
+    local, shared = (part[: spread.size] for part in found)
+    ones = strata.ones
+    return (
+        spread[:, None, None] * local + centre[:, None, None] * ones[0],
+        spread[:, None] * shared + centre[:, None] * ones[1],
+    )
 
 
 def corrected_draws(

@@ -239,6 +239,43 @@ def first_order_sums(
                     cumulants[u, i, 1 + j] += higher[u, i, j]
 
 
+@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
+def weighted_sums(S, X, n_local, first, p, local, shared):
+    """C'W S of one unit, w = p (1 - p): local (K, B, k), shared (K, g); all else as in
+    `first_order_sums`, all strata live, p (n,) in the strata's order."""
+    n_global = shared.shape[1]
+    k_max = local.shape[2]
+    every_c = np.empty((ROWS * blocks(k_max + n_global), _TILE), dtype=np.float32)
+    rest = np.zeros((ROWS, STEP), dtype=np.float32)
+    w = np.empty(_TILE, dtype=np.float32)
+    shared[:] = 0.0
+    for g in range(n_local.size):
+        k = n_local[g]
+        rows = own_rows(k, k_max, n_global)
+        b = blocks(rows.size)
+        c = every_c[: ROWS * b]
+        c[rows.size :] = np.float32(0.0)
+        sums = np.zeros((S.shape[0] // ROWS, b, BLOCK))
+        for lo in range(first[g], first[g + 1], _TILE):
+            n = min(_TILE, first[g + 1] - lo)
+            for i in range(n):
+                w[i] = np.float32(p[lo + i] * (1.0 - p[lo + i]))
+            for j in range(rows.size):
+                c0 = X[rows[j], lo : lo + n]
+                o = c[j]
+                for i in range(n):
+                    o[i] = w[i] * c0[i]
+                for i in range(n, steps(n)):
+                    o[i] = np.float32(0.0)
+            _dot_products(S, lo, n, c, sums, rest)
+        for i in range(S.shape[0]):
+            own = sums[i // ROWS, :, ROWS * (i % ROWS) : ROWS * (i % ROWS + 1)]
+            for j in range(k_max):
+                local[i, g, j] = own[j // ROWS, j % ROWS] if j < k else 0.0
+            for j in range(n_global):
+                shared[i, j] += own[(k + j) // ROWS, (k + j) % ROWS]
+
+
 @njit(nogil=True, cache=True, error_model="numpy")
 def project(n_local, live, Ll, V, skip_l, Lg, skip_g, Cs_l, Cs_g, Gamma_l, Gamma_g, square):
     """Gamma = H^-1 C'Ws and its length Gamma'H Gamma for all programs.

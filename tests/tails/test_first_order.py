@@ -66,3 +66,18 @@ def test_cells_must_agree():
     S, C, p, _ = unit()
     with pytest.raises(InputError, match="disagree in cells"):
         gamma_of(S[1:], C, p)
+
+
+def test_gamma_by_strata_is_gamma_of_all_columns():
+    from programde.tails.conditional import ConditionalLaw
+    from tests.tails.test_conditional import screen
+
+    S, C, _, batch = screen(n=1003, K=6, slopes=True)
+    p = 0.02 + 0.3 / (1 + np.exp(-C[:, 4]))
+    law = ConditionalLaw(5.0 + 3.0 * S, C, batch)
+    found = law.gamma(p)
+    order = law.strata.order
+    local, shared = law.strata.products(np.eye(order.size))
+    fitted = np.einsum("nbj,kbj->nk", local, found[0]) + shared @ found[1].T
+    wanted = C @ gamma_of((5.0 + 3.0 * S).T, C, p)
+    np.testing.assert_allclose(fitted, wanted, atol=1e-4)

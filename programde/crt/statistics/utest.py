@@ -12,6 +12,7 @@ centred ranks are half-integers, so float32 sums of them are exact while below 2
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -79,6 +80,7 @@ class PreparedUTest:
         self.summands = centred_ranks
         self.basis = basis
         self.n_cells, self.n_programs = centred_ranks.shape
+        self._held: weakref.ref[np.ndarray] | None = None
 
     @cached_property
     def rows(self) -> np.ndarray:
@@ -94,8 +96,12 @@ class PreparedUTest:
         return self.summands
 
     def residual(self) -> np.ndarray:
-        """Centred ranks with the covariates taken out."""
-        return self.summands - self.basis @ (self.basis.T @ self.summands)
+        """Centred ranks with the covariates taken out; made once while somebody holds them."""
+        residual = self._held() if self._held is not None else None
+        if residual is None:
+            residual = self.summands - self.basis @ (self.basis.T @ self.summands)
+            self._held = weakref.ref(residual)
+        return residual
 
     def residual_rows(self) -> np.ndarray:
         """[residual | basis]."""

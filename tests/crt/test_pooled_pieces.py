@@ -9,7 +9,7 @@ import pytest
 from scipy import sparse
 from scipy.stats import rankdata
 
-from programde.crt.kernels.merged_ranks import merge_ranks, rank_within
+from programde.crt.kernels.merged_ranks import merge_ranks, rank_live, rank_within
 from programde.crt.pooled import prepared_pool
 from programde.crt.pooled.control_pool import ControlPool
 from programde.crt.pooled.pool_cells import OwnCells, PoolCells
@@ -70,6 +70,40 @@ def test_ranks_of_treated_cells_merged_into_controls(ties, left_out):
     cells = np.concatenate([pool.slots[keep[pool.slots]], own.treated])
     expected = rankdata(values[cells], axis=0) - (cells.size + 1) / 2
     np.testing.assert_array_equal(ranks.written(np.arange(values.shape[1])).T, expected)
+
+
+@pytest.mark.parametrize("ties", [7, 10_000])
+def test_ranks_of_cells_of_the_pool_in_some_batches(ties):
+    screen = small()
+    values = np.round(screen.clr * ties) / ties
+    codes = np.unique(screen.batch.astype(str), return_inverse=True)[1]
+    live = np.array([True, False, True, True])
+    pool_cells = PoolCells(screen, np.arange(screen.n_cells), codes)
+    pool = ControlPool(pool_cells)
+    treated = np.flatnonzero(live[codes])[::9]
+    own = OwnCells(pool_cells, treated, treated[:0], live, within=True)
+    ranks = UnitRanks(PooledUnit(pool, own, 1), PoolRanks(pool, lambda cells: values[cells]))
+    cells = pool.slots[live[codes[pool.slots]]]
+    expected = rankdata(values[cells], axis=0) - (cells.size + 1) / 2
+    np.testing.assert_array_equal(ranks.written(np.arange(values.shape[1])).T, expected)
+    at = [int(np.flatnonzero(cells == cell)[0]) for cell in treated]
+    np.testing.assert_array_equal(ranks.own, expected[at])
+
+
+def test_cells_that_are_tied_by_one_that_takes_no_part():
+    V = 1.0 + 2.0**-52 * np.array([[20_000.0, 23_000.0, 26_000.0, 1e7]])
+    places = np.arange(4, dtype=np.int32)[None]
+    average, ranks = np.empty(V.shape, np.float32), np.empty(V.shape, np.float32)
+    rank_within(places, V, average, ranks)
+    assert ranks.tolist() == [[2.0, 2.0, 2.0, 4.0]]
+    for member, expected in (
+        ([1, 0, 1, 1], [1.0, 0.0, 2.0, 3.0]),
+        ([1, 1, 0, 1], [1.5, 1.5, 0.0, 3.0]),
+        ([0, 0, 0, 1], [0.0, 0.0, 0.0, 1.0]),
+    ):
+        found = np.zeros(V.shape, np.float32)
+        rank_live(places, V, average, np.array(member, dtype=bool), found)
+        assert found.tolist() == [expected]
 
 
 def test_a_treated_value_between_controls_that_are_not_tied():

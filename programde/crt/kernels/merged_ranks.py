@@ -322,6 +322,40 @@ def rank_within(sorted_places, V, average, slots_rank):  # pragma: no cover - co
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
+def rank_live(sorted_places, V, average, member, slots_rank):  # pragma: no cover - compiled
+    """`rank_within` among the cells that are members (n,): theirs alone are set in slots_rank.
+
+    V, sorted_places and average (K, n) are those of all cells: cells that are tied among members
+    are tied among all, but not the other way round, where one between them is no member.
+    """
+    K, n = V.shape
+    for k in range(K):
+        row, places, ranks, out = V[k], sorted_places[k], average[k], slots_rank[k]
+        below = 0
+        first = 0
+        while first < n:
+            if not member[places[first]]:
+                first += 1
+                continue
+            count = 1
+            last = first
+            following = first + 1
+            while following < n and ranks[following] == ranks[first]:
+                if member[places[following]]:
+                    if _key(row[following]) - _key(row[last]) > TIED:
+                        break
+                    count += 1
+                    last = following
+                following += 1
+            rank = np.float32(below + 0.5 * (count + 1))
+            for i in range(first, last + 1):
+                if member[places[i]]:
+                    out[places[i]] = rank
+            below += count
+            first = following
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
 def keep_live(sorted_places, V, member, places_out, V_out):  # pragma: no cover - compiled
     """Of sorted values those of cells that are members (n,)."""
     K, n = V.shape

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 
@@ -14,7 +16,9 @@ from programde.tails.bernoulli import BernoulliSums
 from programde.tails.ladder import SCREEN_LEVEL, tails_of_sums
 from programde.tails.log_tails import LogTails
 
-#: Sets of batches whose sorted controls are kept.
+T = TypeVar("T")
+
+#: Sets of batches whose sorted controls, or ranks, are kept.
 _KEPT = 4
 
 
@@ -37,6 +41,7 @@ class PoolRanks:
             order.astype(np.int32), np.take_along_axis(values, order, axis=1), pool.n_cells
         )
         self._some: OrderedDict[bytes, _Sorted] = OrderedDict()
+        self._live: OrderedDict[bytes, np.ndarray] = OrderedDict()
         self._making = threading.Lock()
 
     @property
@@ -48,14 +53,26 @@ class PoolRanks:
         """The controls that take part in a unit's test."""
         if unit.whole:
             return self._whole
-        key = unit.live.tobytes()
         with self._making:
-            if key not in self._some:
-                if len(self._some) == _KEPT:
-                    self._some.popitem(last=False)
-                self._some[key] = self._whole.some(np.repeat(unit.live, self.pool.sizes))
-            self._some.move_to_end(key)
-            return self._some[key]
+            return _kept(self._some, unit, self._whole.some)
+
+    def live_ranks(self, unit: PooledUnit) -> np.ndarray:
+        """Ranks (K, n) of the pool's slots among those that take part in a unit's test."""
+        if unit.whole:
+            return self._whole.ranks
+        with self._making:
+            return _kept(self._live, unit, self._whole.live)
+
+
+def _kept(some: OrderedDict[bytes, T], unit: PooledUnit, make: Callable[[np.ndarray], T]) -> T:
+    """What `make` gives of the members (n,) of a unit's test, kept for others of like batches."""
+    key = unit.live.tobytes()
+    if key not in some:
+        if len(some) == _KEPT:
+            some.popitem(last=False)
+        some[key] = make(np.repeat(unit.live, unit.pool.sizes))
+    some.move_to_end(key)
+    return some[key]
 
 
 class _Sorted:
@@ -80,12 +97,22 @@ class _Sorted:
         keep_live(self._places, self.V, member, places, V)
         return _Sorted(places, V, member.size)
 
+    def live(self, member: np.ndarray) -> np.ndarray:
+        """Ranks (K, n) of the slots that are members (n,), among these."""
+        from programde.crt.kernels.merged_ranks import rank_live
+
+        ranks = np.ones_like(self.ranks)
+        rank_live(self._places, self.V, self.average, member, ranks)
+        return ranks
+
 
 class UnitRanks:
     """Centred ranks in the cells of a unit's test.
 
     Attributes
     ----------
+    ranks : (K, n) float32
+        Those of the pool's slots without the added cells.
     own : (n1, K) float64
         Those of the treated cells.
     merged
@@ -98,12 +125,11 @@ class UnitRanks:
 
     def __init__(self, unit: PooledUnit, ranks: PoolRanks):
         self.unit = unit
-        self.sorted = ranks.sorted_of(unit)
         self._made: tuple[np.ndarray, np.ndarray, np.float32] | None = None
         if unit.own.within:
-            self._below = self._upto = np.empty((self.sorted.V.shape[0], 0), dtype=np.int64)
-            self.merged = True
-            own = self.sorted.ranks[:, unit.slots].T.astype(np.float64, order="C")
+            self.ranks, self.merged = ranks.live_ranks(unit), True
+            self._below = self._upto = np.empty((self.ranks.shape[0], 0), dtype=np.int64)
+            own = self.ranks[:, unit.slots].T.astype(np.float64, order="C")
             self.own = own - 0.5 * (unit.n_cells + 1)
         else:
             self.own = self._merge(ranks)
@@ -115,7 +141,8 @@ class UnitRanks:
         """Centred ranks of treated cells that are merged into the pool's."""
         from programde.crt.kernels.merged_ranks import merge_ranks
 
-        unit = self.unit
+        unit, controls = self.unit, ranks.sorted_of(self.unit)
+        self.ranks = controls.ranks
         values = np.ascontiguousarray(ranks.read(unit.treated).T) + 0.0
         order = np.argsort(values, axis=1)
         values = np.take_along_axis(values, order, axis=1)
@@ -124,7 +151,7 @@ class UnitRanks:
         self._upto = np.empty(values.shape, dtype=np.int64)
         self.merged = bool(
             merge_ranks(
-                self.sorted.V, self.sorted.sampled, self.sorted.average, values, unit.n_cells,
+                controls.V, controls.sampled, controls.average, values, unit.n_cells,
                 centred, self._below, self._upto,
             )
         )  # fmt: skip
@@ -144,7 +171,7 @@ class UnitRanks:
 
         if self._made is None:
             K, n1 = self._below.shape
-            n0 = self.sorted.V.shape[1]
+            n0 = self.unit.n_cells - n1
             narrow = np.uint16 if ROOM * n1 + MORE < 2**16 * 16 and 2 * n1 < 2**16 else np.uint32
             off = np.empty((K, (n0 + 15) // 16), dtype=narrow)
             fine = np.empty((K, ROOM * n1 + MORE), dtype=narrow)
@@ -156,13 +183,13 @@ class UnitRanks:
         """The ranks of the pool's slots into the first columns of rows (n, D) float32."""
         from programde.crt.kernels.merged_ranks import fill_rank_rows
 
-        fill_rank_rows(self.sorted.ranks, *self.steps, rows)
+        fill_rank_rows(self.ranks, *self.steps, rows)
 
     def fill(self, which: np.ndarray, out: np.ndarray) -> None:
         """The ranks of the pool's slots for some programs into out (J, n) float64."""
         from programde.crt.kernels.merged_ranks import fill_ranks
 
-        fill_ranks(self.sorted.ranks, *self.steps, which, out)
+        fill_ranks(self.ranks, *self.steps, which, out)
 
     def fill_residuals(
         self, factor: np.ndarray, scaled: np.ndarray, place: np.ndarray, out: np.ndarray
@@ -177,7 +204,7 @@ class UnitRanks:
         unit, pool = self.unit, self.unit.pool
         local = np.zeros((pool.n_batches, pool.features.shape[0], self.own.shape[1]))
         cells = pool.first, pool.ranks, unit.live
-        fill_scaled(self.sorted.ranks, *self.steps, pool.features, *cells, factor, scaled, local)
+        fill_scaled(self.ranks, *self.steps, pool.features, *cells, factor, scaled, local)
         H = unit.along(local, self.own)
         own = (self.own - unit.q @ H) * factor
         along = ((unit.M @ H) * factor).astype(np.float32)
@@ -209,7 +236,7 @@ def rank_tails(ranks: UnitRanks, p: np.ndarray) -> LogTails:
     threshold = level - slope * mean - 0.5 * t * variance
     cumulants = own_cumulants(p[pool.n_cells :], ranks.own[: unit.added.size] - slope)
     rank_cumulants(
-        ranks.sorted.ranks, *ranks.steps, pool.first, unit.live, slope, p[: pool.n_cells], cumulants
+        ranks.ranks, *ranks.steps, pool.first, unit.live, slope, p[: pool.n_cells], cumulants
     )
 
     def write(which: np.ndarray) -> BernoulliSums:

@@ -168,8 +168,8 @@ class _Scratch:
         the lattice spans of programs `few`."""
         K = ranks.own.shape[1]
         self._allot(K)
-        if self._scaled.shape != ranks.sorted.ranks.shape:
-            self._scaled = np.empty_like(ranks.sorted.ranks)
+        if self._scaled.shape != ranks.ranks.shape:
+            self._scaled = np.empty_like(ranks.ranks)
         if few.size:
             spans[few] = lattice_spans(ranks.written(few).T)
         own, reach = ranks.fill_residuals(factor, self._scaled, self.strata.place, self.sorted)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import fields
@@ -44,10 +45,31 @@ def explain(error: Exception, arguments: Sequence[str], conf: Path) -> str:
     if "Could not find 'hydra/sweeper/optuna'" in str(error):
         return "this sweep needs Hydra's sweeper by Optuna: pip install 'programde[optuna]'"
     overrides = _overrides(arguments)
+    if line := _unknown_file(str(error), conf):
+        return line
     try:
         return _culprit(overrides, conf) or _flat(error)
     except (HydraException, OmegaConfBaseException, OSError):
         return _flat(error)
+
+
+def _unknown_file(said: str, conf: Path) -> str | None:
+    """The line for a file of conf/ that picks another which is not there; None if it is not that.
+
+    What the command line picks is told elsewhere, in the words that were typed.
+    """
+    found = re.match(r"In '(.+?)': Could not find '(.+)/(.+?)'\s", said)
+    if found is None:
+        return None
+    file, group, name = found.groups()
+    group = group.removeprefix("/")
+    picks = re.compile(
+        rf"^\s*- (override )?/?{re.escape(group)}:\s*['\"]?{re.escape(name)}\b", re.M
+    )
+    path = conf / f"{file}.yaml"
+    if not path.is_file() or not picks.search(path.read_text(encoding="utf-8")):
+        return None
+    return f"conf/{file}.yaml: {group}: {name} is not known{nearest(name, _files(group, conf))}"
 
 
 def _overrides(arguments: Sequence[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -279,3 +280,27 @@ def test_select_takes_dotted_keys() -> None:
     assert select(params, ["a.b", "d"]) == {"a": {"b": 1}, "d": 3}
     with pytest.raises(KeyError):
         select(params, ["a.x"])
+
+
+@pytest.mark.parametrize(
+    ("file", "before", "after", "said"),
+    [
+        ("config", "sampler: bernoulli", "sampler: bernuli", "sampler: bernuli is not known; did "
+         "you mean 'bernoulli'? valid: bernoulli, stratified"),
+        ("experiment/quick", "/data: synthetic", "/data: sintetic", "data: sintetic is not known; "
+         "did you mean 'synthetic'?"),
+    ],
+)  # fmt: skip
+def test_a_misspelt_choice_in_conf_is_a_line_with_its_file(
+    file: str, before: str, after: str, said: str, tmp_path: Path
+) -> None:
+    conf = tmp_path / "conf"
+    shutil.copytree(CONF, conf)
+    path = conf / f"{file}.yaml"
+    path.write_text(path.read_text().replace(before, after))
+    words = ["experiment=quick"]
+    with pytest.raises(HydraException) as raised:
+        compose_config(conf, words)
+    line = explain(raised.value, words, conf)
+    assert line.startswith(f"conf/{file}.yaml: {said}")
+    assert "\n" not in line

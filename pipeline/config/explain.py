@@ -58,18 +58,18 @@ def _unknown_file(said: str, conf: Path) -> str | None:
 
     What the command line picks is told elsewhere, in the words that were typed.
     """
-    found = re.match(r"In '(.+?)': Could not find '(.+)/(.+?)'\s", said)
+    found = re.match(r"In '.+?': Could not find '(.+)/(.+?)'\s", said)
     if found is None:
         return None
-    file, group, name = found.groups()
-    group = group.removeprefix("/")
+    group, name = found[1].removeprefix("/"), found[2]
     picks = re.compile(
         rf"^\s*- (override )?/?{re.escape(group)}:\s*['\"]?{re.escape(name)}\b", re.M
     )
-    path = conf / f"{file}.yaml"
-    if not path.is_file() or not picks.search(path.read_text(encoding="utf-8")):
-        return None
-    return f"conf/{file}.yaml: {group}: {name} is not known{nearest(name, _files(group, conf))}"
+    for path in sorted(conf.rglob("*.yaml"), key=lambda path: len(path.parts)):
+        if picks.search(path.read_text(encoding="utf-8")):
+            where = path.relative_to(conf.parent).as_posix()
+            return f"{where}: {group}: {name} is not known{nearest(name, _files(group, conf))}"
+    return None
 
 
 def _overrides(arguments: Sequence[str]) -> list[str]:

@@ -40,8 +40,8 @@ def recommendation(
     top = table[table["rank"] == first["rank"]]
     low, high = powers.interval(first["run"])
     finds = (
-        f"{name(first)} finds {powers.mean(first['run']):.0%} of the known effects put into "
-        f"control cells (95 % interval {low:.0%} to {high:.0%})"
+        f"{name(first)} finds {100 * powers.mean(first['run']):.0f} % of the known effects put "
+        f"into control cells (95 % interval {100 * low:.0f} to {100 * high:.0f} %)"
     )
     if len(top) == len(table) and len(table) > 1:
         words = f"Recommended: cannot be told among these {len(table)} settings"
@@ -64,8 +64,8 @@ def by_other_shares(table: pd.DataFrame, powers: Powers | None, name: Callable[[
         return ""
     rows = sound.set_index("run", drop=False)
     return (
-        f"Power is told with {powers.share:.0%} of a change by cells that switch on or off, as in "
-        f"the hits of these settings. If all cells scaled and none switched, "
+        f"Power is told with {100 * powers.share:.0f} % of a change by cells that switch on or "
+        f"off, as in the hits of these settings. If all cells scaled and none switched, "
         f"{name(rows.loc[scale])} would find most; if all of it were switching, "
         f"{name(rows.loc[switch])}."
     )

@@ -118,7 +118,8 @@ def plan(
         shared.setdefault(np.packbits(mask).tobytes(), []).append(row)
     for key, rows in shared.items():
         yield Later(partial(task, key, rows), [row + first_row for row in rows])
-    yield from pooled
+    # those of the same batches one after another: what belongs to the batches is made once
+    yield from sorted(pooled, key=_batches)
 
 
 def _population(screen: Screen, chosen: np.ndarray, whole: Once[Population]) -> Population:
@@ -127,6 +128,12 @@ def _population(screen: Screen, chosen: np.ndarray, whole: Once[Population]) -> 
         return whole()
     few = np.count_nonzero(chosen) < (1.0 - MOST_MISSING) * chosen.size
     return population_of(screen, np.flatnonzero(chosen), None if few else whole())
+
+
+def _batches(unit: Deferred) -> bytes:
+    assert unit.pooled is not None
+    assert unit.pooled.own.live is not None
+    return unit.pooled.own.live.tobytes()
 
 
 def _deferred(name: str, row: int, own: OwnCells) -> Deferred:

@@ -194,10 +194,10 @@ class UnitRanks:
     def fill_residuals(
         self, factor: np.ndarray, scaled: np.ndarray, place: np.ndarray, out: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The residuals of ranks on the covariates, times factor (K,).
+        """The residuals of the pool's ranks on the covariates, times factor (K,), go to place[slot]
+        of out (K, .) float32, by way of scaled (K, n).
 
-        Those of the pool's slots go to place[slot] of out (K, .) float32, by way of scaled (K, n);
-        those of the treated cells are returned (n1, K), with the largest of all (K,).
+        Returns Q' of all ranks H (k, K), and the largest of these residuals (K,).
         """
         from programde.crt.kernels.merged_ranks import fill_scaled, take_off
 
@@ -206,11 +206,10 @@ class UnitRanks:
         cells = pool.first, pool.ranks, unit.live
         fill_scaled(self.ranks, *self.steps, pool.features, *cells, factor, scaled, local)
         H = unit.along(local, self.own)
-        own = (self.own - unit.q @ H) * factor
         along = ((unit.M @ H) * factor).astype(np.float32)
         reach = np.empty(factor.size, dtype=np.float32)
         take_off(pool.features_single, *cells, along, scaled, place, out, reach)
-        return own, np.maximum(np.abs(own).max(axis=0), reach)
+        return H, reach
 
     def written(self, which: np.ndarray) -> np.ndarray:
         """Centred ranks of programs `which` (J,) in all cells that take part (J, n): the pool's

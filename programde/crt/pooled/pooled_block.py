@@ -201,7 +201,9 @@ def _draw(
         if options.n_resamples:
             key = stream_key(options.seed, "crt", one.test.name)
             with prepared.rows.one() as rows:
-                shared = draws_of, law, rows, options.n_resamples, key
+                if isinstance(one.found, UnitRanks):
+                    rows.fill(one.found)
+                shared = draws_of, law, rows.values, options.n_resamples, key
                 if isinstance(one.found, UnitRanks):
                     draws = _rank_draws(prepared, one.unit, one.found, p, *shared)
                 else:
@@ -223,7 +225,6 @@ def _outcome_draws(unit, found, p, cross, draws_of, law, rows, n_draws, key) -> 
 
 
 def _rank_draws(prepared, unit, ranks, p, draws_of, law, rows, n_draws, key) -> np.ndarray:
-    ranks.fill_rows(rows)
     if not prepared.given:
         sums, counts = draws_of.counted(law, rows, ranks.own, n_draws, key)
         return finish_ranks(sums, counts, unit.n_cells)
@@ -239,7 +240,7 @@ def _permutation_tails(
     prepared: PreparedPool, one: _Ready, law: StratifiedLaw, draws_of: UnitDraws
 ) -> LogTails:
     """Exact tails of a law that permutes cells within strata, from summands that are written out:
-    the pool's slots, then the treated cells."""
+    the pool's slots, then the added cells."""
     unit, every = one.unit, np.arange(one.found.own.shape[1])
     order = draws_of.written[law.order]
     law = StratifiedLaw(order, law.starts, law.totals)

@@ -111,13 +111,16 @@ class _Scratch:
         self.sorted = np.empty((0, 0), dtype=np.float32)
         self._scaled = np.empty((0, 0), dtype=np.float32)
         self._filled = False
+        #: Batches whose ranks' residuals are in place, these of groups within the pool; with what
+        #: `UnitRanks.fill_residuals` returned.
+        self._ranks_of: tuple[bytes | None, np.ndarray, np.ndarray] | None = None
 
     def _allot(self, K: int) -> None:
         n = self.strata.n_places
         if self.summands.shape != (K, n):
             self.summands = np.zeros((K, n))  # only those of treated cells are asked for
             self.sorted = np.zeros((-4 * (-K // 4), n), dtype=np.float32)
-            self._filled = False
+            self._filled, self._ranks_of = False, None
 
     def _at(self, lo: int, hi: int) -> slice | np.ndarray:
         """Places of slots lo .. hi of the pool, as a slice where they follow each other."""
@@ -172,11 +175,16 @@ class _Scratch:
             self._scaled = np.empty_like(ranks.ranks)
         if few.size:
             spans[few] = lattice_spans(ranks.written(few).T)
-        own, reach = ranks.fill_residuals(factor, self._scaled, self.strata.place, self.sorted)
+        batches = unit.live.tobytes() if unit.own.within else None
+        if batches is None or self._ranks_of is None or self._ranks_of[0] != batches:
+            to = (factor, self._scaled, self.strata.place, self.sorted)
+            self._ranks_of = (batches, *ranks.fill_residuals(*to))
+        _, H, reach = self._ranks_of
+        own = (ranks.own - unit.q @ H) * factor
         if unit.added.size:
             self.sorted[:K, places] = own.T
         self.summands[:, places] = (own / factor).T
-        return reach
+        return np.maximum(np.abs(own).max(axis=0), reach)
 
 
 class _Law(ConditionalLaw):

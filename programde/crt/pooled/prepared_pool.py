@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from programde.crt.kernels.rows import aligned_zeros, padded
 from programde.crt.options import RunOptions
 from programde.crt.pooled.control_pool import ControlPool, PoolOutcome
 from programde.crt.pooled.pool_cells import OwnCells, PoolCells
-from programde.crt.pooled.pool_ranks import PoolRanks
+from programde.crt.pooled.pool_ranks import PoolRanks, UnitRanks
 from programde.crt.pooled.pool_shifts import PoolShifts
 from programde.crt.pooled.pool_strata import PoolStrata
 from programde.crt.pooled.pooled_conditional import PooledConditional
@@ -53,6 +54,30 @@ def why_plain(options: RunOptions, watched: bool) -> str:
     if options.propensity is not None:
         return OWN_PROPENSITY
     return ""
+
+
+@dataclass(eq=False)
+class Rows:
+    """Rows of the controls for a sampler.
+
+    Attributes
+    ----------
+    values : (n, width) float32
+        The rows.
+    batches
+        Whose ranks they hold: those of groups within the pool differ by batches alone.
+    """
+
+    values: np.ndarray
+    batches: bytes = b""
+
+    def fill(self, ranks: UnitRanks) -> None:
+        """Put in a unit's ranks, if they are not in already."""
+        unit = ranks.unit
+        batches = unit.live.tobytes() if unit.own.within else b""
+        if not batches or batches != self.batches:
+            ranks.fill_rows(self.values)
+        self.batches = batches
 
 
 class PreparedPool:
@@ -138,16 +163,16 @@ class PreparedPool:
         return asks_given_covariates(self.options)
 
     @property
-    def rows(self) -> Spare[np.ndarray]:
-        """What a sampler sums in the controls (n, width) float32; ranks are to be filled in."""
+    def rows(self) -> Spare[Rows]:
+        """What a sampler sums in the controls; ranks are to be filled in."""
 
-        def make() -> Spare[np.ndarray]:
+        def make() -> Spare[Rows]:
             K = self.screen.n_programs
             if self.ranked and not self.given:
-                return Spare(lambda: aligned_zeros(self.pool.n_cells, padded(K)))
+                return Spare(lambda: Rows(aligned_zeros(self.pool.n_cells, padded(K))))
             if self.ranked:
-                return Spare(lambda: pool_rows(self.pool, K, None))
-            rows = pool_rows(self.pool, K, self.outcome.residual)
+                return Spare(lambda: Rows(pool_rows(self.pool, K, None)))
+            rows = Rows(pool_rows(self.pool, K, self.outcome.residual))
             return Spare(lambda: rows)  # read only: all threads have the same
 
         return self.once("rows", make)  # type: ignore[no-any-return]

@@ -97,13 +97,15 @@ def test_cells_that_are_tied_by_one_that_takes_no_part():
     rank_within(places, V, average, ranks)
     assert ranks.tolist() == [[2.0, 2.0, 2.0, 4.0]]
     for member, expected in (
-        ([1, 0, 1, 1], [1.0, 0.0, 2.0, 3.0]),
-        ([1, 1, 0, 1], [1.5, 1.5, 0.0, 3.0]),
-        ([0, 0, 0, 1], [0.0, 0.0, 0.0, 1.0]),
+        ([1, 0, 1, 1], [1.0, 2.0, 3.0]),
+        ([1, 1, 0, 1], [1.5, 1.5, 3.0]),
+        ([0, 1, 1, 0], [1.5, 1.5]),
+        ([0, 0, 0, 1], [1.0]),
     ):
-        found = np.zeros(V.shape, np.float32)
-        rank_live(places, V, average, np.array(member, dtype=bool), found)
-        assert found.tolist() == [expected]
+        found, among = np.ones(V.shape, np.float32), np.array(member, dtype=bool)
+        rank_live(places, V, average, among, found)
+        assert found[0, among].tolist() == expected
+        assert ((found >= 1.0) & (found <= 4.0)).all()
 
 
 def test_a_treated_value_between_controls_that_are_not_tied():

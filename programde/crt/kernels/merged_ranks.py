@@ -323,7 +323,7 @@ def rank_within(sorted_places, V, average, slots_rank):  # pragma: no cover - co
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def rank_live(sorted_places, V, average, member, slots_rank):  # pragma: no cover - compiled
-    """`rank_within` among the cells that are members (n,): theirs alone are set in slots_rank.
+    """`rank_within` among the cells that are members (n,); others get a rank that can be looked up.
 
     V, sorted_places and average (K, n) are those of all cells: cells that are tied among members
     are tied among all, but not the other way round, where one between them is no member.
@@ -334,12 +334,19 @@ def rank_live(sorted_places, V, average, member, slots_rank):  # pragma: no cove
         below = 0
         first = 0
         while first < n:
-            if not member[places[first]]:
-                first += 1
+            place = places[first]
+            following = first + 1
+            if following == n or ranks[following] != ranks[first]:
+                below += np.int64(member[place])
+                out[place] = np.float32(max(below, 1))
+                first = following
+                continue
+            if not member[place]:
+                out[place] = np.float32(1.0)
+                first = following
                 continue
             count = 1
             last = first
-            following = first + 1
             while following < n and ranks[following] == ranks[first]:
                 if member[places[following]]:
                     if _key(row[following]) - _key(row[last]) > TIED:

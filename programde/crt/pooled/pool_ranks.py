@@ -101,7 +101,7 @@ class _Sorted:
         """Ranks (K, n) of the slots that are members (n,), among these."""
         from programde.crt.kernels.merged_ranks import rank_live
 
-        ranks = np.ones_like(self.ranks)
+        ranks = np.ones_like(self.ranks)  # cells between tied ones are passed over
         rank_live(self._places, self.V, self.average, member, ranks)
         return ranks
 

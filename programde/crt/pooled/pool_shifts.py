@@ -9,6 +9,7 @@ import numpy as np
 from programde.crt.pooled.control_pool import ControlPool, PoolOutcome
 from programde.crt.pooled.pooled_errors import pooled_errors
 from programde.crt.pooled.pooled_unit import PooledUnit, unit_outcome
+from programde.crt.present_shifts import PresentSums, SharedPresentShifts
 from programde.crt.shifts import Shifts
 
 #: Cells that are copied at a time.
@@ -34,6 +35,8 @@ class PoolShifts:
         shape = (pool.n_batches, screen.n_programs)
         self._usage = np.zeros((pool.n_batches, pool.features.shape[0], screen.n_programs))
         self._above = np.zeros(shape, dtype=np.int64)
+        empty = PresentSums.none(screen.n_programs, pool.features.shape[0])
+        present = [empty] * pool.n_batches
         positive = True
         for b, (lo, hi) in enumerate(pool.segments):
             for begin in range(lo, hi, _CELLS):
@@ -42,6 +45,11 @@ class PoolShifts:
                 self._usage[b] += pool.features[:, some] @ usage
                 self._above[b] += (usage > self._floor).sum(axis=0)
                 positive = positive and bool((usage > 0).all())
+                if screen.floor > 0.0:
+                    present[b] += PresentSums.of(usage, pool.features[:, some].T, self._floor)
+        self._present: SharedPresentShifts | None = None
+        if screen.floor > 0.0:
+            self._present = SharedPresentShifts(present, screen.floor)
         self._outcome: PoolOutcome | None = None
         if self._tested or screen.transform == "none":
             return
@@ -65,6 +73,9 @@ class PoolShifts:
             more = usage[: unit.added.size] > self._floor
             above = self._above[unit.live].sum(axis=0) + more.sum(axis=0)
             found.above_floor[g] = above / unit.n_cells
+            if self._present is not None:
+                own = self._present.of(unit.live, unit.M, usage, unit.q, unit.added.size)
+                found.present[g], found.present_se[g], found.present_cells[g] = own
         return found
 
     def _log_ratios(self, units: Sequence[PooledUnit], found: Shifts) -> None:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from programde.analysis.tables import adjust_p
 from programde.compat.inputs import CRTInputs
-from programde.compat.shapes import CRTGeneResult, GeneResults, treated_series
+from programde.compat.shapes import CRTGeneResult, GeneResults, treated_series, wide
 from programde.controls.empirical_null import ntc_empirical_null
 from programde.controls.null_tables import EmpiricalNull
 from programde.controls.options import (
@@ -229,7 +229,7 @@ def _result(null: EmpiricalNull) -> NTCNullResult:
     }
     tested = np.isfinite(null.pvals.to_numpy())
     pvals, betas = (
-        _unnamed(table.where(tested, stand_in))
+        wide(table.where(tested, stand_in).to_numpy(), table.index, table.columns)
         for table, stand_in in ((null.pvals, 1.0), (null.effects, 0.0))
     )
     treated = treated_series(null.n_treated.to_numpy(), null.n_treated.index)

@@ -49,13 +49,15 @@ def group_memory() -> Iterator[tuple[float, float]]:
         What files take that could be read again does not count as used.
     """
     for folder in groups("memory"):
-        for limit, used, spare in (
-            ("memory.max", "memory.current", "inactive_file"),
-            ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+        for limit, used, prefix in (
+            ("memory.max", "memory.current", ""),
+            ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_"),
         ):
             top, now = _numbers(folder / limit), _numbers(folder / used)
             if top and now and top[0] < UNLIMITED:
-                yield top[0], max(0.0, now[0] - _stat(folder / "memory.stat", spare))
+                stat = folder / "memory.stat"
+                files = sum(_stat(stat, f"{prefix}{kind}_file") for kind in ("active", "inactive"))
+                yield top[0], max(0.0, now[0] - files)
 
 
 def address_space() -> tuple[float, float] | None:

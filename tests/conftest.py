@@ -17,6 +17,8 @@ from pathlib import Path
 
 import pytest
 
+from programde.limits import core_count
+
 ROOT = Path(__file__).parents[1]
 #: What the kernels on disk were made of.
 MADE = ROOT / "programde" / "__pycache__" / "kernels.made"
@@ -33,6 +35,11 @@ def made_of() -> str:
         if b"import njit" in content:
             digest.update(f"{path.name} {len(content)}\n".encode() + content)
     return digest.hexdigest()
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One worker more than cores: some tests wait for processes that they started."""
+    return core_count() + 1
 
 
 def pytest_configure(config: pytest.Config) -> None:

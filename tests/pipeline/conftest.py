@@ -143,24 +143,33 @@ def _dvc_reads_a_text_once() -> Iterator[None]:
 
 @pytest.fixture(autouse=True, scope="session")
 def _hydra_parses_a_text_once() -> Iterator[None]:
-    """conf/ is composed some hundred times here, of the same files."""
+    """conf/ is composed and dvc.yaml read some hundred times here, the same files."""
     from omegaconf import omegaconf
 
-    known: dict[str, Any] = {}
+    from pipeline import files
+
+    known: dict[tuple[str, Any], Any] = {}
 
     def load(stream: Any, Loader: Any) -> Any:
         text = stream if isinstance(stream, str) else stream.read()
-        if text not in known:
-            known[text] = yaml.load(text, Loader)
-        return copy.deepcopy(known[text])
+        if (text, Loader.__mro__[1]) not in known:
+            known[text, Loader.__mro__[1]] = yaml.load(text, Loader)
+        return copy.deepcopy(known[text, Loader.__mro__[1]])
 
+    quick = SimpleNamespace(**vars(yaml) | {"load": load})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(omegaconf, "yaml", SimpleNamespace(**vars(yaml) | {"load": load}))
+        patch.setattr(omegaconf, "yaml", quick)
+        patch.setattr(files, "yaml", quick)
         yield
 
 
 @pytest.fixture
 def unrendered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """See `render_nothing`."""
+    render_nothing(monkeypatch)
+
+
+def render_nothing(patch: pytest.MonkeyPatch) -> None:
     """Pictures are made but not rendered, which takes longest of a report: files of one pixel."""
     from programde.report import pictures
     from programde.report.style import figure_of, write_atomically
@@ -174,7 +183,7 @@ def unrendered(monkeypatch: pytest.MonkeyPatch) -> None:
         assert figure_of(picture).axes
         return write_atomically(path.with_name(f"{path.name}.png"), pixel)
 
-    monkeypatch.setattr(pictures, "save_picture", save)
+    patch.setattr(pictures, "save_picture", save)
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,9 @@ from pipeline.config.schema import register
 from programde.crt.gathering import groups_of
 from programde.errors import InputError, OptionError
 from programde.screen.chosen import is_stored, row_bytes
+from tests.sharing import made_once, shared_folder
 
+from .conftest import render_nothing
 from .wires import TESTED, WORDS, wired_screen
 from .wiring import ROOT, Run, call, first_run, run_again, set_keys
 
@@ -25,37 +28,54 @@ pytestmark = [pytest.mark.slow, pytest.mark.wiring]
 STAGES = (*TESTED, "diagnostics")
 MORE = ("analysis.control=nt_cells", "spikes.n_sets=3", "spikes.n_unspiked_sets=4",
         "spikes.fold_changes=[1.5,3.0]", "fdr.level=0.5")  # fmt: skip
+TABLES = (
+    "data/input_report/targets.parquet", "data/input_report/programs.parquet",
+    "data/input_report/covariate_check_targets.parquet",
+    "data/input_report/covariate_check_programs.parquet", "data/crt/guide_effects.parquet",
+    "reports/guide_concordance.csv", "reports/units.csv", "reports/results.parquet",
+    "reports/omnibus.csv", "data/ntc_p_values.parquet", "data/ntc_guide_p_values.parquet",
+    "data/spikes/table.parquet", "data/crossfit/meta/pvals_real.parquet", "reports/power.csv",
+)  # fmt: skip
 #: For `test_wiring`.
 WIRED = {"compute.memory"}
 #: What takes no such room as a screen, and what Python and the libraries take.
 NOTHING, ENOUGH = "compute.memory=1KB", "compute.memory=400MB"
 
 
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory) -> tuple[Run, Run, list[int]]:
-    """The same screen in memory and on disk, all stages; and the cells of the groups."""
-    folder = tmp_path_factory.mktemp("stored")
+def run_both(folder: Path) -> None:
+    """All stages on the same screen, in memory and on disk; and the cells of the groups."""
+    folder.mkdir(parents=True)
     adata = wired_screen()
     adata.obsm["cnmf_usage"] = adata.obsm["cnmf_usage"].astype(np.float32)
     adata.write_h5ad(folder / "screen.h5ad")
     words = (*WORDS, *MORE, f"data.path={folder / 'screen.h5ad'}")
-    held = first_run(folder / "held", words, STAGES)
     groups = []
+
+    def in_parts(screen, units, control, room, n_jobs):
+        room = (int(control.cells.sum()) + 70) * row_bytes(screen)
+        for group in groups_of(screen, units, control, room, n_jobs):
+            groups.append(group.screen.n_cells)
+            yield group
+
     with pytest.MonkeyPatch.context() as patch:
+        render_nothing(patch)
+        first_run(folder / "held", words, STAGES)
         patch.setattr(gathering, "TOGETHER", 1)
-
-        def in_parts(screen, units, control, room, n_jobs):
-            room = (int(control.cells.sum()) + 70) * row_bytes(screen)
-            for group in groups_of(screen, units, control, room, n_jobs):
-                groups.append(group.screen.n_cells)
-                yield group
-
         patch.setattr(study, "groups_of", in_parts)
-        stored = first_run(folder / "stored", (*words, NOTHING), ["prepare"])
-        set_keys(stored.folder, [ENOUGH])
+        first_run(folder / "stored", (*words, NOTHING), ["prepare"])
+        set_keys(folder / "stored", [ENOUGH])
         for stage in STAGES[1:]:
-            call(stored.folder, stage)
-    return held, stored, groups
+            call(folder / "stored", stage)
+    (folder / "groups.json").write_text(json.dumps(groups))
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory) -> tuple[Run, Run, list[int]]:
+    """What `run_both` makes."""
+    place = shared_folder(tmp_path_factory, "stored") / "runs"
+    made_once(place, lambda: run_both(place))
+    groups = json.loads((place / "groups.json").read_text())
+    return Run(place / "held"), Run(place / "stored"), groups
 
 
 def test_it_stays_on_disk_and_is_tested_in_groups(runs):
@@ -69,20 +89,11 @@ def test_it_stays_on_disk_and_is_tested_in_groups(runs):
     assert "stay on disk" in (stored.folder / "reports/index.html").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "data/input_report/targets.parquet", "data/input_report/programs.parquet",
-        "data/input_report/covariate_check_targets.parquet",
-        "data/input_report/covariate_check_programs.parquet", "data/crt/guide_effects.parquet",
-        "reports/guide_concordance.csv", "reports/units.csv", "reports/results.parquet",
-        "reports/omnibus.csv", "data/ntc_p_values.parquet", "data/ntc_guide_p_values.parquet",
-        "data/spikes/table.parquet", "data/crossfit/meta/pvals_real.parquet", "reports/power.csv",
-    ],
-)  # fmt: skip
-def test_tables_are_the_same(name, runs):
+def test_every_table_is_the_same(runs):
     held, stored, _ = runs
-    pd.testing.assert_frame_equal(stored.table(name), held.table(name), rtol=1e-8, atol=1e-10)
+    for name in TABLES:
+        one, other = stored.table(name), held.table(name)
+        pd.testing.assert_frame_equal(one, other, rtol=1e-8, atol=1e-10, obj=name)
 
 
 def test_numbers_of_the_report_are_the_same(runs):

@@ -40,8 +40,7 @@ class Shifts:
         Share of the cells of the unit's test in which the program lies above the floor.
     present, present_se, present_cells : (G, K) float64
         Shifts of log usage in the cells where the program is present, their standard errors, and
-        the treated cells among these (`crt.present_shifts`); where all cells of the screen are in
-        the test, else NaN.
+        the treated cells among these (`crt.present_shifts`); NaN where usages have no floor.
     """
 
     log_ratio: np.ndarray
@@ -74,8 +73,7 @@ class ShiftsOf:
         self._adjust = population.basis.T @ population.usage
         self._above = (population.usage > population.floor * (1 + 1e-9)).mean(axis=0)
         self._present: PresentShifts | None = None
-        if population.cells is None and population.floor > 0.0:
-            # a fit for each program: where all units share it
+        if population.floor > 0.0:
             self._present = PresentShifts(population.usage, population.basis, population.floor)
         self._ols: PreparedOLS | None = None
         self._tested = population.transform == "clr" and isinstance(statistic, PreparedOLS)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import statsmodels.api as sm
 
-from programde.crt.control_group import ControlGroup, choose_control
+from programde.crt.control_group import ControlGroup
 from programde.crt.engine import RunOptions, run_tasks
 from programde.crt.plan import plan
 from programde.crt.population import population_of
@@ -103,6 +103,14 @@ def test_present_shifts_are_least_squares_in_the_cells_where_a_program_is_presen
     assert checked > 6
 
 
-def test_there_are_none_in_a_population_of_a_units_own(screen):
-    shifts = result_of(screen, OLS(), "nt_cells", choose_control(screen, "nt_cells", ["NTC"]).cells)
-    assert np.isnan(shifts[0].shifts.present).all()
+@pytest.mark.parametrize("statistic", [OLS(), UTest()], ids=str)
+def test_present_shifts_against_shared_control_cells_are_those_of_the_units_own(statistic):
+    from tests.crt.test_pooled import options, runs, same, small, without
+
+    screen = replace(small(n=1500, zeros=0.3), floor=FLOOR)
+    # one target is absent from a batch
+    gone = np.flatnonzero(np.asarray(screen.guides[:, :2].todense()).any(axis=1))
+    screen = without(screen, gone[screen.batch[gone] == "B1"])
+    shared, plain = runs(screen, options(statistic), drop_empty_batches=True)
+    assert np.isfinite(plain.shifts.present).sum() > 6
+    same(shared, plain)

@@ -24,7 +24,7 @@ from pipeline.files import parse_yaml
 from pipeline.locks import held
 from pipeline.signals import ENDED, INTERRUPTED, Signals
 from pipeline.stages.entry import LOG, STAGE_LOG, logged
-from pipeline.troubles import chain, killed, of_the_system
+from pipeline.troubles import chain, killed, told_by_the_system
 from pipeline.warm import warmed
 from programde.errors import OptionError, ProgramDEError, nearest
 
@@ -175,7 +175,13 @@ def _who_locks(folder: Path, said: str) -> str:
 
 def _of_the_system(error: OSError, root: Path) -> str:
     """A full disk or a place that cannot be written to, in one line with the cure."""
-    return of_the_system(error, root) or f"{error.filename or root}: {error.strerror or error}"
+    from pipeline.sweep.repository import cache_dir
+
+    places = [root]
+    with contextlib.suppress(Exception):  # the cache may be on another disk
+        places.append(cache_dir(root))
+    told = told_by_the_system(error, *places)
+    return told or f"{error.filename or root}: {error.strerror or error}"
 
 
 def run(root: Path, targets: Sequence[str] = ()) -> int:

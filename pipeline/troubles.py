@@ -27,10 +27,7 @@ def disk_full(path: Path | str, written: int = 0) -> str:
     written
         Bytes of it that were written before the disk was full.
     """
-    folder = Path(path).absolute()
-    while not folder.is_dir():
-        folder = folder.parent
-    free = shutil.disk_usage(folder).free + written  # what was written is deleted again
+    free = free_at(Path(path)) + written  # what was written is deleted again
     need = f" and it needs more than {_bytes(written)}" if written else ""
     return (
         f"{path}: no space left on the disk: {_bytes(free)} are free{need}; free some and run the "
@@ -56,21 +53,34 @@ def of_the_system(error: OSError, place: Path | str = "output") -> str | None:
     return None
 
 
-def told_by_the_system(error: BaseException, place: Path) -> str | None:
+def told_by_the_system(error: BaseException, *places: Path) -> str | None:
     """The same for whatever came of an error of the system, or of a disk without room.
 
     Parameters
     ----------
     error
         It may have been raised from another.
-    place
-        Where the work was; a disk with less than `LEAST` free is full, whatever was told.
+    *places
+        Where the work was; a disk with less than `LEAST` free is full, whatever was told. Of
+        several the fullest is meant: whoever copies names what was read.
     """
     for cause in chain(error):
-        if isinstance(cause, OSError) and (line := of_the_system(cause, place)) is not None:
-            return line
-    full = place.is_dir() and shutil.disk_usage(place).free < LEAST
-    return disk_full(place) if full else None
+        if isinstance(cause, OSError):
+            if is_full(cause):
+                named = [Path(name) for name in (cause.filename, cause.filename2) if name]
+                return disk_full(min([*named, *places], key=free_at))
+            if (line := of_the_system(cause, places[0])) is not None:
+                return line
+    fullest = min(places, key=free_at)
+    return disk_full(fullest) if free_at(fullest) < LEAST else None
+
+
+def free_at(path: Path) -> int:
+    """Bytes that are free where a path is, or would be."""
+    folder = path.absolute()
+    while not folder.is_dir():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free
 
 
 def chain(error: BaseException | None) -> Iterator[BaseException]:

@@ -303,7 +303,12 @@ def _reason(stage: str, workspace: Path, error: Exception) -> str:
     cause = " ".join(str(error.__cause__ or error).split())
     if cause.endswith(("exited with -9", "exited with 137")):
         cause = killed()
-    return f"stage {stage}: {told[-1] if told else told_by_the_system(error, workspace) or cause}"
+    if not told:  # the cache may be on another disk
+        places = [workspace]
+        with contextlib.suppress(Exception):
+            places.append(cache_dir(workspace))
+        cause = told_by_the_system(error, *places) or cause
+    return f"stage {stage}: {told[-1] if told else cause}"
 
 
 def _interrupted(stage: str, log: Path, error: Exception) -> bool:

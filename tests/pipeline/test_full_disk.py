@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -12,6 +14,8 @@ import pytest
 
 from pipeline.files import replacing, replacing_folder
 from pipeline.troubles import DiskFullError, disk_full, of_the_system
+
+from .conftest import Project
 
 ROOT = Path(__file__).parents[2]
 
@@ -27,18 +31,23 @@ run("only", function, lambda conf: {})
 """
 
 
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[tuple[Path, Callable[[int], None]]]:
-    """A file system of a megabyte, and what makes it larger."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)]
+def mount(place: Path, size: str) -> None:
+    """A file system in memory; skips, saying so, where that is not allowed."""
+    place.mkdir(parents=True)
+    words = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)]
     try:
-        done = subprocess.run(mount, capture_output=True, text=True)
+        done = subprocess.run(words, capture_output=True, text=True)
     except OSError as error:
         pytest.skip(f"no file system can be mounted: {error}")
     if done.returncode:
         pytest.skip(f"no file system can be mounted: {done.stderr.strip()}")
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[tuple[Path, Callable[[int], None]]]:
+    """A file system of a megabyte, and what makes it larger."""
+    place = tmp_path / "disk"
+    mount(place, "1m")
 
     def enlarge(megabytes: int) -> None:
         words = ["mount", "-o", f"remount,size={megabytes}m", str(place)]
@@ -105,3 +114,80 @@ def test_how_a_full_disk_is_known(tmp_path: Path) -> None:
     assert of_the_system(OSError(2, "No such file or directory", "x")) is None
     assert "make it yours" in str(of_the_system(PermissionError(13, "Permission denied", "x")))
     assert "2.0 MB" in disk_full(tmp_path, 2_000_000)
+
+
+@pytest.fixture
+def crowded(swept: Project) -> Iterator[tuple[Project, Callable[[str], Path]]]:
+    """A project whose sweeps, cache and artifacts lie on disks of their own, and what fills one."""
+    places = [swept.folder / name for name in ("sweeps", ".dvc/cache", "mlartifacts")]
+    mounted = []
+    try:
+        for place in places:
+            mount(place, "16m")
+            mounted.append(place)
+
+        def fill(name: str) -> Path:
+            ballast = swept.folder / name / "ballast"
+            with ballast.open("wb", buffering=0) as stream, contextlib.suppress(OSError):
+                while True:
+                    stream.write(bytes(4096))
+            return ballast
+
+        yield swept, fill
+    finally:
+        for place in mounted:
+            subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+@pytest.mark.slow
+def test_a_sweep_goes_on_when_there_is_room(
+    crowded: tuple[Project, Callable[[str], Path]],
+) -> None:
+    """Where the code is copied to, in the cache, and where the record keeps its files."""
+    project, fill = crowded
+    words = ("-m", "report.seed=1,2")
+    ballast = fill("sweeps")
+    done = project.sweep(*words)
+    assert (done.status, done.out) == (1, "")
+    assert done.err.startswith(f"sweep: {project.folder}/sweeps/")
+    assert ": no space left on the disk: 0.0 MB are free" in done.err
+    assert done.err.count("\n") == 1
+    ballast.unlink()
+
+    ballast = fill(".dvc/cache")
+    done = project.sweep(*words)
+    assert done.status == 1
+    assert "2 points in " in done.out  # the second was tried
+    failed = [line for line in done.err.splitlines() if line.startswith("failed: ")]
+    assert len(failed) == 2
+    assert all("no space left on the disk: 0.0 MB are free" in line for line in failed), failed
+    assert "Traceback" not in done.err
+    ballast.unlink()
+
+    ballast = fill("mlartifacts")
+    done = project.sweep(*words)
+    assert done.status == 1
+    assert [outcome.state for outcome in project.outcomes()] == ["computed"] * 2
+    assert "2 points are computed and not recorded: " in done.err
+    assert "no space left on the disk" in done.err
+    made = outputs(project)
+    ballast.unlink()
+
+    done = project.sweep(*words)
+    assert done.status == 0, done.err
+    assert len(project.tracking().points()) == 2
+    assert outputs(project) == made
+    for name in ("points", "code"):
+        shutil.rmtree(project.folder / "sweeps" / name)
+    shutil.rmtree(project.folder / ".dvc/cache/runs")
+    done = project.sweep("-m", "report.seed=2,1")  # another sweep, in peace
+    assert done.status == 0, done.err
+    assert outputs(project) == made
+
+
+def outputs(project: Project) -> dict[str, bytes]:
+    """What the points of sweeps computed, and what DVC remembers of it."""
+    points = project.folder / "sweeps/points"
+    files = [f for top in ("data", "reports") for f in points.glob(f"*/{top}/**/*") if f.is_file()]
+    files += points.glob("*/dvc.lock")
+    return {str(file.relative_to(points)): file.read_bytes() for file in files}

@@ -1,15 +1,17 @@
 #!/usr/bin/env bash
-# The suite on Python 3.13, whatever the Python of this machine: in a throwaway folder with Debian 13,
-# made from the mirror that this machine uses. Needs root and debootstrap; where they cannot be had,
-# one line says so and nothing fails.
+# The suite on Python 3.13, whatever the Python of this machine: in a clone with an environment of its
+# own. Where the machine has no 3.13 (on the path or among pyenv's), a throwaway folder with Debian 13
+# is made from the mirror that this machine uses. That needs root and debootstrap; where they cannot be
+# had, one line says so and nothing fails.
 #
 #   bash scripts/on_python313.sh [COMMAND]      another command than `make test`
 #
-# PROGRAMDE_DEBIAN13 names the folder, to use it again; else it is made and deleted.
+# PROGRAMDE_DEBIAN13 names a folder with Debian 13, to use it again and in any case; else it is made
+# and deleted.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 command=${1:-make test}
-ours='import sys; sys.exit(sys.version_info[:2] != (3, 13))'
+ours='import sys, venv, ensurepip, ssl; sys.exit(sys.version_info[:2] != (3, 13))'
 if [ -x .venv/bin/python ] && .venv/bin/python -c "$ours"; then
     echo "python 3.13: is what .venv is made of"
     exit 0
@@ -20,6 +22,17 @@ cannot() {
     echo "python 3.13: not tried here: $1"
     exit 0
 }
+
+# the first 3.13 of this machine that can make environments
+here=
+if [ -z "${PROGRAMDE_DEBIAN13:-}" ]; then
+    for candidate in python3.13 "$(pyenv root 2>/dev/null || true)"/versions/3.13*/bin/python3.13; do
+        if "$candidate" -c "$ours" >/dev/null 2>&1; then
+            here=$candidate
+            break
+        fi
+    done
+fi
 
 folder=${PROGRAMDE_DEBIAN13:-}
 if [ -z "$folder" ]; then
@@ -40,6 +53,14 @@ leave() {
     rm -f "$log"
 }
 trap leave EXIT
+
+if [ -n "$here" ]; then
+    git clone -q . "$folder/project"
+    inside() { env -u PIP_CONSTRAINT PROGRAMDE_PYTHON="$here" /bin/sh -c "cd '$folder/project' && $1"; }
+    inside "make env" >"$log" 2>&1 || cannot "its environment cannot be made: $(tail -n 1 "$log")"
+    inside "$command"
+    exit
+fi
 
 if [ ! -x "$folder/usr/bin/python3.13" ]; then
     [ "$(id -u)" = 0 ] || cannot "needs root"

@@ -57,6 +57,9 @@ class Population:
         Treated cells that a propensity takes for each of its columns; see `rung_of`.
     transform, floor
         The scale of the outcome, and the floor under the usages; see `screen.screen.Screen`.
+    changed : ((m,) int, int) or None
+        Where each so many programs in a row differ in some cells alone: these, ascending, and how
+        many programs; ranks then sort the other cells once for them.
     """
 
     cells: np.ndarray | None
@@ -71,6 +74,7 @@ class Population:
     per_column: int = PER_COLUMN
     transform: str = "clr"
     floor: float = 0.0
+    changed: tuple[np.ndarray, int] | None = None
 
     @property
     def n_cells(self) -> int:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import rankdata
 
-from programde.crt.kernels.ranks import centred_ranks
+from programde.crt.kernels.ranks import centred_ranks, centred_ranks_but_for
 
 
 def plain(values):
@@ -64,3 +64,15 @@ def test_rounding_orders_nobody():
 def test_a_step_that_is_no_rounding_is_one():
     values = np.array([[1.0], [1.0 + 1e-11], [1.0 + 1e-15], [-1.0], [-1.0 - 1e-15], [0.0]])
     np.testing.assert_array_equal(kernel(values)[:, 0], [1.0, 2.5, 1.0, -2.0, -2.0, -0.5])
+
+
+@pytest.mark.parametrize("n_changed", [0, 37, 300])
+def test_columns_that_differ_in_some_cells_alone(n_changed):
+    """The others are sorted once for three columns; ties run across both kinds of cells."""
+    rng = np.random.default_rng(2)
+    values = np.repeat(rng.normal(size=(300, 4)).round(1), 3, axis=1)
+    changed = np.sort(rng.choice(300, n_changed, replace=False)).astype(np.int64)
+    values[changed] = rng.normal(size=(n_changed, 12)).round(1)
+    out = np.empty(values.shape)
+    centred_ranks_but_for(values, changed, 3, out)
+    np.testing.assert_array_equal(out, plain(values))

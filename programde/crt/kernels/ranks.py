@@ -111,3 +111,70 @@ def centred_ranks(values, out):  # pragma: no cover - compiled
         for i in range(n):
             for k in range(width):
                 out[i, first + k] = ranks[k, i]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def order_keys(values, column, cells, keys, places):  # pragma: no cover - compiled
+    """Fill keys and places (m,) of some cells of a column: doubles as integers of their order."""
+    bits = keys.view(np.float64)
+    for i in range(cells.size):
+        places[i] = cells[i]
+        bits[i] = values[cells[i], column] + 0.0  # -0 counts as 0
+        key = keys[i]
+        keys[i] = ~key if key >> S63 else key | SIGN
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def centred_ranks_but_for(values, changed, alike, out):  # pragma: no cover - compiled
+    """`centred_ranks` of columns of which each `alike` in a row differ in some cells alone.
+
+    changed (m,): the places of these cells, ascending. All others are sorted once for `alike`
+    columns, and the changed ones of each column are merged into them.
+    """
+    n, n_columns = values.shape
+    m = changed.size
+    rest = np.empty(n - m, np.int64)
+    at = 0
+    k = 0
+    for i in range(n):
+        if k < m and changed[k] == i:
+            k += 1
+        else:
+            rest[at] = i
+            at += 1
+    kept, kept_other = np.empty(n - m, np.uint64), np.empty(n - m, np.uint64)
+    own, own_other = np.empty(m, np.uint64), np.empty(m, np.uint64)
+    kept_places, kept_spare = np.empty(n - m, np.int64), np.empty(n - m, np.int64)
+    own_places, own_spare = np.empty(m, np.int64), np.empty(m, np.int64)
+    keys = np.empty(n, np.uint64)
+    places = np.empty(n, np.int64)
+    counts = np.empty((PASSES, SIZE), np.int64)
+    ranks = np.empty((COLUMNS, n), np.float64)
+    for first in range(0, n_columns, COLUMNS):
+        width = min(COLUMNS, n_columns - first)
+        for k in range(width):
+            column = first + k
+            if column % alike == 0:
+                order_keys(values, column, rest, kept, kept_places)
+                if rest.size and sort_keys(kept, kept_places, kept_other, kept_spare, counts):
+                    kept, kept_other = kept_other, kept
+                    kept_places, kept_spare = kept_spare, kept_places
+            order_keys(values, column, changed, own, own_places)
+            if m and sort_keys(own, own_places, own_other, own_spare, counts):
+                own, own_other = own_other, own
+                own_places, own_spare = own_spare, own_places
+            a = 0
+            b = 0
+            for i in range(n):
+                if b == m or (a < n - m and kept[a] <= own[b]):
+                    keys[i] = kept[a]
+                    places[i] = kept_places[a]
+                    a += 1
+                else:
+                    keys[i] = own[b]
+                    places[i] = own_places[b]
+                    b += 1
+            rank_sorted(keys, places, 0.5 * (n + 1), ranks[k])
+        for i in range(n):
+            for k in range(width):
+                out[i, first + k] = ranks[k, i]

@@ -57,11 +57,14 @@ class UTest:
 
     def prepare(self, population: Population) -> PreparedUTest:
         """Rank the outcome over the population's cells."""
-        from programde.crt.kernels.ranks import centred_ranks
+        from programde.crt.kernels.ranks import centred_ranks, centred_ranks_but_for
 
         values = population.outcome if self.use == "clr" else population.usage
         centred = np.empty(values.shape, dtype=np.float64)
-        centred_ranks(values, centred)
+        if population.changed is None:
+            centred_ranks(values, centred)
+        else:
+            centred_ranks_but_for(values, *population.changed, centred)
         return PreparedUTest(centred, population.basis)
 
 

@@ -25,7 +25,9 @@ from programde.errors import OptionError
 #: Bytes that are read at a time.
 PIECE = 1 << 23
 #: Files whose code makes results: rooms and files of the package.
-MAKES_RESULTS = ("crt", "tails", "screen", "streams.py", "root_finding.py")
+MAKES_RESULTS = (
+    "crt", "tails", "screen", "controls/spikes.py", "streams.py", "root_finding.py"
+)  # fmt: skip
 
 
 def stamp(*things: Any) -> str:

@@ -92,14 +92,14 @@ def tested(screen: Screen, o: Options, where: dict[str, Any], **instead: int) ->
     return run_ntc_groups(screen, as_tested(screen, o, where["executor"]), seed=o.seed, **how)
 
 
-def with_effects(screen: Screen, o: Options) -> tuple[Spikes | None, str]:
+def with_effects(screen: Screen, o: Options, where: dict[str, Any]) -> tuple[Spikes | None, str]:
     """Sets of control cells with known effects; None and why not."""
     options = SpikeOptions(**o.spikes.as_dict())
     if not options.n_sets:
         return None, "spikes.n_sets is 0"
-    how = {**comparison(o), **which_targets(o), "unit": o.analysis.unit}
+    how = {**comparison(o), **which_targets(o), "unit": o.analysis.unit, **where}
     try:
-        return run_spikes(screen, as_tested(screen, o), options, **how), ""
+        return run_spikes(screen, as_tested(screen, o, where["executor"]), options, **how), ""
     except InputError as error:  # too few control cells, say
         return None, str(error)
 
@@ -114,9 +114,9 @@ def main(o: Options) -> None:
             groups = tested(screen, o, where)
             # the same guides looked at one by one: more evidence for the verdict
             guides = groups if groups.group_size == 1 else tested(screen, o, where, group_size=1)
+            spikes, why_no_spikes = with_effects(screen, o, where)
         units, why_not = units_of(screen, o)
         crossfit, why_no_crossfit = held_out(units, o) if units else (None, why_not)
-        spikes, why_no_spikes = with_effects(screen, o)
         with replacing_folder(NTC_NULL) as folder:
             groups.save(folder)
             guides.save(folder / NTC_GUIDES)

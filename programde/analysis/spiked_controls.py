@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +13,7 @@ from programde.analysis.tested_units import units_to_test, without_controls
 from programde.controls.options import SpikeOptions
 from programde.controls.spike_results import Spikes
 from programde.controls.spikes import MOST_BYTES, SHARES, spike_controls
+from programde.crt.checkpoint import Checkpoint
 from programde.crt.control_group import ControlGroup, choose_control
 from programde.crt.gathering import as_tested, own_cells
 from programde.crt.memory_need import BASE, memory_need
@@ -38,6 +41,8 @@ def run_spikes(
     cells_with_other_targets: str = "drop",
     exclude_targets: Sequence[str] = (),
     exclude_guides: Sequence[str] = (),
+    executor: Executor | None = None,
+    checkpoint: str | os.PathLike[str] | Checkpoint | None = None,
 ) -> Spikes:
     """Put known effects into sets of control cells and test them as `run_targets` tests targets.
 
@@ -49,7 +54,7 @@ def run_spikes(
         How many sets, which effects.
     ntc_labels, control, targets, unit, drop_empty_batches, by_condition
         As of `run_targets`: the sets are as large as its targets.
-    cells_with_other_targets, exclude_targets, exclude_guides
+    cells_with_other_targets, exclude_targets, exclude_guides, executor, checkpoint
         As of `run_targets`.
 
     Returns
@@ -95,6 +100,8 @@ def run_spikes(
         spikes,
         by_condition=by_condition,
         drop_empty_batches=drop_empty_batches,
+        executor=executor,
+        checkpoint=checkpoint,
     )
 
 

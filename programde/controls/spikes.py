@@ -16,9 +16,12 @@ are on by exp(w delta). All are then scaled to the mean that delta asks for, and
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -26,10 +29,13 @@ from scipy import sparse
 from programde.controls.control_sets import SetDrawer
 from programde.controls.options import SpikeOptions
 from programde.controls.spike_results import OFF, Spikes
+from programde.crt.checkpoint import Checkpoint
 from programde.crt.control_group import ControlGroup
-from programde.crt.engine import Deferred, Later, RunOptions, Task, run_tasks
+from programde.crt.options import RunOptions
 from programde.crt.plan import plan
-from programde.crt.tasks import Once
+from programde.crt.run_study import run_study
+from programde.crt.study import Study
+from programde.crt.tasks import AnyTask, Deferred, Later, Once, Task
 from programde.errors import InputError
 from programde.screen.composition import transformed
 from programde.screen.screen import Screen, Unit
@@ -128,6 +134,8 @@ def spike_controls(
     *,
     by_condition: bool = False,
     drop_empty_batches: bool = True,
+    executor: Executor | None = None,
+    checkpoint: str | os.PathLike[str] | Checkpoint | None = None,
 ) -> Spikes:
     """Put known effects into sets of control cells and test them.
 
@@ -147,6 +155,8 @@ def spike_controls(
         Sets lie within the levels of the condition, in turn, as tests do.
     drop_empty_batches
         As in the tests of targets.
+    executor, checkpoint
+        Who tests, and where finished blocks are kept; see `crt.run_study`.
 
     Raises
     ------
@@ -159,11 +169,10 @@ def spike_controls(
     from threadpoolctl import threadpool_limits
 
     options = replace(options, shifts=False)  # a set is found or not: no other scale is shown
-    everywhere = np.ones(screen.n_cells, dtype=bool)
-    masks = [everywhere]
+    levels = [""]
     if by_condition:
-        levels = np.asarray(screen.condition).astype(str)
-        masks = [levels == level for level in np.unique(levels)]
+        levels = np.unique(np.asarray(screen.condition).astype(str)).tolist()
+    masks = [_cells_of_level(screen, level) for level in levels]
     drawers = [SetDrawer(screen, control, units, m, options.min_treated) for m in masks]
     if not any(drawer.n_treated for drawer in drawers):
         raise InputError(f"no target has {options.min_treated} treated cells")
@@ -179,29 +188,8 @@ def spike_controls(
     names = [f"set {s}" for s in range(n_sets)]
     fake = _with_sets(screen, sets, names)
     every = [Unit(name, (name,), (s,)) for s, name in enumerate(names)]
-
-    def planned(n: int) -> Iterator[Once[Task]]:
-        """The first sets with their populations, each in the row of its number."""
-        for number, mask in enumerate(masks):
-            mine = list(range(number, n, len(masks)))
-            for later in plan(
-                fake,
-                [every[s] for s in mine],
-                control,
-                cells=mask,
-                drop_empty_batches=drop_empty_batches,
-                are_controls=True,
-            ):
-                assert not isinstance(later, Task)  # populations are made when they are due
-                yield Once(partial(_in_rows, later, mine))
-
-    unspiked = run_tasks(
-        (task() for task in planned(n_sets)),
-        names,
-        screen.program_names,
-        options,
-        label="sets of control cells",
-    )
+    study = SetStudy(fake, every, control, options, levels, drop_empty_batches, True)
+    unspiked = run_study(study, "sets of control cells", executor, checkpoint)
     n_spikes = 2 * len(spikes.fold_changes) * len(SHARES)
     n_pool = max(
         int(m.sum() if control.cells is None else (m & control.cells).sum()) for m in masks
@@ -214,15 +202,14 @@ def spike_controls(
         for s in range(spikes.n_sets)
     ]
 
-    def widened() -> Iterator[Deferred]:
-        for task in planned(spikes.n_sets):  # whose population is made once for all its sets
-            for number, s in enumerate(task().places):
-                yield Deferred(
-                    partial(_widened, task(), number, screen, chosen[s], spikes, rngs[s]), s
-                )
-
-    columns = [f"spike {j}" for j in range(n_programs * n_spikes)]
-    spiked = run_tasks(widened(), names[: spikes.n_sets], columns, options, label="spikes")
+    study = replace(
+        study,
+        units=every[: spikes.n_sets],
+        spikes=spikes,
+        chosen=chosen,
+        states=[rng.bit_generator.state for rng in rngs],
+    )
+    spiked = run_study(study, "spikes", executor, checkpoint)
     return Spikes(
         spiked,
         unspiked,
@@ -250,40 +237,120 @@ def _with_sets(screen: Screen, sets: Sequence[np.ndarray], names: Sequence[str])
     )
 
 
-def _in_rows(later: Later | Deferred, rows: Sequence[int]) -> Task:
+def _cells_of_level(screen: Screen, level: str) -> np.ndarray:
+    """Cells (N,) bool of a level of the condition; "" for all."""
+    if not level:
+        return np.ones(screen.n_cells, dtype=bool)
+    return np.asarray(np.asarray(screen.condition).astype(str) == level)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SetStudy(Study):
+    """Sets of control cells as they are tested: as they are, or each with effects in some programs.
+
+    Attributes
+    ----------
+    screen, units
+        Sets of cells in the place of guides; each is a unit.
+    levels
+        Sets lie within these, in turn.
+    spikes
+        What is put into the sets; None for nothing.
+    chosen
+        Programs that get effects, of each set.
+    states
+        Of each set's random numbers.
+    """
+
+    spikes: SpikeOptions | None = None
+    chosen: Sequence[np.ndarray] = ()
+    states: Sequence[Mapping[str, Any]] = ()
+
+    @property
+    def names(self) -> list[str]:
+        """The sets."""
+        return [unit.name for unit in self.units]
+
+    @property
+    def conditions(self) -> list[str]:
+        """None is told."""
+        return [""] * len(self.units)
+
+    @property
+    def programs(self) -> list[str]:
+        """The screen's programs; or effects in those that are chosen."""
+        if self.spikes is None:
+            return super().programs
+        return [f"spike {j}" for j in range(len(self.chosen[0]) * self._n_spikes)]
+
+    @property
+    def _n_spikes(self) -> int:
+        assert self.spikes is not None
+        return 2 * len(self.spikes.fold_changes) * len(SHARES)
+
+    def slim(self) -> Study:
+        """See `Study.slim`; effects are put into usages as they were before the floor."""
+        slim = super().slim()
+        kept = None if self.spikes is None else self.screen.unfloored
+        return replace(slim, screen=replace(slim.screen, unfloored=kept))
+
+    def tasks(self) -> Iterator[AnyTask]:
+        """See `Study.tasks`."""
+        for number, level in enumerate(self.levels):
+            rows = range(number, len(self.units), len(self.levels))
+            for task in plan(
+                self.screen,
+                [self.units[s] for s in rows],
+                self.control,
+                cells=_cells_of_level(self.screen, level),
+                drop_empty_batches=self.drop_empty_batches,
+                are_controls=True,
+            ):
+                if self.spikes is not None:
+                    # the population is made once for all its sets
+                    places = task.places if isinstance(task, Later) else [task.place]
+                    made = Once(task.build)
+                    for i, place in enumerate(places):
+                        s = rows[place]
+                        yield Deferred(partial(self._widened, made, i, s), s)
+                elif isinstance(task, Later):
+                    yield Later(partial(_moved, task, rows), [rows[place] for place in task.places])
+                else:
+                    place = rows[task.place]
+                    pooled = None if task.pooled is None else replace(task.pooled, row=place)
+                    yield Deferred(partial(_moved, task, rows), place, pooled)
+
+    def _widened(self, made: Once[Task], number: int, s: int) -> Task:
+        """Set `s`, the `number`-th of a task, with all its spikes as columns."""
+        assert self.spikes is not None
+        task, screen, n_spikes = made(), self.screen, self._n_spikes
+        rng = generator(self.spikes.seed, "spikes", f"set {s}")
+        rng.bit_generator.state = self.states[s]
+        people, treated, programs = task.population, task.treated[number], self.chosen[s]
+        cells = slice(None) if people.cells is None else people.cells
+        closed = (screen.usage if screen.unfloored is None else screen.unfloored)[cells]
+        outcome = np.repeat(people.outcome[:, programs], n_spikes, axis=1)
+        usage = np.repeat(people.usage[:, programs], n_spikes, axis=1)
+        # a set for which no target's propensity converged is empty, and not tested
+        for place, program in enumerate(programs.tolist() if treated.size else ()):
+            of_program = closed[:, program]
+            changed = spiked_usages(
+                of_program[treated],
+                of_program[of_program > 0],
+                self.spikes.fold_changes,
+                SHARES,
+                rng,
+            )
+            part = slice(place * n_spikes, (place + 1) * n_spikes)
+            outcome[treated, part], usage[treated, part] = _closed_again(
+                closed[treated], program, changed, screen
+            )
+        differing = (treated.astype(np.int64), n_spikes)
+        widened = replace(people, outcome=outcome, usage=usage, changed=differing)
+        return Task(widened, [task.names[number]], [treated], [s])
+
+
+def _moved(task: Later | Deferred, rows: Sequence[int]) -> Task:
     """A task whose places are places in `rows`."""
-    task = later.build()
-    return replace(task, places=[rows[place] for place in task.places])
-
-
-def _widened(
-    task: Task,
-    number: int,
-    screen: Screen,
-    programs: np.ndarray,
-    spikes: SpikeOptions,
-    rng: np.random.Generator,
-) -> Task:
-    """The task of one set, the `number`-th of a task, with all its spikes as columns."""
-    people, treated = task.population, task.treated[number]
-    cells = slice(None) if people.cells is None else people.cells
-    closed = (screen.usage if screen.unfloored is None else screen.unfloored)[cells]
-    n_spikes = 2 * len(spikes.fold_changes) * len(SHARES)
-    outcome = np.repeat(people.outcome[:, programs], n_spikes, axis=1)
-    usage = np.repeat(people.usage[:, programs], n_spikes, axis=1)
-    # a set for which no target's propensity converged is empty, and not tested
-    for place, program in enumerate(programs.tolist() if treated.size else ()):
-        of_program = closed[:, program]
-        changed = spiked_usages(
-            of_program[treated], of_program[of_program > 0], spikes.fold_changes, SHARES, rng
-        )
-        part = slice(place * n_spikes, (place + 1) * n_spikes)
-        outcome[treated, part], usage[treated, part] = _closed_again(
-            closed[treated], program, changed, screen
-        )
-    return Task(
-        population=replace(people, outcome=outcome, usage=usage),
-        names=[task.names[number]],
-        treated=[treated],
-        places=[task.places[number]],
-    )
+    built = task.build()
+    return replace(built, places=[rows[place] for place in built.places])

@@ -144,8 +144,7 @@ def run_block(job: Job, number: int, rows: list[int]) -> Part:
         raise InputError(f"block {number} of {job.file} is another one here; run it anew")
     how = study.options
     table = ResultTable(
-        study.names, study.screen.program_names, how.n_resamples, study.conditions, how.tails,
-        how.shifts, rows,
+        study.names, study.programs, how.n_resamples, study.conditions, how.tails, how.shifts, rows,
     )  # fmt: skip
     block.test(table)
     return table.part()

@@ -51,7 +51,7 @@ def run_study(
             checkpoint = stack.enter_context(Checkpoint(checkpoint))
         kept = elsewhere = None
         if checkpoint is not None:
-            about = {"what": label, "units": len(study.names), "programs": study.screen.n_programs}
+            about = {"what": label, "units": len(study.names), "programs": len(study.programs)}
             kept = checkpoint.of(study.stamp, about)
         if executor is not None:
             if study.options.n_jobs != 1:
@@ -66,7 +66,7 @@ def run_study(
                 folder = Path(stack.enter_context(made))
             elsewhere = OnWorkers(study, executor, folder)
         return run_tasks(
-            study.tasks(), study.names, study.screen.program_names, study.options, label=label,
+            study.tasks(), study.names, study.programs, study.options, label=label,
             condition=study.conditions, elsewhere=elsewhere, kept=kept,
         )  # fmt: skip
 

@@ -63,6 +63,11 @@ class Study:
         return [unit.name for unit in self.units] * len(self.levels)
 
     @property
+    def programs(self) -> list[str]:
+        """Name of each column."""
+        return list(self.screen.program_names)
+
+    @property
     def conditions(self) -> list[str]:
         """Level of each row."""
         return [level for level in self.levels for _ in self.units]

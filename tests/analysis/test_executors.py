@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from programde.analysis.ntc_groups import run_ntc_groups
+from programde.analysis.spiked_controls import run_spikes
 from programde.analysis.targets import run_targets
+from programde.controls.options import SpikeOptions
 from programde.crt import engine
 from programde.crt.checkpoint import Checkpoint
 from programde.crt.options import RunOptions
@@ -73,6 +75,19 @@ def test_the_same_bytes_by_condition_and_of_groups_from_a_stored_screen(threads,
     groups = [run_ntc_groups(screen, how, n_partitions=2, group_size=2, executor=executor, **by)
               for executor in (None, threads)]  # fmt: skip
     assert_same_bytes(groups[0].result, groups[1].result)
+
+
+def test_known_effects_have_the_same_bytes(threads, tmp_path):
+    screen, how = one_guide(), options(n_resamples=0)
+    sizes = SpikeOptions(n_sets=2, n_unspiked_sets=3, fold_changes=(1.5, 2.0), most_programs=2)
+    here = run_spikes(screen, how, sizes, control="nt_cells", **NTC)
+    kept = tmp_path / "kept"
+    where = {"executor": threads, "checkpoint": kept}
+    there = run_spikes(screen, how, sizes, control="nt_cells", **where, **NTC)
+    for of in ("spiked", "unspiked"):
+        assert_same_bytes(getattr(there, of), getattr(here, of))
+        assert not any(getattr(here, of).status)
+    assert not kept.exists()
 
 
 def no_propensity(C, x):

@@ -14,6 +14,7 @@ from programde.analysis.targets import (
     RunOptions,
     run_targets,
     units_to_test,
+    warn_of_rank_strata,
 )
 from programde.calibration.empirical import empirical_p
 from programde.controls.groups import group_unit_name
@@ -269,3 +270,18 @@ def test_words_are_checked(screen, words, said):
 def test_run_options_are_checked_when_made(changes):
     with pytest.raises(OptionError, match=f"{next(iter(changes))}="):
         options(**changes)
+
+
+def test_ranks_of_small_units_permuted_within_strata_are_warned_of():
+    screen = screen_of(n=100, k=2)
+    tiers = np.zeros(screen.covariates.shape[1], dtype=np.int8)
+    tiers[-1] = 1
+    curved = replace(screen, covariate_tiers=tiers)
+    units = screen.target_units()
+    ranks = RunOptions(UTest(), StratifiedPermutation(), progress=False)
+    with pytest.warns(ProgramDEWarning, match="fewer than 50 treated cells.*sampler=bernoulli"):
+        warn_of_rank_strata(curved, units, ranks)
+    # straight covariates, other statistics and other samplers are none of it
+    warn_of_rank_strata(screen, units, ranks)
+    warn_of_rank_strata(curved, units, replace(ranks, statistic=OLS()))
+    warn_of_rank_strata(curved, units, replace(ranks, sampler=Bernoulli()))

@@ -255,7 +255,7 @@ def test_optuna_seeks_the_setting_that_finds_most(swept: Project) -> None:
         done = swept.sweep(*words)
         assert done.status == 1
         assert done.err.endswith("pip install 'programde[optuna]'\n")
-        return
+        pytest.skip("the search itself needs an extra: pip install 'programde[optuna]'")
     warnings.simplefilter("ignore")  # of what Optuna 2 uses
     done = swept.sweep(*words)
     assert done.status == 0, done.err

@@ -132,12 +132,11 @@ def read_table(path: Path | str) -> pd.DataFrame:
         return read_large(path)
     if path.suffix == ".parquet":
         return pd.read_parquet(path)
+    exactly: dict[str, Any] = {}
+    if tuple(map(int, pd.__version__.split(".")[:2])) < (3, 1):
+        exactly["float_precision"] = "round_trip"  # what later versions always do
     return pd.read_csv(
-        path,
-        dtype=dict.fromkeys(TEXT, str),
-        keep_default_na=False,
-        na_values=[""],
-        float_precision="round_trip",
+        path, dtype=dict.fromkeys(TEXT, str), keep_default_na=False, na_values=[""], **exactly
     )
 
 

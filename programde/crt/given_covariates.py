@@ -28,6 +28,7 @@ from programde.crt.population import Population
 from programde.crt.protocols import Law, PreparedStatistic, SumStatistic
 from programde.crt.statistics.treated_sums import sum_rows
 from programde.tails.conditional import ConditionalLaw, lattice_spans
+from programde.tails.conditional_fit import AtRoot
 from programde.tails.first_order import corrected_draws, gamma_of_rows
 from programde.tails.log_tails import LogTails
 
@@ -90,7 +91,7 @@ class GivenCovariates:
         treated: Sequence[np.ndarray],
         propensity: Callable[[int], np.ndarray | None],
         probabilities: Callable[[int, np.ndarray], None],
-        coefficients: Callable[[int, np.ndarray | None], None] | None = None,
+        coefficients: Callable[[int, AtRoot | None], None] | None = None,
     ) -> list[LogTails]:
         """Both tails (K,) of each of some units.
 
@@ -117,9 +118,9 @@ class GivenCovariates:
             def see(i: int, mean: np.ndarray, which: list[int] = which) -> None:
                 probabilities(which[i], mean)
 
-            def keep(i: int, theta: np.ndarray | None, which: list[int] = which) -> None:
+            def keep(i: int, root: AtRoot | None, which: list[int] = which) -> None:
                 if coefficients is not None:
-                    coefficients(which[i], theta)
+                    coefficients(which[i], root)
 
             some = [treated[u] for u in which]
             tails = self._law(rung).tails(some, p=p, probabilities=see, coefficients=keep)

@@ -15,6 +15,7 @@ from programde.crt.propensity import PropensityFit, PropensitySolver, call_prope
 from programde.crt.protocols import Law
 from programde.crt.shifts import ShiftsOf
 from programde.streams import stream_key
+from programde.tails.conditional_fit import AtRoot
 
 
 class PreparedPopulation:
@@ -96,11 +97,11 @@ class PreparedPopulation:
         return ""
 
     def laws(
-        self, treated: Sequence[np.ndarray], guesses: Sequence[np.ndarray | None] = ()
+        self, treated: Sequence[np.ndarray], guesses: Sequence[AtRoot | None] = ()
     ) -> Iterator[tuple[Law | None, str]]:
         """Each unit's law, or None with the reason why it has none.
 
-        guesses: by unit, coefficients from which the propensity's fit begins, or None.
+        guesses: by unit, a fit without a ridge from which the propensity's begins, or None.
         """
         if self.options.propensity is not None:
             for places in treated:

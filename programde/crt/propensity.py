@@ -13,10 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from programde.errors import OptionError
+
+if TYPE_CHECKING:  # it loads kernels
+    from programde.tails.conditional_fit import AtRoot
 
 #: Probabilities are kept inside [CLIP, 1 - CLIP].
 CLIP = 1e-6
@@ -78,12 +82,12 @@ class PropensitySolver:
         return self._columns.shape[1]
 
     def fit(
-        self, treated: Sequence[np.ndarray], guesses: Sequence[np.ndarray | None] = ()
+        self, treated: Sequence[np.ndarray], guesses: Sequence[AtRoot | None] = ()
     ) -> PropensityFit:
         """Fit a block of units, each given by the places of its treated cells.
 
-        guesses: coefficients (p,) near the solution by unit, None for none; with them the fit ends
-        within the tolerance of the same point.
+        guesses: a fit without a ridge by unit, None for none; with it the fit ends within the
+        tolerance of the same point.
         """
         from programde.crt.kernels.logistic import fit_block
 
@@ -91,9 +95,13 @@ class PropensitySolver:
         theta = np.zeros((n_units, n_columns))
         steps = np.zeros(n_units, dtype=np.int64)
         warm = np.zeros(n_units, dtype=bool)
+        information = np.zeros(
+            (n_units if any(g is not None for g in guesses) else 0, n_columns, n_columns)
+        )
         for g, guess in enumerate(guesses):
             if guess is not None:
-                theta[g], warm[g] = guess[self._order], True
+                theta[g], warm[g] = guess.theta[self._order], True
+                information[g] = guess.information[np.ix_(self._order, self._order)]
         if n_columns and n_units:
             scores = np.stack([self._columns[:, places].sum(axis=1) for places in treated])
             start = np.zeros(n_units)
@@ -107,6 +115,7 @@ class PropensitySolver:
                 scores,
                 start,
                 warm,
+                information,
                 self._penalty,
                 self._reach,
                 TOLERANCE,

@@ -30,6 +30,7 @@ from programde.crt.results import ResultTable
 from programde.crt.statistics.ols import IS_COLLINEAR, PreparedOLS
 from programde.crt.tasks import AnyTask, Deferred, Later, Once, Task
 from programde.crt.unit_tails import UnitTails, no_tails
+from programde.tails.conditional_fit import AtRoot
 
 #: Most units of a block that share a population: they share one pass of the matrix products for
 #: standard errors. With fewer than `PIECES` times as many units blocks are smaller, but for
@@ -208,7 +209,7 @@ def _test_block(
     if not options.n_resamples and not options.tails and watch is None:
         return  # effects alone: nobody asks for a null law
     given = population.given if options.tails else None
-    guesses: list[np.ndarray | None] = [None] * len(rows)
+    guesses: list[AtRoot | None] = [None] * len(rows)
     if given is not None:
         found = given.tails(
             treated_of,

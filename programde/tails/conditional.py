@@ -29,7 +29,7 @@ from scipy.special import log_ndtr
 
 from programde.errors import InputError
 
-from .conditional_fit import UnitFit
+from .conditional_fit import AtRoot, UnitFit
 from .conditional_tests import (
     LEFT,
     N_RESULTS,
@@ -138,7 +138,7 @@ class ConditionalLaw:
         p: Callable[[int], np.ndarray | None] | None = None,
         theta: Sequence[np.ndarray] | None = None,
         probabilities: Callable[[int, np.ndarray], None] | None = None,
-        coefficients: Callable[[int, np.ndarray | None], None] | None = None,
+        coefficients: Callable[[int, AtRoot | None], None] | None = None,
     ) -> list[LogTails]:
         """Both tails of the K tests of each of some units.
 
@@ -155,7 +155,7 @@ class ConditionalLaw:
             Called with (u, (n,) probabilities of treatment of the u-th unit's cells, in no
             particular order), fitted without a ridge; with those of `p` where no fit exists.
         coefficients : callable, optional
-            Called with (u, (p,) coefficients of the same fit, or None where they are not at hand).
+            Called with (u, coefficients of the same fit, or None where they are not at hand).
 
         Returns
         -------
@@ -187,7 +187,7 @@ class ConditionalLaw:
                 if probabilities is not None and mean is not None:
                     probabilities(u, mean)
                 if coefficients is not None:
-                    coefficients(u, fit.theta(self.strata) if fit.exists else None)
+                    coefficients(u, fit.at_root(self.strata) if fit.exists else None)
                 found.append(tails)
         return found
 

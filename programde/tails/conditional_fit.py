@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,6 +21,14 @@ _MAX_PASSES = 30
 _FIRST_STEP = 8.0
 #: So many treated (or control) cells more than columns leave the conditional law something to vary.
 _SPARE = 2
+
+
+class AtRoot(NamedTuple):
+    """A fit in the covariates' own columns: coefficients theta (p,), and C'WC (p, p) of the last
+    pass before the root."""
+
+    theta: np.ndarray
+    information: np.ndarray
 
 
 class UnitFit:
@@ -110,13 +119,21 @@ class UnitFit:
         )
         self.hardly_free = min(places.size, n_open - places.size) < n_columns + _SPARE
 
-    def theta(self, strata: CovariateStrata) -> np.ndarray | None:
-        """Coefficients (p,) of the covariates at the root; None where cells take no part."""
+    def at_root(self, strata: CovariateStrata) -> AtRoot | None:
+        """The covariates' coefficients; None where cells take no part."""
         if not self.live.all():
+            return None
+        Ll, V, skip_l, Lg, skip_g = self.factors
+        if skip_l.any() or skip_g.any():
             return None
         (a, b), intercept = self._root, np.log(self._share) - np.log1p(-self._share)
         local, shared = a + intercept * strata.ones[0], b[:-1] + intercept * strata.ones[1]
-        return np.asarray(strata.to_covariates @ np.concatenate([local.ravel(), shared]))
+        theta = np.asarray(strata.to_covariates @ np.concatenate([local.ravel(), shared]))
+        of_local, of_shared = strata.from_covariates
+        g = shared.size
+        own = [of_local[:, b] @ Ll[b] + of_shared @ V[b, :, :g].T for b in range(self.live.size)]
+        half = np.concatenate([*own, of_shared @ Lg[:g, :g]], axis=1)
+        return AtRoot(theta, half @ half.T)
 
     def _fit(self, strata, p0) -> tuple[np.ndarray, bool]:
         """Results of `conditional_kernels.fit`, and whether it was in float64."""

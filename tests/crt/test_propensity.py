@@ -13,6 +13,7 @@ from programde.crt.propensity import (
     fit_propensity_logistic,
 )
 from programde.errors import OptionError
+from programde.tails.conditional_fit import AtRoot
 
 
 def reference(C, x, ridge=1.0):
@@ -225,7 +226,14 @@ def test_a_guess_changes_the_way_and_not_the_end():
     units = [np.flatnonzero(rng.random(3000) < 1 / (1 + np.exp(3 - C[:, 1]))) for _ in range(3)]
     solver = PropensitySolver(C, 0)
     plain = solver.fit(units)
-    guesses = [plain.theta[0] + 0.01 * rng.standard_normal(5), None, np.full(5, 3.0)]
+
+    def at(theta):
+        w = expit(C @ theta) * expit(-C @ theta)
+        return (C * w[:, None]).T @ C
+
+    near = AtRoot(plain.theta[0] + 0.01 * rng.standard_normal(5), at(plain.theta[0]))
+    far = AtRoot(np.full(5, 3.0), at(plain.theta[2]))
+    guesses = [near, None, far]
     guessed = solver.fit(units, guesses)
     assert guessed.converged.all()
     np.testing.assert_allclose(guessed.theta, plain.theta, atol=1e-9)

@@ -363,3 +363,18 @@ def test_null_p_values_are_uniform_under_confounding():
     for level in (0.5, 0.05, 0.01):
         low, high = binom(p.size, level).ppf([5e-5, 1 - 5e-5])
         assert low <= np.count_nonzero(p < level) <= high
+
+
+def test_a_fit_tells_coefficients_and_information_of_the_covariates():
+    from programde.tails.conditional_fit import UnitFit
+
+    S, C, treated, _ = screen(n=1200, n1=90, slopes=True)
+    law = ConditionalLaw(S, C)
+    root = UnitFit(law.strata, treated).at_root(law.strata)
+    x = np.zeros(1200)
+    x[treated] = 1.0
+    _, _, theta = logistic(C, x)
+    np.testing.assert_allclose(root.theta, theta, atol=1e-3)
+    p = 1.0 / (1.0 + np.exp(-C @ theta))
+    information = (C * (p * (1.0 - p))[:, None]).T @ C
+    np.testing.assert_allclose(root.information, information, rtol=0.02, atol=0.1)

@@ -55,7 +55,16 @@ def linear_predictor(columns, theta, first, n, eta):  # pragma: no cover - compi
     """eta[:n] = C[first : first + n] @ theta, with `columns` = C' (p, N)."""
     for k in range(n):
         eta[k] = 0.0
-    for j in range(theta.size):
+    whole = theta.size - theta.size % 4
+    for j in range(0, whole, 4):  # four columns a visit
+        t0, t1, t2, t3 = theta[j], theta[j + 1], theta[j + 2], theta[j + 3]
+        c0 = columns[j, first : first + n]
+        c1 = columns[j + 1, first : first + n]
+        c2 = columns[j + 2, first : first + n]
+        c3 = columns[j + 3, first : first + n]
+        for k in range(n):
+            eta[k] += (t0 * c0[k] + t1 * c1[k]) + (t2 * c2[k] + t3 * c3[k])
+    for j in range(whole, theta.size):
         t = theta[j]
         column = columns[j, first : first + n]
         for k in range(n):
@@ -136,13 +145,25 @@ def cholesky_solve(factor, b, x):  # pragma: no cover - compiled
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def fit_block(
-    columns, gram, scores, start, warm, penalty, reach, tolerance, max_steps, theta, steps
+    columns,
+    gram,
+    scores,
+    start,
+    warm,
+    information,
+    penalty,
+    reach,
+    tolerance,
+    max_steps,
+    theta,
+    steps,
 ):  # pragma: no cover - compiled
     """Fit a block of units.
 
     `columns` (p, N) = C'; `gram` (p + 1, p) = C'C and below it the columns' sums; `scores` (G, p)
     = x'C; `start` (G,) first value of theta[0], the first column being the intercept, else zeros,
-    where `warm` (G,) does not say that theta holds a first guess; `reach` (p,) = max |C_j|, so that
+    where `warm` (G,) does not say that theta holds a first guess, and `information` (G, p, p) about
+    C'WC there; `reach` (p,) = max |C_j|, so that
     sum_j |step_j| reach_j bounds the change of any linear predictor; `theta` (G, p) is filled;
     `steps` (G,) gets the number of Newton steps, negative where `tolerance` was not reached in
     `max_steps`.
@@ -161,8 +182,12 @@ def fit_block(
         score = scores[g]
         if warm[g]:
             gradient_and_hessian(
-                columns, current, score, penalty, True, eta, scratch, gradient, hessian
+                columns, current, score, penalty, False, eta, scratch, gradient, hessian
             )
+            for j in range(p):
+                for i in range(j + 1):
+                    hessian[j, i] = information[g, j, i]
+                hessian[j, j] += penalty[j]
         else:
             current[:] = 0.0
             current[0] = start[g]

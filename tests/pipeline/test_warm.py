@@ -1,5 +1,6 @@
 """A stage that is a fork of a loaded process is like one that loads for itself."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -53,10 +54,11 @@ def the_stage():
     """The fork that is the stage: the last in the line below the loaded process."""
     for _ in range(400):
         for process in psutil.Process().children():
-            if "pipeline.warm" in " ".join(process.cmdline()):
-                below = process.children(recursive=True)
-                if len(below) >= 2:
-                    return below[-1]
+            with contextlib.suppress(psutil.Error):  # some end meanwhile
+                if "pipeline.warm" in " ".join(process.cmdline()):
+                    below = process.children(recursive=True)
+                    if len(below) >= 2:
+                        return below[-1]
         time.sleep(0.05)
     raise AssertionError("no stage came")
 

@@ -179,15 +179,15 @@ class Membership:
         if self._held is None:
             return treated[:0]
         own = self._own(unit)
-        entries = [
-            np.arange(self._guides.indptr[c], self._guides.indptr[c + 1])
-            for c in own[self._perturbing[own]].tolist()
-        ]
-        at = np.concatenate([np.empty(0, dtype=np.int64), *entries])
-        cells = self._guides.indices[at]
-        inside = np.isin(cells, treated)
-        places = np.searchsorted(treated, cells[inside])
-        of_own = np.bincount(places, self._guides.data[at[inside]], treated.size)
+        own = own[self._perturbing[own]]
+        ends = [(self._guides.indptr[c], self._guides.indptr[c + 1]) for c in own.tolist()]
+        if not treated.size or not ends:
+            return treated[self._held[treated] > 0]
+        cells = np.concatenate([self._guides.indices[lo:hi] for lo, hi in ends])
+        counts = np.concatenate([self._guides.data[lo:hi] for lo, hi in ends])
+        places = np.minimum(np.searchsorted(treated, cells), treated.size - 1)
+        inside = treated[places] == cells  # other guides of the target are in other cells too
+        of_own = np.bincount(places[inside], counts[inside], treated.size)
         return treated[self._held[treated] > of_own]
 
     def unclear(self, unit: Unit, treated: np.ndarray) -> np.ndarray:
@@ -197,13 +197,15 @@ class Membership:
         are left out), or a guide of the unit between absent and present.
         """
         held = [treated[:0]]
-        if self._siblings:
-            others = np.setdiff1d(self._own(unit), unit.columns)
-            held.append(self._screen.treated_cells(Unit("", (), tuple(others.tolist()))))
+        others = sorted(set(self._own(unit).tolist()) - set(unit.columns))
+        if self._siblings and others:
+            held.append(self._screen.treated_cells(Unit("", (), tuple(others))))
         if self._screen.ambiguous is not None:
             between = self._screen.ambiguous
             held += [between.indices[between.indptr[c] : between.indptr[c + 1]]
                      for c in unit.columns]  # fmt: skip
+        if len(held) == 1:
+            return treated[:0].astype(np.intp)
         return np.setdiff1d(np.concatenate(held), treated).astype(np.intp)
 
     def _own(self, unit: Unit) -> np.ndarray:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from programde.errors import InputError, OptionError
 from programde.stamps import stamp
@@ -82,6 +83,17 @@ class _Writer(pickle.Pickler):
             self._known[id(thing)] = thing, self._reference(thing)
         return self._known[id(thing)][1]
 
+    def reducer_override(self, thing: Any) -> Any:
+        """Labels of many cells go as numbers and the few different labels."""
+        if type(thing) is not np.ndarray or thing.dtype != object or thing.nbytes < LARGE:
+            return NotImplemented
+        if pd.api.types.infer_dtype(thing.ravel(), skipna=False) != "string":
+            return NotImplemented
+        codes, labels = pd.factorize(thing.ravel())
+        if 4 * labels.size > thing.size:
+            return NotImplemented
+        return _labelled, (codes.astype(np.int32).reshape(thing.shape), labels.tolist())
+
     def _reference(self, array: np.ndarray) -> _Reference:
         order = "F" if array.flags.f_contiguous and not array.flags.c_contiguous else "C"
         about = (array.dtype.str, array.shape, order)
@@ -98,6 +110,11 @@ class _Writer(pickle.Pickler):
                 np.ascontiguousarray(laid).tofile(stream)
             os.replace(temporary, path)
         return (name, 0, *about, path.stat().st_size, _sample(path))
+
+
+def _labelled(codes: np.ndarray, labels: list[str]) -> np.ndarray:
+    """The array of labels that `_Writer.reducer_override` took apart."""
+    return np.array(labels, dtype=object)[codes]
 
 
 class _Reader(pickle.Unpickler):

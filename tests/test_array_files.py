@@ -34,6 +34,23 @@ def test_arrays_in_memory_are_written_once(tmp_path):
     assert not list(tmp_path.glob("*.tmp"))
 
 
+@pytest.mark.parametrize("kind", ["labels", "two columns", "with a gap", "all different"])
+def test_labels_of_many_cells_come_back(tmp_path, kind):
+    labels = np.array(["day 1", "Tag 2", ""], dtype=object)[np.arange(LARGE) % 3]
+    if kind == "two columns":
+        labels = np.stack([labels, labels[::-1]])
+    elif kind == "with a gap":
+        labels[7] = None
+    elif kind == "all different":
+        labels = np.array([f"c{i}" for i in range(LARGE)], dtype=object)
+    file = write(Pair(labels, large()), tmp_path)
+    again = read(file).first
+    assert again.dtype == object
+    assert {type(value) for value in again.ravel()} == {type(value) for value in labels.ravel()}
+    np.testing.assert_array_equal(again, labels)
+    assert (file.stat().st_size < 10_000) == (kind in ("labels", "two columns"))
+
+
 @pytest.mark.parametrize("lay", [np.ascontiguousarray, np.asfortranarray, lambda a: a[:, ::-1]])
 def test_how_an_array_lies_is_kept(tmp_path, lay, monkeypatch):
     array = lay(large())

@@ -64,8 +64,8 @@ global-null: env  ## a screen without effects: is every p-value uniform? into re
 	@$(PYTHON) scripts/global_null.py
 
 PORT ?= 5000
-ui: env  ## compare runs in the browser: http://127.0.0.1:5000; make ui PORT=5001; SOCKET=dir/s
-	@$(PYTHON) -m pipeline.sweep.ui --port $(PORT) $(if $(SOCKET),--socket "$(SOCKET)")
+ui: env  ## compare runs in the browser: http://127.0.0.1:5000; make ui PORT=5001; TOKEN=1; SOCKET=dir/s
+	@$(PYTHON) -m pipeline.sweep.ui --port $(PORT) $(if $(TOKEN),--token) $(if $(SOCKET),--socket "$(SOCKET)")
 
 push: env  ## send what was computed, points of sweeps included, to the DVC remote
 	@$(PYTHON) -m pipeline.sweep.repository

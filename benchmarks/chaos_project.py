@@ -34,7 +34,7 @@ COMMANDS = {
 #: What a command's project says beyond `WORDS`.
 ALSO = {"run on Dask": ("compute=dask", "compute.workers=2")}
 #: Seconds that a command may take.
-LONGEST = 300.0
+LONGEST = 900.0
 
 
 class Command:

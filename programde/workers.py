@@ -159,14 +159,21 @@ def cluster(**keys: Any) -> Iterator[Executor | None]:
 def _on_this_machine(how: Workers) -> Any:
     from distributed import LocalCluster
 
-    return LocalCluster(
-        n_workers=how.workers or core_count(),
-        threads_per_worker=how.worker_cores or 1,
-        processes=True,
-        memory_limit=_bytes(how.worker_memory),
-        dashboard_address=how.dashboard or LOOPBACK,
-        silence_logs=logging.CRITICAL,
-    )
+    memory = _bytes(how.worker_memory)
+    try:
+        return LocalCluster(
+            n_workers=how.workers or core_count(),
+            threads_per_worker=how.worker_cores or 1,
+            processes=True,
+            memory_limit=memory,
+            dashboard_address=how.dashboard or LOOPBACK,
+            silence_logs=logging.CRITICAL,
+        )
+    except (RuntimeError, OSError) as error:
+        raise InputError(
+            f"Dask's workers could not be started ({error}): one was killed, as a rule for want of "
+            "memory, or its address is taken; try again, with fewer workers"
+        ) from error
 
 
 def _deaf_to_interrupts(client: Any) -> None:

@@ -195,15 +195,17 @@ def open_report(where: str | None, path: bool) -> int:
 @programde.command(short_help="Compare the runs of sweeps in the browser.")
 @click.argument("where", required=False, metavar="[DIR or SCREEN]")
 @click.option("--port", default=5000, show_default=True)
+@click.option("--token", is_flag=True, help="Answer only who opens the address that is printed.")
 @click.option("--socket", metavar="PATH", help="A socket for you alone, in place of the port.")
 @in_one_line
-def ui(where: str | None, port: int, socket: str | None) -> int:
+def ui(where: str | None, port: int, token: bool, socket: str | None) -> int:
     """Compare the runs of sweeps in the browser, on this machine only.
 
-    Nobody is asked for a password: on a machine that others use, take --socket.
+    Nobody is asked for a password: on a machine that others use, take --token or --socket.
     """
     folder = running.find_project(where)
     chosen = ["--port", str(port)] if socket is None else ["--socket", str(Path(socket).absolute())]
+    chosen += ["--token"] if token else []
     return running.call(folder, ["-m", "pipeline.sweep.ui", *chosen])
 
 

@@ -17,7 +17,7 @@ from programde.analysis.targets import run_targets
 from programde.crt.options import RunOptions
 from programde.crt.samplers import Bernoulli
 from programde.crt.statistics import OLS
-from programde.errors import OptionError
+from programde.errors import InputError, OptionError
 from programde.workers import Workers, cluster
 from tests.crt.same_bytes import assert_same_bytes
 from tests.crt.small import screen_of
@@ -109,3 +109,18 @@ def test_slurm_jobs_do_the_work(tmp_path, monkeypatch):
     while psutil.pid_exists(job) and psutil.Process(job).status() != psutil.STATUS_ZOMBIE:
         assert time.monotonic() - waited < 60, "the job goes on when the run is over"
         time.sleep(0.1)
+
+
+def test_workers_that_cannot_be_started_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when one is killed while it starts."""
+    distributed = pytest.importorskip("distributed")
+
+    def killed(**_: object) -> None:
+        raise RuntimeError("Nanny failed to start.")
+
+    monkeypatch.setattr(distributed, "LocalCluster", killed)
+    with (
+        pytest.raises(InputError, match=r"could not be started \(Nanny failed to start.\)"),
+        cluster(workers=2),
+    ):
+        pass

@@ -9,6 +9,7 @@ import pandas as pd
 
 from pipeline.sweep.power_order import ALIKE, Powers
 from pipeline.sweep.record import word_of
+from programde.report.power import USUAL_SHARE
 
 #: Words of settings that may be recommended.
 SOUND = ("calibrated", "too few controls to tell")
@@ -65,7 +66,8 @@ def by_other_shares(table: pd.DataFrame, powers: Powers | None, name: Callable[[
     rows = sound.set_index("run", drop=False)
     return (
         f"Power is told with {100 * powers.share:.0f} % of a change by cells that switch on or "
-        f"off, as in the hits of these settings. If all cells scaled and none switched, "
+        f"off, as in the hits of these settings (drawn towards {100 * USUAL_SHARE:.0f} % where "
+        f"these say little). If all cells scaled and none switched, "
         f"{name(rows.loc[scale])} would find most; if all of it were switching, "
         f"{name(rows.loc[switch])}."
     )

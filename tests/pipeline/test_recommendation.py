@@ -176,3 +176,44 @@ def test_the_page_recommends_and_shows_who_agrees(tmp_path: Path) -> None:
     page = (tmp_path / "index.html").read_text()
     assert "1 of 2 hits are found by all 2 settings, 1 by one alone." in page
     assert "known effects found" in page
+
+
+#: Found of known effects by set, and the ends of inflation, of four settings on the small built-in
+#: screen without effects: `-m experiment=quick data.frac_causal_genes=0.0 usage=quantile,hellinger
+#: test=ols,utest`.
+NULL = {
+    "quantile ols": ([0.56, 0.62, 0.5667, 0.54, 0.6, 0.5667, 0.51, 0.56, 0.61, 0.5967], 0.77, 1.76),
+    "hellinger utest": (
+        [0.5633, 0.6233, 0.5867, 0.5233, 0.57, 0.55, 0.5133, 0.57, 0.59, 0.5867], 0.79, 1.83
+    ),
+    "quantile utest": (
+        [0.5467, 0.62, 0.58, 0.53, 0.5867, 0.5533, 0.4967, 0.5667, 0.6033, 0.5833], 0.88, 1.79
+    ),
+    "hellinger ols": (
+        [0.5367, 0.5767, 0.5833, 0.5, 0.58, 0.5333, 0.48, 0.5867, 0.5767, 0.5833], 0.82, 2.12
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("discoveries", [(0, 0, 0, 0), (0, 3, 40, 1), (9, 0, 0, 200)])
+def test_on_a_screen_without_effects_nobody_is_recommended_for_discoveries(discoveries) -> None:
+    by_set = {name: pd.Series(found) for name, (found, _, _) in NULL.items()}
+    made = Powers(0.4, by_set, by_set, by_set)
+    table = pd.DataFrame(
+        {
+            "usage": list(NULL),
+            "run": list(NULL),
+            "verdict": "too few controls to tell",
+            "ntc/lambda_mean_low": [low for _, low, _ in NULL.values()],
+            "ntc/lambda_mean_high": [high for _, _, high in NULL.values()],
+            "discoveries/bh10": np.array(discoveries, dtype=float),
+            "truth/power_bh10": np.nan,
+        }
+    )
+    ranked = _sorted(table, made)
+    assert ranked["run"].tolist() == list(NULL)
+    assert ranked["rank"].tolist() == [1, 1, 1, 1]
+    told = advice(ranked, made, "too few controls to tell")
+    assert told.startswith("Recommended: cannot be told among these 4 settings")
+    assert "discover" not in told
+    assert "hit" not in told

@@ -127,7 +127,8 @@ def sweep(words: Sequence[str], multirun: bool, project: str | None) -> int:
     from programde_project.words import take_apart
 
     screen, told = take_apart(words)
-    folder = prepared_project(words if screen else (), project)
+    # what is swept over is no word of the project
+    folder = prepared_project([str(screen)] if screen else (), project, keep=True)
     asked = [word for word in told if screen is None or not word.startswith(("data=", "data.path"))]
     return running.call(folder, ["-m", "pipeline.sweep", *(["-m"] if multirun else []), *asked])
 
@@ -248,8 +249,13 @@ def completion(shell: str) -> None:
     click.echo(found(programde, {}, "programde", "_PROGRAMDE_COMPLETE").source())
 
 
-def prepared_project(words: Sequence[str], project: str | None) -> Path:
-    """The project that some words are about, laid out and up to date, with the words in it."""
+def prepared_project(words: Sequence[str], project: str | None, keep: bool = False) -> Path:
+    """The project that some words are about, laid out and up to date, with the words in it.
+
+    They replace those of the last run, if they are allowed; else nothing is written. With `keep`,
+    these stay where the words are among them.
+    """
+    from programde_project.looking import composed
     from programde_project.words import folder_name, take_apart
 
     screen, told = take_apart(words)
@@ -264,16 +270,20 @@ def prepared_project(words: Sequence[str], project: str | None) -> Path:
         folder = running.find_project(None)
     if not layout.is_project(folder) and not told:
         raise layout.InputError(f"{folder} is no project; name a screen: programde run SCREEN")
-    if not layout.is_checkout(folder) and not (
-        layout.is_project(folder) and layout.is_current(folder)
-    ):
+    new = not layout.is_project(folder)
+    if told and new:
+        composed(words, layout.template())
+    if new or not (layout.is_checkout(folder) or layout.is_current(folder)):
         folder.mkdir(parents=True, exist_ok=True)
         tell_changes(folder, layout.lay_out(folder))
+    if told and not new:
+        composed(words, folder)
     if told:
-        sys.path.insert(0, str(folder))
-        from pipeline.config.run_words import write_run_words
+        from pipeline.config.run_words import read_run_words, write_run_words
 
-        write_run_words(folder / "conf", told)
+        conf = folder / "conf"
+        if not (keep and set(told) <= set(read_run_words(conf))):
+            write_run_words(conf, told)
     return folder
 
 

@@ -28,15 +28,25 @@ def root_of_here() -> Path:
     return root
 
 
-def composed(words: Sequence[str]) -> dict[str, Any]:
+def composed(words: Sequence[str], alone_in: Path | None = None) -> dict[str, Any]:
     """The checked configuration that some words ask for; paths are still among `data`.
+
+    Parameters
+    ----------
+    words
+        A screen, and words ``key=value``.
+    alone_in
+        A project whose kept words these are to replace; None: this folder, whose kept words stand
+        before them.
 
     Raises
     ------
     OptionError
         One line on the first word that is not allowed.
     """
-    root = root_of_here()
+    root = alone_in or root_of_here()
+    if str(root) not in sys.path:
+        sys.path.insert(0, str(root))
     conf = root / "conf"
     from hydra.errors import HydraException
     from omegaconf import open_dict
@@ -46,9 +56,10 @@ def composed(words: Sequence[str]) -> dict[str, Any]:
     from pipeline.config.explain import compose_config, explain, refuse_words
     from pipeline.config.run_words import on_top_of_run_words
     from pipeline.config.schema import BESIDE, register
+    from pipeline.config.typed_words import as_typed
 
     _, told = take_apart(words)
-    told = on_top_of_run_words(told, conf)
+    told = on_top_of_run_words(told, conf) if alone_in is None else as_typed(told)
     if not told and root != Path.cwd():
         raise InputError("name a screen: an .h5ad, .h5mu or .zarr file, or words key=value")
     register()

@@ -10,7 +10,8 @@ import yaml
 from click.testing import CliRunner
 
 from pipeline.config.schema import KINDS, ROOT, SECTIONS, Section
-from programde_project import layout
+from programde.errors import OptionError
+from programde_project import commands, layout
 from programde_project.commands import prepared_project, programde
 from programde_project.completion import completions
 from programde_project.settings import settings
@@ -42,6 +43,7 @@ def test_every_command_explains_itself(name):
     [
         (["run", "nowhere.h5ad"], "programde: nowhere.h5ad does not exist"),
         (["run"], "is no project and holds none"),
+        (["run", "data=synthetic", "smpler=x"], "smpler is not a key; did you mean 'sampler'"),
         (["check"], "name a screen"),
         (["check", "data=h5ad", "data.pth=x"], "data.pth is not a key"),
         (["open"], "is no project and holds none"),
@@ -69,6 +71,29 @@ def test_a_run_makes_a_project_and_keeps_its_words(tmp_path, monkeypatch):
     assert yaml.safe_load((folder / "conf/run.yaml").read_text()) == kept
     monkeypatch.chdir(folder)
     assert prepared_project([], None) == folder
+
+
+def test_words_that_are_refused_leave_those_of_the_last_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.h5ad").touch()
+    kept = prepared_project(["a.h5ad", "seed=3"], None) / "conf/run.yaml"
+    before = kept.read_text()
+    with pytest.raises(OptionError, match="sampler=strat"):
+        prepared_project(["a.h5ad", "sampler=strat"], None)
+    prepared_project(["a.h5ad"], None, keep=True)  # as a sweep asks for its screen
+    assert kept.read_text() == before
+    prepared_project(["a.h5ad"], None)
+    assert "seed" not in kept.read_text()
+
+
+def test_what_is_swept_over_is_no_word_of_the_project(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.h5ad").touch()
+    asked = []
+    monkeypatch.setattr(commands.running, "call", lambda folder, words: asked.append(words) or 0)
+    assert called("sweep", "a.h5ad", "-m", "test=ols,utest").exit_code == 0
+    assert asked == [["-m", "pipeline.sweep", "-m", "test=ols,utest"]]
+    assert "test=" not in (tmp_path / "a_programde/conf/run.yaml").read_text()
 
 
 def test_every_key_is_listed_with_its_default():

@@ -150,6 +150,7 @@ def drive(root: Path, request: Request, settings: Settings, started: float) -> i
         "code": str(plan.source), "parent": parent, "tracking": settings.tracking,
         "sweep": opened,
         "n_points": len(points), "n_quick": len(points), "started": time.time(),
+        "fixed": request.overrides,
     }  # fmt: skip
     write_json(folder / SPEC, spec)
     for number, point in enumerate(points):
@@ -308,12 +309,14 @@ def job(config: DictConfig) -> float:
     folder = Path(os.environ[FOLDER])
     task = HydraConfig.get()
     number = int(task.job.num)
-    point = Point(" ".join(task.overrides.task), list(task.overrides.task))
+    spec = read_json(folder / SPEC)
+    told = [word for word in task.overrides.task if word not in spec["fixed"]]
+    point = Point(" ".join(told or task.overrides.task), list(task.overrides.task))
     whole = config.copy()
     with open_dict(whole):
         whole.hydra = OmegaConf.create({"runtime": {"choices": task.runtime.choices}})
     try:
-        fill_point(point, whole, Plan(root, Path(read_json(folder / SPEC)["code"])))
+        fill_point(point, whole, Plan(root, Path(spec["code"])))
     except ProgramDEError as error:
         point.error = str(error)
     point.save(_file(folder, number))

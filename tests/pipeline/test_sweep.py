@@ -242,8 +242,10 @@ def test_names_in_the_record() -> None:
 def test_points_that_a_sweeper_thinks_of(swept: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """Other sweepers than Hydra's grid propose points while the sweep goes on."""
     monkeypatch.setattr("pipeline.sweep.driver.GRID", "none of Hydra's")
-    done = swept.sweep("-m", "report.n_boot=5,0")
+    done = swept.sweep("-m", "report.n_boot=5,0", "seed=3")
     assert [outcome.state for outcome in swept.outcomes()] == ["computed", "refused"]
+    names = [outcome.name for outcome in swept.outcomes()]
+    assert names == ["report.n_boot=5", "report.n_boot=0"]  # what all share is not told of each
     assert "report.n_boot=0 is out of range" in done.err
 
 

@@ -9,6 +9,7 @@ alone. A browser elsewhere reaches it by ssh -L 5000:PATH MACHINE.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
 import secrets
 import shlex
@@ -53,6 +54,20 @@ def private(socket: Path) -> Path:
     return socket
 
 
+def need_pages() -> None:
+    """Refuse where MLflow is there without its pages, as its small packages are.
+
+    Raises
+    ------
+    OptionError
+        Says what to install.
+    """
+    found = importlib.util.find_spec("mlflow")
+    place = Path(found.origin).parent if found is not None and found.origin else None
+    if place is None or not (place / "server/js").is_dir():
+        raise OptionError("MLflow's pages are not installed: pip install 'programde[pipeline]'")
+
+
 def main() -> None:
     """Run the command line."""
     register()
@@ -62,6 +77,7 @@ def main() -> None:
     parser.add_argument("--token", action="store_true")
     chosen = parser.parse_args()
     try:
+        need_pages()
         root = project_root()
         uri = absolute(Settings(Request([], [], False), root / "conf").tracking["uri"], root)
         file = file_of(uri)

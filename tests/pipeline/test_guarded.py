@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.machinery
 import sys
 from collections.abc import MutableMapping
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 from pipeline.sweep import ui
 from pipeline.sweep.guarded import COOKIE, Guarded, Receive, Scope, Send
+from programde.errors import OptionError
 
 from .conftest import Project
 
@@ -84,3 +86,7 @@ def test_no_token_is_among_the_words_of_a_command(
     with pytest.raises(SystemExit):
         ui.main()
     assert "--token beside --socket" in capsys.readouterr().err
+    small = importlib.machinery.ModuleSpec("mlflow", None, origin=str(swept.folder / "x.py"))
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: small)
+    with pytest.raises(OptionError, match="pages are not installed: pip install"):
+        ui.need_pages()

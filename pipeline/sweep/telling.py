@@ -102,7 +102,7 @@ def sweep_name(request: Request, points: Sequence[Point]) -> str:
     words = [
         Path(value).name if "/" in value else f"{key}={value}"
         for key, value in fixed.items()
-        if key not in ("experiment", "data")
+        if key not in ("experiment", "data") and not key.startswith("tracking.")
     ]
     axes = " x ".join(key for key in values if key not in fixed)
     if names:

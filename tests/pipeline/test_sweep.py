@@ -225,6 +225,7 @@ def test_points_of_a_grid(swept: Project) -> None:
 def test_names_in_the_record() -> None:
     """Short enough for a column: what varies, and of a path the file."""
     words = ["data=h5ad", "data.path=/a/b/screen.h5ad", "sampler={}", "sampler.n_bins=9"]
+    words += ["tracking.uri=sqlite:///other.db"]
     points = [
         Point("", [word.format(name) for word in words]) for name in ("bernoulli", "stratified")
     ]

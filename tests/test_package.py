@@ -93,6 +93,9 @@ def test_the_front_page_shows_its_pictures_where_it_stands_alone():
 
 def test_workflows_are_readable_and_run_what_is_here():
     made = (ROOT / "Makefile").read_text()
+    script = (ROOT / ".ci" / "run").read_text()
+    for target in re.findall(r"^\s*make ([a-z-]+)$", script, re.MULTILINE):
+        assert re.search(rf"^{re.escape(target)}:", made, re.MULTILINE), target
     for file in sorted((ROOT / ".github" / "workflows").glob("*.yml")):
         flow = yaml.safe_load(file.read_text())
         lines = [step["run"] for job in flow["jobs"].values() for step in job["steps"]

@@ -17,7 +17,7 @@ from programde.compiled import njit
 
 from .arrow_kernels import solve_arrow
 from .bernoulli_kernels import FAST
-from .tile_products import BLOCK, ROWS, STEP, add_block, blocks, steps
+from .tile_products import BLOCK, ROWS, STEP, TOGETHER, add_block, add_lengths, blocks, steps
 
 _TILE = 512
 
@@ -55,32 +55,24 @@ def _inverse_factor(L, V, Lg, skip_l, skip_g, k, n_global, T):
                 T[i, c] = 0.0
 
 
-@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
-def _leverages(X, rows, lo, n, T, h, y, z):
-    """Fill h (n,) with ||T c||^2 of cells lo .. lo + n; y, z scratch. Two rows of T (m or m + 1,
-    4 b), lower, by four of its columns share a visit."""
+@njit(nogil=True, cache=True, error_model="numpy")
+def _leverages(X, rows, lo, n, T, h):
+    """Fill h (n,) with ||T c||^2 of cells lo .. lo + n, T (8 b, 8 b) lower, zeros beyond m rows."""
     m = rows.size
-    zero = np.float32(0.0)
-    for i in range(n):
-        h[i] = zero
-    for r in range(0, m, 2):
-        for i in range(n):
-            y[i] = zero
-            z[i] = zero
-        # the second row's own entry is the last; T is zero beyond it
-        for j in range(0, min(r + 2, m), 4):
-            c0 = X[rows[j], lo : lo + n]
-            c1 = X[rows[min(j + 1, m - 1)], lo : lo + n]
-            c2 = X[rows[min(j + 2, m - 1)], lo : lo + n]
-            c3 = X[rows[min(j + 3, m - 1)], lo : lo + n]
-            a0, a1, a2, a3 = T[r, j], T[r, j + 1], T[r, j + 2], T[r, j + 3]
-            b0, b1, b2, b3 = T[r + 1, j], T[r + 1, j + 1], T[r + 1, j + 2], T[r + 1, j + 3]
-            for i in range(n):
-                x0, x1, x2, x3 = c0[i], c1[i], c2[i], c3[i]
-                y[i] += (a0 * x0 + a1 * x1) + (a2 * x2 + a3 * x3)
-                z[i] += (b0 * x0 + b1 * x1) + (b2 * x2 + b3 * x3)
-        for i in range(n):
-            h[i] += y[i] * y[i] + z[i] * z[i]
+    flat, width = X.reshape(X.size), X.shape[1]
+    factors, stride = T.reshape(T.size), T.shape[1]
+    h[:n] = np.float32(0.0)
+    whole = n - n % TOGETHER
+    for i in range(0, whole, TOGETHER):
+        for r in range(0, m, 8):
+            count = min(r + 8, m)
+            add_lengths(factors, r * stride, stride, count, flat, rows, width, lo + i, h, i)
+    for i in range(whole, n):
+        for r in range(m):
+            y = np.float32(0.0)
+            for j in range(r + 1):
+                y += T[r, j] * X[rows[j], lo + i]
+            h[i] += y * y
 
 
 @njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
@@ -180,8 +172,6 @@ def first_order_sums(
     n_global = shared.shape[2]
     k_max = local.shape[3]
     h = np.empty(_TILE, dtype=np.float32)
-    y = np.empty(_TILE, dtype=np.float32)
-    z = np.empty(_TILE, dtype=np.float32)
     every_c = np.empty((ROWS * blocks(k_max + n_global + 2), _TILE), dtype=np.float32)
     powers = np.empty((3, _TILE), dtype=np.float32)
     rest = np.zeros((ROWS, STEP), dtype=np.float32)
@@ -193,7 +183,7 @@ def first_order_sums(
         k = n_local[g]
         m = k + n_global
         rows = own_rows(k, k_max, n_global)
-        T = np.zeros((U, m + 1, ROWS * blocks(m)), dtype=np.float32)
+        T = np.zeros((U, (m + 7) // 8 * 8, (m + 7) // 8 * 8), dtype=np.float32)
         inverse = np.zeros((m, m))
         for u in range(U):
             if live[u, g]:
@@ -212,7 +202,7 @@ def first_order_sums(
             for u in range(U):
                 if not live[u, g]:
                     continue
-                _leverages(X, rows, lo, n, T[u], h, y, z)
+                _leverages(X, rows, lo, n, T[u], h)
                 _weights(X, rows, lo, p[u, lo : lo + n], h, c, powers)
                 _dot_products(S, lo, n, c, sums[u], rest)
                 _power_sums(S, lo, n, powers, higher[u])

@@ -23,6 +23,8 @@ BLOCK = ROWS * ROWS
 STEP = 16
 #: Bytes of a vector: with AVX-512 one register, else two of AVX or of NEON.
 _BYTES = 64 if binding.get_host_cpu_features().get("avx512f") else 32
+#: Cells whose `add_lengths` are summed together, and rows.
+TOGETHER, _LENGTHS = 2 * _BYTES // 4, 8
 _FREE = ("contract", "reassoc", "nsz", "arcp")
 
 
@@ -104,6 +106,69 @@ def add_block(typingctx, a, ia, sa, b, ib, sb, n, out, at):
         return context.get_dummy_value()
 
     return types.void(a, ia, sa, b, ib, sb, n, out, at), codegen
+
+
+@intrinsic
+def add_lengths(typingctx, t, it, st, count, x, rows, width, ix, h, ih):
+    """``h[ih + i] += sum over r < 8 of y[r, i]^2``, i < `TOGETHER`, with
+    ``y[r, i] = sum over j < count of t[it + r st + j] x[rows[j] width + ix + i]``.
+
+    t, x and h flat float32, count > 0.
+    """
+
+    def codegen(context, builder, signature, args):
+        lanes = _BYTES // 4
+        vector, index = ir.VectorType(ir.FloatType(), lanes), ir.IntType(64)
+        zero = ir.Constant(vector, [0.0] * lanes)
+        first_lane = ir.Constant(ir.VectorType(ir.IntType(32), lanes), [0] * lanes)
+
+        def data(i):
+            return context.make_array(signature.args[i])(context, builder, args[i]).data
+
+        def at_vector(where, offset):
+            return builder.bitcast(builder.gep(where, [offset]), vector.as_pointer())
+
+        def load(where, offset):
+            value = builder.load(at_vector(where, offset))
+            value.align = 4
+            return value
+
+        factors = [builder.add(args[1], builder.mul(args[2], index(r))) for r in range(_LENGTHS)]
+        of_t, of_x, of_rows, of_h = data(0), data(4), data(5), data(8)
+        before = builder.block
+        loop, done = builder.append_basic_block("next"), builder.append_basic_block("done")
+        builder.branch(loop)
+        builder.position_at_end(loop)
+        j = builder.phi(index)
+        sums = [builder.phi(vector) for _ in range(2 * _LENGTHS)]
+        row = builder.mul(builder.load(builder.gep(of_rows, [j])), args[6])
+        base = builder.add(row, args[7])
+        cells = [load(of_x, builder.add(base, index(v * lanes))) for v in range(2)]
+        held = []
+        for r, offset in enumerate(factors):
+            one = builder.load(builder.gep(of_t, [builder.add(offset, j)]))
+            spread = builder.insert_element(ir.Constant(vector, ir.Undefined), one, index(0))
+            spread = builder.shuffle_vector(spread, spread, first_lane)
+            for v, cell in enumerate(cells):
+                product = builder.fmul(spread, cell, flags=_FREE)
+                held.append(builder.fadd(sums[2 * r + v], product, flags=_FREE))
+        following = builder.add(j, index(1))
+        j.add_incoming(index(0), before)
+        j.add_incoming(following, loop)
+        for phi, value in zip(sums, held, strict=True):
+            phi.add_incoming(zero, before)
+            phi.add_incoming(value, loop)
+        builder.cbranch(builder.icmp_signed("<", following, args[3]), loop, done)
+        builder.position_at_end(done)
+        for v in range(2):
+            offset = builder.add(args[9], index(v * lanes))
+            total = load(of_h, offset)
+            for y in held[v::2]:
+                total = builder.fadd(total, builder.fmul(y, y, flags=_FREE), flags=_FREE)
+            builder.store(total, at_vector(of_h, offset)).align = 4
+        return context.get_dummy_value()
+
+    return types.void(t, it, st, count, x, rows, width, ix, h, ih), codegen
 
 
 @njit(inline="always")

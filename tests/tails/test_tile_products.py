@@ -41,3 +41,18 @@ def test_a_block_is_four_rows_by_four_wherever_they_lie(kind):
     expected = (rows @ columns.T).ravel()
     np.testing.assert_allclose(out[3:], expected, atol=100 * np.finfo(kind).eps)
     assert (out[:3] == 0.0).all()
+
+
+def test_leverages_are_lengths_of_solved_rows():
+    from programde.tails.first_order_kernels import _leverages
+
+    rng = np.random.default_rng(5)
+    X = rng.standard_normal((14, 300)).astype(np.float32)
+    rows = np.array([0, 1, 2, 5, 6, 7, 8, 9, 10, 11, 12, 13])
+    T = np.zeros((16, 16), dtype=np.float32)
+    T[:12, :12] = np.tril(rng.standard_normal((12, 12)))
+    h = np.full(200, 7.0, dtype=np.float32)
+    _leverages(X, rows, 100, 150, T, h)
+    wanted = np.square(T[:12, :12].astype(float) @ X[rows, 100:250]).sum(axis=0)
+    np.testing.assert_allclose(h[:150], wanted, rtol=1e-5)
+    assert (h[150:] == 7.0).all()

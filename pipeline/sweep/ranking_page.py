@@ -202,7 +202,9 @@ def _table(ranking: Ranking) -> Section:
         "apart. Each word is that of the setting's own report."
     )
     if "truth/fdr_bh10" in table:
-        lead += " Power and the share of false discoveries are against the known truth."
+        what = "Power and the share" if "truth/power_bh10" in table else "The share"
+        verb = "are" if what.startswith("Power") else "is"
+        lead += f" {what} of false discoveries {verb} against the known truth."
     labels = {name: label for name, label, _ in chosen} | {axis: axis for axis in ranking.axes}
     formats = {name: kind for name, _, kind in chosen}
     blocks: list[Block] = [Table(shown, "Settings, best first", "", labels, formats, limit=60)]

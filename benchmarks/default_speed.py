@@ -196,7 +196,13 @@ def whole_lines(result: dict[str, Any]) -> list[str]:
         once = way["0 draws"]["once"] / 1e3
         rows.append([way["statistic"], str(way["parts"]["columns"]), *cells, f"{once:.1f}"])
     head = ["ms per target", "columns", "exact tails", f"with {N_DRAWS:,} draws", "once, s"]
-    return table(head, rows)
+    on = result["machine"]
+    told = f"Revision {on['commit']}, load of the two cores {on['load_before']:.1f}"
+    return [
+        *table(head, rows),
+        "",
+        f"{told} at the beginning and {on['load_after']:.1f} at the end.",
+    ]
 
 
 def part_lines(result: dict[str, Any]) -> list[str]:

@@ -34,6 +34,9 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=1, help="processes, one thread each (1)")
     parser.add_argument("--folder", type=Path, default=FOLDER, help=f"of the blocks ({FOLDER})")
     parser.add_argument("--out", type=Path, default=RESULTS, help="the summary's file")
+    parser.add_argument(
+        "--stale", nargs="*", default=[], metavar="REVISION", help="compute blocks of these anew"
+    )
     parser.add_argument("--table", action="store_true", help="sum up what is there")
     parser.add_argument("--no-docs", action="store_true", help="leave docs/ as it is")
     parser.add_argument("--list", action="store_true", help="name generators and settings")
@@ -44,10 +47,10 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
     return chosen
 
 
-def part(folder: Path, only: list[str], own: list[int], seconds: float) -> None:
+def part(folder: Path, only: list[str], own: list[int], seconds: float, stale: list[str]) -> None:
     """One process's blocks."""
     generators, settings = blocks.chosen(only)
-    blocks.run(folder, generators, settings, own, time.monotonic() + seconds)
+    blocks.run(folder, generators, settings, own, time.monotonic() + seconds, stale)
 
 
 def main(given: list[str] | None = None) -> int:
@@ -61,7 +64,8 @@ def main(given: list[str] | None = None) -> int:
     if not chosen.table:
         os.environ.setdefault("OMP_NUM_THREADS", "1")
         shares = [list(range(i, chosen.blocks, chosen.jobs)) for i in range(chosen.jobs)]
-        tasks = [(chosen.folder, chosen.only, own, 60 * chosen.minutes) for own in shares]
+        seconds = 60 * chosen.minutes
+        tasks = [(chosen.folder, chosen.only, own, seconds, chosen.stale) for own in shares]
         if chosen.jobs == 1:
             part(*tasks[0])
         else:

@@ -1,8 +1,8 @@
 """Results, a file per (generator, setting, block), so that an interrupted run goes on.
 
 A block is one simulated screen. Its file holds the generator's stamp; one with another stamp is
-computed again. Settings with draws take part in every `DRAWS_EVERY`-th block, from the last of the
-first so many on.
+computed again, and one of a revision that is named as stale. Settings with draws take part in every
+`DRAWS_EVERY`-th block, from the last of the first so many on.
 """
 
 from __future__ import annotations
@@ -78,16 +78,21 @@ def open_work(
     generators: Sequence[Generator],
     settings: Sequence[Setting],
     blocks: Sequence[int],
+    stale: Sequence[str] = (),
 ) -> Iterator[tuple[Generator, int, list[Setting]]]:
-    """What is not yet there, screen by screen, all generators in turn."""
+    """What is not yet there, or of a stale revision, screen by screen, all generators in turn."""
+
+    def there(generator: Generator, setting: Setting, block: int) -> bool:
+        found = read(path_of(folder, generator.name, setting.name, block), generator.stamp)
+        return found is not None and found["commit"] not in stale
+
     for block in blocks:
         for generator in generators:
             wanted = [
                 setting
                 for setting in settings
                 if not (setting.n_resamples and (block + 1) % DRAWS_EVERY)
-                and read(path_of(folder, generator.name, setting.name, block), generator.stamp)
-                is None
+                and not there(generator, setting, block)
             ]
             if wanted:
                 yield generator, block, wanted
@@ -99,12 +104,13 @@ def run(
     settings: Sequence[Setting],
     blocks: Sequence[int],
     until: float,
+    stale: Sequence[str] = (),
 ) -> int:
     """Compute what is missing until a time (of `time.monotonic`); returns how many were done."""
     done = 0
     commit = revision()
     with threadpool_limits(limits=1):
-        for generator, block, wanted in open_work(folder, generators, settings, blocks):
+        for generator, block, wanted in open_work(folder, generators, settings, blocks, stale):
             if time.monotonic() > until:
                 break
             begin = time.perf_counter()

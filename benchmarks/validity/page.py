@@ -186,6 +186,23 @@ def run_lines(results: dict[str, Any]) -> list[str]:
     return [f"Up to {screens} screens per generator; {hours}; revision {named}."]
 
 
+def origin_lines(results: dict[str, Any]) -> list[str]:
+    """Which rows were computed at which revision: the defaults by name, others counted."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for row in results["rows"]:
+        if row["calibration"] == "direct":
+            continue
+        names = [name for name, own in results["default"].items() if own == row["setting"]]
+        for commit in row["commits"]:
+            own = found.setdefault(commit, {})
+            own.setdefault(names[0] if names else "others", []).append(row["generator"])
+    body = []
+    for commit, own in found.items():
+        defaults = [f"{name}: {', '.join(own[name])}" for name in results["default"] if name in own]
+        body.append([commit, "; ".join(defaults), f"{len(own.get('others', []))}"])
+    return table(["revision", "rows of the default", "rows of other settings"], body)
+
+
 @style.styled
 def draw(results: dict[str, Any], path: Path) -> None:
     """Null rates at .01 and 1e-3, by setting, a mark per generator."""
@@ -233,4 +250,5 @@ def update_docs(results: dict[str, Any], docs: Path) -> None:
     update(page, "direct", direct_lines(results))
     update(page, "fair", power_lines(results, "fair"))
     update(page, "run", run_lines(results))
+    update(page, "origins", origin_lines(results))
     draw(results, docs / "validity.png")

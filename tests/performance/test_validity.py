@@ -210,6 +210,10 @@ def test_an_interrupted_run_goes_on(tiny: dict[str, Generator], tmp_path: Path) 
     kept.write_text("{ cut off")
     assert blocks.run(tmp_path, generators, settings, range(2), later) == 1
     assert json.loads(kept.read_text())["calibrations"] == json.loads(first)["calibrations"]
+    # what a stale revision left is open, and no more than that
+    stale = [json.loads(first)["commit"]]
+    assert not list(blocks.open_work(tmp_path, generators, settings, range(2), ["none"]))
+    assert len(list(blocks.open_work(tmp_path, generators, settings, range(2), stale))) == 2
     # another source of the generator: nothing of it is there
     changed = [replace(generators[0], stamp="2")]
     assert len(list(blocks.open_work(tmp_path, changed, settings, range(2)))) == 2

@@ -21,8 +21,17 @@ ROWS = 4
 BLOCK = ROWS * ROWS
 #: Cells come in multiples of this; what a tile lacks is filled with zeros.
 STEP = 16
-#: Bytes of a vector: with AVX-512 one register, else two of AVX or of NEON.
-_BYTES = 64 if binding.get_host_cpu_features().get("avx512f") else 32
+
+
+def _vector_bytes() -> int:
+    try:
+        return 64 if binding.get_host_cpu_features().get("avx512f") else 32
+    except RuntimeError:  # a platform that LLVM knows nothing of
+        return 32
+
+
+#: Bytes of a vector: a register with AVX-512 or AVX, two of NEON.
+_BYTES = _vector_bytes()
 #: Cells whose `add_lengths` are summed together, and rows.
 TOGETHER, _LENGTHS = 2 * _BYTES // 4, 8
 _FREE = ("contract", "reassoc", "nsz", "arcp")

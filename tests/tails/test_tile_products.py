@@ -56,3 +56,19 @@ def test_leverages_are_lengths_of_solved_rows():
     wanted = np.square(T[:12, :12].astype(float) @ X[rows, 100:250]).sum(axis=0)
     np.testing.assert_allclose(h[:150], wanted, rtol=1e-5)
     assert (h[150:] == 7.0).all()
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_a_processor_with_narrower_vectors(kind, monkeypatch):
+    from numba import njit
+
+    from programde.tails import tile_products
+
+    monkeypatch.setattr(tile_products, "_BYTES", 32)
+    narrow = njit(add_squares.py_func)
+    Z = np.random.default_rng(6).standard_normal((8, 64)).astype(kind)
+    sums, found = np.zeros(n_sums(8)), np.zeros((8, 8))
+    narrow(Z, 64, sums)
+    squares(sums, 8, found)
+    wanted = np.tril(Z.astype(float) @ Z.T.astype(float))
+    np.testing.assert_allclose(found, wanted, atol=200 * np.finfo(kind).eps)

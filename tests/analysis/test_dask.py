@@ -11,7 +11,6 @@ import os
 import signal
 import time
 
-import psutil
 import pytest
 
 from programde import workers
@@ -27,6 +26,7 @@ from tests.analysis.killing import Deadly
 from tests.crt.same_bytes import assert_same_bytes
 from tests.crt.small import screen_of
 
+psutil = pytest.importorskip("psutil", reason="psutil is not installed (extra `pipeline`)")
 pytest.importorskip("distributed", reason="Dask is not installed (extra `cluster`)")
 pytestmark = [
     pytest.mark.slow,

@@ -49,6 +49,8 @@ MAX_TARGETS, MIN_TARGETS, WORK = 200, 50, 5_000_000
 PER_COLUMN, PER_BATCH = 3, 50
 #: Of a screen that is not in memory: cells that are looked at, and treated cells of a target.
 MOST_CELLS, MOST_TREATED = 100_000, 500
+#: Of so many cells matrices are too small to be shared out: threads would only wait for each other.
+FEW_CELLS = 20_000
 #: More targets reject than would (at twice their level) once in a thousand times, some program
 #: does, and the largest twentieth of the shifts is above so many standard errors.
 FALSE_ALARM, SHIFT = 1e-3, 0.2
@@ -107,6 +109,14 @@ def check_covariates(screen: Screen, units: Sequence[Unit] | None = None) -> Cov
         told = f"{check.sentence} (seen in {looked_at:,} cells)" if check.sentence else ""
         numbers = {**check.numbers, "cells_looked_at": looked_at}
         return replace(check, numbers=numbers, sentence=told)
+    if screen.n_cells > FEW_CELLS:
+        return _checked(screen, units)
+    with threadpool_limits(limits=1):
+        return _checked(screen, units)
+
+
+def _checked(screen: Screen, units: Sequence[Unit]) -> CovariateCheck:
+    """`check_covariates` of a screen in memory."""
     C = screen.covariates
     added, names = added_columns(screen)
     p, q = C.shape[1], added.shape[1]

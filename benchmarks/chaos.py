@@ -214,7 +214,7 @@ class Chaos:
                 return
             try:
                 with self.trial(row) as (trial, chance):
-                    project = make_project(place / "project")
+                    project = make_project(place / "project", self.project)
                     forget(project, name)
                     bare = taken(place)
                     if name not in self.room:

@@ -67,12 +67,12 @@ class Command:
         return status, [line for line in lines if line.strip()]
 
 
-def make_project(folder: Path) -> Path:
-    """A project with the code of this checkout."""
+def make_project(folder: Path, source: Path = ROOT) -> Path:
+    """A project with the code of this checkout, or of another project."""
     folder.mkdir(parents=True)
     for name in CODE:
-        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy2
-        copy(ROOT / name, folder / name)  # with its times: numba's cache goes by them
+        copy = shutil.copytree if (source / name).is_dir() else shutil.copy2
+        copy(source / name, folder / name)  # with its times: numba's cache goes by them
     (folder / ".dvc").mkdir()
     settings = "[core]\n    analytics = false\n    check_update = false\n    no_scm = true\n"
     (folder / ".dvc/config").write_text(settings)

@@ -37,6 +37,13 @@ PANELS = (
     ("silhouette", "cNMF: stability (silhouette)", None),
     ("prediction_error", "cNMF: prediction error", None),
 )
+#: An error has no natural size: only how it falls with K says something.
+RELATIVE = ("prediction_error",)
+#: In the place of a recommendation by power.
+ACROSS_K = (
+    "Recommended: no number of programs by its power, which falls as programs become more and "
+    "narrower; what speaks for one stands under Which K?"
+)
 COLOURS = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY)
 
 
@@ -149,6 +156,7 @@ def section_of_choice(choice: Choice, folder: Path) -> Section:
     columns = ["point", "rank", *(name for name, _, _ in PANELS if name in choice.table)]
     labels = {name: said for name, said, _ in PANELS} | {"point": "K"}
     formats = {"share_with_hit": "percent", "stability": "percent", "inflation": "fixed"}
+    formats["prediction_error"] = "count"
     blocks.append(Table(choice.table[columns], "K by K", "", labels, formats, limit=60))
     if choice.families is not None:
         note = (
@@ -185,8 +193,9 @@ def choice_figure(table: pd.DataFrame) -> Figure:
                     label=f"density threshold {threshold:g}")  # fmt: skip
         if right is not None:
             ax.axhline(right, color="#444444", linewidth=1.0, zorder=0)
-        else:
-            ax.set_ylim(bottom=min(0.0, ax.get_ylim()[0]))
+        elif column not in RELATIVE:
+            top = table[column].max()
+            ax.set_ylim(min(0.0, ax.get_ylim()[0]), 1.06 * top if top > 0 else None)
         ax.set_title(said, fontsize=9)
         ax.set_xlabel("K")
         ax.set_xticks(sorted(table["K"].unique()))

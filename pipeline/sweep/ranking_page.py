@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from pipeline.files import write_text
 from pipeline.sweep.agreement import COUNT, agreement
-from pipeline.sweep.choosing_k import Choice, section_of_choice
+from pipeline.sweep.choosing_k import ACROSS_K, THRESHOLD, Choice, K, section_of_choice
 from pipeline.sweep.ranking_table import ORDER, POWER, Ranking
 from pipeline.sweep.recommendation import by_other_shares, recommendation
 from pipeline.sweep.record import word_of
@@ -58,6 +58,8 @@ COLUMNS = (
     ("truth/fdr_bh10", "false", "percent"),
 )
 MOST_PANELS = 48
+#: Axes whose values say nothing without their names.
+NUMBERS = (K, THRESHOLD)
 COLOURS = {
     "calibrated": "#009E73",
     "too few controls to tell": "#E69F00",
@@ -164,6 +166,8 @@ def overall(ranking: Ranking) -> Verdict:
     def named(row: Any) -> str:
         return name_of(row, ranking.axes) or "the one setting"
 
+    if {K, THRESHOLD} & set(ranking.axes):  # other programs are other questions
+        return Verdict(word, f"{sentence}. {ACROSS_K}")
     advice = recommendation(table, ranking.powers, named, word)
     others = by_other_shares(table, ranking.powers, named)
     return Verdict(word, f"{sentence}. {advice} {others}".rstrip())
@@ -171,7 +175,7 @@ def overall(ranking: Ranking) -> Verdict:
 
 def name_of(row: Any, axes: list[str]) -> str:
     """A setting in a few words."""
-    return ", ".join(str(row[axis]) for axis in axes)
+    return ", ".join(f"{axis} {row[axis]}" if axis in NUMBERS else str(row[axis]) for axis in axes)
 
 
 def _table(ranking: Ranking) -> Section:

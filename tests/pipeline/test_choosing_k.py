@@ -113,6 +113,8 @@ def test_the_page_shows_it(choice: Choice, tmp_path: Path) -> None:
     write_page(ranking(tmp_path), tmp_path, choice)
     page = (tmp_path / "index.html").read_text()
     assert "Which K?" in page
+    assert "Recommended: no number of programs by its power" in page
+    assert "First: bernoulli, K 3" in page
     assert "Programs across K" in page
     assert "could not be drawn" not in page
     assert "hash3" not in page

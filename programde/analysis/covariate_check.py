@@ -47,8 +47,9 @@ LEFT = 0.1
 MAX_TARGETS, MIN_TARGETS, WORK = 200, 50, 5_000_000
 #: A target needs so many treated cells for each column, and a batch cells for a slope.
 PER_COLUMN, PER_BATCH = 3, 50
-#: Of a screen that is not in memory: cells that are looked at, and treated cells of a target.
-MOST_CELLS, MOST_TREATED = 100_000, 500
+#: Of a screen that is not in memory: cells that are looked at, cells times programs (with many
+#: programs fewer cells are), and treated cells of a target.
+MOST_CELLS, MOST_NUMBERS, MOST_TREATED = 100_000, 10_000_000, 500
 #: Of so many cells matrices are too small to be shared out: threads would only wait for each other.
 FEW_CELLS = 20_000
 #: More targets reject than would (at twice their level) once in a thousand times, some program
@@ -154,10 +155,12 @@ def some_cells(screen: Screen, units: Sequence[Unit]) -> tuple[Screen, list[Unit
     """A sample of a screen in memory, and the targets that it serves for.
 
     The targets with the most cells, `MOST_TREATED` of each, and as many of the cells without them
-    as make `MOST_CELLS` in all. How many of the treated are taken moves a propensity's intercept
-    and no slope (R. L. Prentice and R. Pyke, Biometrika 66 (1979) 403-411).
+    as make `MOST_CELLS` in all, or fewer with many programs. How many of the treated are taken
+    moves a propensity's intercept and no slope (R. L. Prentice and R. Pyke, Biometrika 66 (1979)
+    403-411).
     """
-    if screen.n_cells <= MOST_CELLS:
+    most = min(MOST_CELLS, max(MOST_CELLS // 5, MOST_NUMBERS // screen.n_programs))
+    if screen.n_cells <= most:
         return of_full_rank(brought_in(screen)), list(units)
     rng = generator(0, "covariate check")
     cells = {unit.name: screen.treated_cells(unit) for unit in units}
@@ -167,10 +170,10 @@ def some_cells(screen: Screen, units: Sequence[Unit]) -> tuple[Screen, list[Unit
     for unit in large:
         treated = cells[unit.name]
         theirs[treated] = True
-        few = min(treated.size, MOST_TREATED)
+        few = min(treated.size, MOST_TREATED, most // (2 * MIN_TARGETS))
         taken[rng.choice(treated, few, replace=False)] = True
     rest = np.flatnonzero(~theirs)
-    more = min(rest.size, MOST_CELLS - int(taken.sum()))
+    more = min(rest.size, most - int(taken.sum()))
     taken[rest[rng.choice(rest.size, more, replace=False)]] = True
     return of_full_rank(brought_in(chosen_cells(screen, np.flatnonzero(taken)))), large
 

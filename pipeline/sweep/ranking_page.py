@@ -175,7 +175,17 @@ def overall(ranking: Ranking) -> Verdict:
 
 def name_of(row: Any, axes: list[str]) -> str:
     """A setting in a few words."""
-    return ", ".join(f"{axis} {row[axis]}" if axis in NUMBERS else str(row[axis]) for axis in axes)
+    values = {axis: _short(row[axis]) for axis in axes}
+    return ", ".join(f"{axis} {v}" if axis in NUMBERS else v for axis, v in values.items())
+
+
+def _short(value: Any) -> str:
+    """A value as it is; four digits of a number that a sweeper thought of."""
+    text = str(value)
+    try:
+        return text if len(text) < 9 else f"{float(text):.4g}"
+    except ValueError:
+        return text
 
 
 def _table(ranking: Ranking) -> Section:
@@ -191,7 +201,7 @@ def _table(ranking: Ranking) -> Section:
     if ranking.powers is not None:
         table[POWER_INTERVAL] = [_percents(ranking, run) for run in table["run"]]
     for axis in ranking.axes:  # a browser breaks lines at a hyphen
-        table[axis] = table[axis].astype(str).str.replace("-", "\N{NON-BREAKING HYPHEN}")
+        table[axis] = table[axis].map(_short).str.replace("-", "\N{NON-BREAKING HYPHEN}")
     chosen = [(name, label, kind) for name, label, kind in COLUMNS if name in table]
     if ranking.reports:
         links_to = {run: Link("open", f"{REPORT_OF}{run}") for run in table["run"]}

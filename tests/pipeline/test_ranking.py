@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from pipeline.sweep import ranking
-from pipeline.sweep.ranking_page import _panels, write_page
+from pipeline.sweep.ranking_page import _panels, name_of, write_page
 from pipeline.sweep.ranking_table import Ranking, _sorted, varying
 from pipeline.sweep.record import flatten, word_of
 from programde.report.metrics import calibration_metrics
@@ -192,3 +192,8 @@ def test_signs_of_control_tests_are_no_p_values() -> None:
         Ranking(table, ["setting"], ["r"], "here", controls={"r": controls})
     ).values()
     assert len(panel) == 1
+
+
+def test_a_number_that_a_sweeper_thought_of_is_told_with_four_digits() -> None:
+    row = {"usage.share_of_mean": "0.010789816816471733", "sampler": "stratified_burden", "K": "8"}
+    assert name_of(row, list(row)) == "0.01079, stratified_burden, K 8"

@@ -166,6 +166,7 @@ def test_against_control_guides_without_batches_and_unjudged(run: Run) -> None:
 
 
 @pytest.mark.usefixtures("unrendered")
+@pytest.mark.filterwarnings("ignore:test=utest with sampler=stratified")  # so few cells
 def test_single_guides_by_ranks_in_strata(run: Run) -> None:
     results, page, _ = run("analysis.unit=guide", "test=utest", "sampler=stratified")
     assert list(results.columns[:3]) == ["guide", "target", "program"]

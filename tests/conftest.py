@@ -37,9 +37,9 @@ def made_of() -> str:
     return digest.hexdigest()
 
 
-def pytest_xdist_auto_num_workers() -> int:
-    """One worker more than cores: some tests wait for processes that they started."""
-    return core_count() + 1
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """One worker more than cores: slow tests wait for processes that they started."""
+    return core_count() + (config.option.markexpr != "not slow")
 
 
 def pytest_configure(config: pytest.Config) -> None:

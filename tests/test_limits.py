@@ -43,7 +43,8 @@ def test_a_job_within_a_container(system: Path) -> None:
     write(
         top / "slurm" / "job_7",
         memory__max=str(500 * MB), memory__current=str(300 * MB),
-        memory__stat=f"anon 1\nactive_file {150 * MB}\ninactive_file {50 * MB}", cpu__max="50000 100000",
+        memory__stat=f"anon 1\nactive_file {150 * MB}\ninactive_file {50 * MB}",
+        cpu__max="50000 100000",
     )  # fmt: skip
     assert list(limits.group_memory()) == [(500 * MB, 100 * MB), (900 * MB, 850 * MB)]
     assert free_memory() == 50 * MB

@@ -180,6 +180,8 @@ def test_a_plan_counts_what_is_tested(steps):
     assert "you need no cluster" in str(plan)
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_control_guides_as_the_null():
     adata = pde.make_sceptre_style_synth(
         N=1500, K=3, n_target_genes=4, guides_per_gene=2, ntc_frac_guides=0.75, seed=0

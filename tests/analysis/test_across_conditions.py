@@ -72,6 +72,8 @@ def test_guides_keep_their_targets():
     assert set(out["target"]) == {"A"}
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_level_under_the_null():
     # 20,000 combinations of three: the share below .05 has standard error .0015; four of them
     # fail to hold once in 16,000 seeds

@@ -91,6 +91,8 @@ def kept_rows(folder: Path) -> int:
     return sum(np.load(file)["rows"].size for file in folder.rglob("*.npz"))
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_an_interrupt_loses_no_finished_block(tmp_path, stopped, monkeypatch):
     stopped(2)
     with pytest.raises(KeyboardInterrupt):
@@ -134,6 +136,8 @@ class Mine(OLS):
     """A statistic of one's own."""
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_a_file_that_cannot_be_read_is_as_if_it_were_not_there(tmp_path, stopped, monkeypatch):
     stopped(2)
     with pytest.raises(KeyboardInterrupt):
@@ -146,6 +150,8 @@ def test_a_file_that_cannot_be_read_is_as_if_it_were_not_there(tmp_path, stopped
     assert_same_bytes(result, run_targets(screen(), OPTIONS, **NTC))
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_several_runs_keep_until_all_are_done(tmp_path):
     with Checkpoint(tmp_path / "kept", every=0) as kept:
         first = run_targets(screen(), OPTIONS, checkpoint=kept, **NTC)

@@ -79,6 +79,8 @@ def test_effects_are_those_of_the_levels_cells_alone(screen):
     assert (result.null.mean[3:] != expected.null.mean).all()
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 @pytest.mark.parametrize("control", ["complement", "nt_cells"])
 def test_batches_without_treated_cells_are_left_out_level_by_level(control):
     made = screen_of(n=900, k=3, n_targets=3, n_ntc=4, n_batches=3, one_guide=True)

@@ -23,6 +23,8 @@ def wrong() -> Screen:
     return null_screen(1, "linear", treatment="curved", outcome="curved", n_treated=400)
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_score_tests_agree_with_likelihood_ratios_and_white_s_test(wrong: Screen) -> None:
     check = check_covariates(wrong)
     added, _ = added_columns(wrong)

@@ -47,6 +47,8 @@ def threads():
         yield pool
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 @pytest.mark.parametrize("control", ["nt_cells", "complement"])
 @pytest.mark.parametrize(
     ("statistic", "sampler"), [(OLS(), Bernoulli()), (UTest(), StratifiedPermutation(n_bins=3))]
@@ -61,6 +63,8 @@ def test_the_same_bytes(threads, control, statistic, sampler):
     assert_same_bytes(several, here)
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_the_same_bytes_by_condition_and_of_groups_from_a_stored_screen(threads, tmp_path):
     screen = one_guide()
     half = np.array(["early", "late"], dtype=object)[np.arange(screen.n_cells) % 2]
@@ -159,6 +163,8 @@ def test_an_interrupt_cancels_what_is_asked_for(monkeypatch):
     assert all(future.cancelled() for future in executor.futures[1:])
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_progress_is_told_per_unit(monkeypatch, threads):
     told = []
     monkeypatch.setattr(Progress, "advance", lambda self, done=1: told.append(done))

@@ -189,6 +189,8 @@ def test_cells_behind_hits_and_how_means_changed_part_by_part(screens):
         hit_cells(stored, hits, control, memory=1.0)
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_known_effects_by_targets_that_fit(screens):
     """All targets where they fit, as in memory; else as many as there are sets, of all sizes."""
     stored, held = screens
@@ -229,6 +231,8 @@ def test_what_came_in_by_blocks_and_by_a_sample(screens, monkeypatch):
     assert check.sentence == covariate_check.check_covariates(held).sentence == ""
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_fewer_threads_where_a_block_for_each_would_not_fit(screens):
     stored, held = screens
     options = how(OLS(), Bernoulli(), tails=False, n_jobs=3)

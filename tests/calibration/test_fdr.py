@@ -99,6 +99,8 @@ def test_storey_bad_lambdas():
     assert np.isnan(storey_pi0(np.array([np.nan])))
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5])
 def test_false_discovery_rate_at_ten_percent(share):
     # mean false discovery proportion over 2,000 sets of 200 tests, within four standard errors:

@@ -143,6 +143,8 @@ def test_the_mock_smoke_test_passes_and_draws_its_controls(capsys, tmp_path):
     plt.close("all")
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_the_global_null_command_writes_its_table_summary_and_pictures(
     tmp_path, monkeypatch, capsys
 ):

@@ -74,6 +74,8 @@ def test_a_gene_with_too_few_cells_is_not_tested_and_says_why(inputs):
     assert out["results_table"]["q_value"].isna().all()
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_crossfit_and_its_pictures(inputs, tmp_path):
     null = {**NULL, "qq_crossfit_seed": 11, "qq_crossfit_frac_A": 0.5, "n_holdout_units": 30}
     out = run(inputs, null_kwargs=null, qq_crossfit=True)

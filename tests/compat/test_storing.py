@@ -13,6 +13,8 @@ from programde.errors import InputError
 QUICK = {"B": 39, "n_jobs": 2, "progress": False}
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_results_survive_writing_and_reading(adata, tmp_path):
     inputs = pde.prepare_crt_inputs(adata)
     out = pde.run_all_genes_union_crt(

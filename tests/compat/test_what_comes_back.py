@@ -301,6 +301,8 @@ def test_labels_are_encoded_numbers_first():
     assert list(numbers.columns) == ["depth_1"]
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_controls_in_a_plot_come_with_all_p_values(out, adata):
     import matplotlib.pyplot as plt
 

@@ -31,6 +31,8 @@ def few(**options):
     return ControlUnitOptions(guides_per_unit=3, n_ntc_units=100, **options)
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 @pytest.mark.parametrize(
     "options",
     [

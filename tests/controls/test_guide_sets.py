@@ -117,6 +117,8 @@ def test_layers_hold_sets_without_common_guides():
             assert used & set(unit)
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_rates_of_sets_of_few_guides_have_honest_intervals():
     """Held-out sets of 4 of 15 guides with null effects of their own: intervals of the rate hold.
 

@@ -137,6 +137,8 @@ def test_against_the_complement_cells_are_drawn_by_their_probability():
     assert abs(n1.mean() - found.n_treated) < 4 * np.sqrt(found.n_treated / n1.size)
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_same_sets_whatever_the_floor_the_statistic_and_the_threads():
     one = spiked(screen_of(Floor("fixed", eps=1e-4)))
     two = spiked(screen_of(Floor("fixed", eps=3e-2)), options("utest", n_jobs=2))

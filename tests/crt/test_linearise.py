@@ -51,6 +51,8 @@ def test_ols_event_is_exact_where_no_covariate_varies_within_strata():
     np.testing.assert_allclose(margin, (T - t) * d, atol=1e-9)
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 @pytest.mark.parametrize("sampler", [Bernoulli(), StratifiedPermutation()], ids=lambda s: s.name)
 @pytest.mark.parametrize("statistic", [OLS(), UTest()], ids=lambda s: s.name)
 @pytest.mark.parametrize("level", [0.01, 0.05, 0.95, 0.99])
@@ -75,6 +77,8 @@ def test_the_linear_form_of_ols_is_the_denominator_to_second_order():
     assert (approximate - d).std() < 0.1 * d.std()
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_draws_of_the_second_order_term_for_ranks():
     # f(n1) is a parabola: linearised about its mean with the variance's share added, means agree
     prepared, law, x, _ = null_draws(UTest(), Bernoulli(), n_draws=20_000)

@@ -76,6 +76,8 @@ def test_draws_equal_to_the_observed_one_count_in_full():
         assert p >= (1 + ties) / 121
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_null_rate_with_dependent_heavy_tailed_programs():
     # exact by exchangeability, so P(p <= 0.05) = 0.05 at B = 99; false-alarm rate 1e-3
     rng = np.random.default_rng(6)

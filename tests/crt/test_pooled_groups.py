@@ -117,6 +117,8 @@ def test_in_some_cells_with_covariates_of_some_batches():
     assert len(np.unique(columns.n_covariates)) > 1
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_neither_threads_nor_company_matter(monkeypatch):
     screen = groups_screen()
     control, units = choose_control(screen, "nt_cells", ["NTC"]), units_of(screen)

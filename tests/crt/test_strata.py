@@ -93,6 +93,8 @@ def test_merging_by_several_counts_fills_each():
     np.testing.assert_array_equal(group, [0, 0, 1, 1, 2, 2])
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 @settings(max_examples=200, deadline=None, derandomize=True)
 @given(
     st.lists(st.lists(st.integers(0, 6), min_size=1, max_size=6), min_size=1, max_size=4),

@@ -20,6 +20,8 @@ def days(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_files_belong_to_a_day_by_a_word_of_their_names(days):
     one, two, four = (find_day(days, day, **K) for day in ("D1", "D2", "D4"))
     assert (one.screen.name, one.name, one.guides) == ("cells_D1.h5ad", "run", None)
@@ -51,6 +53,8 @@ def test_guides_come_from_the_days_table(days):
     assert bare.covariates.shape[1] == 1
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_what_does_not_fit_is_one_line(days, tmp_path):
     for folder, asked, says in (
         (days, {"day": "D9", **K}, "no file of cells .*'D9'"),

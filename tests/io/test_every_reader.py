@@ -30,6 +30,8 @@ def counts_of(adata, seed=7):
     return calls, np.where(ambient, rng.integers(1, 5, calls.shape), umi).astype(np.float32)
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 @pytest.mark.parametrize("door", EVERY)
 def test_a_matrix_of_counts_is_called_by_the_threshold_or_told(door, tmp_path):
     adata = small_adata()
@@ -52,6 +54,8 @@ def test_a_matrix_of_counts_is_called_by_the_threshold_or_told(door, tmp_path):
         read(guide_threshold=2, guide_absent_below=2)
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 @pytest.mark.parametrize("door", EVERY)
 def test_probabilities_are_told_and_calls_are_silent(door, tmp_path):
     adata = small_adata()
@@ -95,6 +99,8 @@ def test_names_are_text(door, tmp_path):
     assert_same_screen(load_screen(tmp_path / "stored"), screen)
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 @pytest.mark.parametrize("door", EVERY)
 def test_what_was_a_missing_value_is_no_name(door, tmp_path):
     adata = small_adata()
@@ -110,6 +116,8 @@ def test_what_was_a_missing_value_is_no_name(door, tmp_path):
         doors(adata, tmp_path / "b", door)()
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 @pytest.mark.parametrize("door", EVERY)
 def test_what_is_known_of_multiplicity(door, tmp_path):
     adata = small_adata()
@@ -120,6 +128,8 @@ def test_what_is_known_of_multiplicity(door, tmp_path):
         read(moi="medium")
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 @pytest.mark.parametrize("door", ["AnnData", "h5ad", ZARR, "cnmf, h5ad", "original"])
 def test_multiplicity_stated_in_uns(door, tmp_path):
     adata = small_adata()
@@ -133,6 +143,8 @@ def test_multiplicity_stated_in_uns(door, tmp_path):
         assert doors(adata, tmp_path / "b", door)().moi is None
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 @pytest.mark.parametrize("door", [d for d in EVERY if d != "original"])
 def test_a_table_of_spectra(door, tmp_path):
     adata = small_adata()
@@ -153,6 +165,8 @@ def test_a_table_of_spectra(door, tmp_path):
     assert read().spectra is None
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 @pytest.mark.parametrize("door", EVERY)
 def test_guides_of_two_targets(door, tmp_path):
     adata = small_adata()

@@ -38,6 +38,8 @@ def tables(adata):
     return usage, *long_tables(adata)
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_a_layer_of_calls_is_preferred_and_this_is_said(tmp_path):
     adata = small_adata()
     calls = adata.obsm["guide_assignment"].toarray()
@@ -100,6 +102,8 @@ def test_a_guide_in_two_rows_of_the_library():
     assert screen.target_columns()["T1"] == [0, 2, 3]
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_the_batch_behind_the_name_of_its_modality(tmp_path):
     adata = small_adata()
     parts = one_modality(adata, SAME)

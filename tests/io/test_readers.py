@@ -62,6 +62,8 @@ def test_h5mu_with_everything_in_one_modality(tmp_path):
     assert_same_screen(screen_from_mudata(mudata_of(one_modality(adata, SAME)), **COLUMNS), plain)
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 @pytest.mark.parametrize("name", ["crispr", "library of that day"])
 def test_the_modality_of_guides_is_found(tmp_path, name):
     """By its name, or as the only one whose variables have targets."""
@@ -107,6 +109,8 @@ def test_h5mu_with_a_guide_modality_in_another_order(tmp_path):
     assert any("another order" in note for note in screen.notes)
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_h5mu_columns_from_several_places(tmp_path):
     adata = small_adata()
     parts = one_modality(adata, SAME)
@@ -154,6 +158,8 @@ def test_h5mu_that_is_none(tmp_path):
         screen_from_mudata({})
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_missing_cells_are_an_error_or_dropped_never_filled(tmp_path):
     adata = small_adata()
     parts = guide_modality(adata, ORDER)
@@ -202,6 +208,8 @@ def test_numbered_programs_get_a_name(tmp_path):
     assert table.to_numpy().tolist() == [[0.75, 0.25], [0, 0]]
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_cnmf_with_h5ad_h5mu_and_tables_give_the_same_screen(tmp_path):
     adata = small_adata()
     adata.uns["guide2gene"] = {

@@ -110,6 +110,8 @@ def test_a_quantile_is_exact(kind, level, tmp_path):
     assert stored.notes == held.notes
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 @pytest.mark.parametrize("transform", ["hellinger", "none"])
 def test_scales_without_a_floor(transform, tmp_path):
     adata = made()
@@ -120,6 +122,8 @@ def test_scales_without_a_floor(transform, tmp_path):
     assert (np.asarray(stored.clr) == held.clr).all()
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 @pytest.mark.parametrize(
     ("formula", "keys"),
     [
@@ -140,6 +144,8 @@ def test_covariates_row_by_row(formula, keys, tmp_path):
     assert_same_screen(stored, held, tol=0.0 if formula == "linear" else 1e-10)
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
@@ -178,6 +184,8 @@ def test_rows_in_another_order_are_refused(tmp_path):
         read_h5ad(tmp_path / "s.h5ad", **NOTHING)
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_a_matrix_that_is_not_in_memory_says_so(tmp_path, monkeypatch):
     stored, _ = both(made(), tmp_path)
     with pytest.raises(NotInMemory, match=r"usages of 700 cells x 5 are not in memory.*'mean'"):
@@ -187,6 +195,8 @@ def test_a_matrix_that_is_not_in_memory_says_so(tmp_path, monkeypatch):
         np.asarray(stored.usage)
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_gathered_rows_come_in_once_and_make_room(tmp_path):
     let_go()
     stored, held = both(made(), tmp_path)
@@ -211,6 +221,8 @@ def test_gathered_rows_come_in_once_and_make_room(tmp_path):
         let_go()
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_a_stored_screen_goes_to_other_processes(tmp_path):
     stored, held = both(made(), tmp_path)
     again = pickle.loads(pickle.dumps(stored.usage))
@@ -228,6 +240,8 @@ def test_an_amount_of_memory():
             memory_bytes(wrong)
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_notes_are_warnings_too(tmp_path):
     adata = made()
     unclosed(adata)
@@ -236,6 +250,8 @@ def test_notes_are_warnings_too(tmp_path):
         read_h5ad(tmp_path / "s.h5ad", **NOTHING)
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 @pytest.mark.parametrize("key", [None, "usage"])
 @pytest.mark.parametrize("lost", [0, 40])
 def test_usages_of_a_mudata(key, lost, tmp_path):

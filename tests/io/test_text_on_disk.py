@@ -38,6 +38,8 @@ def usages(adata, path, scale=7.0):
     table.to_csv(path, sep="," if ".csv" in str(path) else "\t")
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 @pytest.mark.parametrize("ending", ["", ".gz"])
 @pytest.mark.parametrize("beside", ["h5ad", "h5mu", "folder"])
 def test_cnmf(beside, ending, adata, tmp_path):
@@ -92,6 +94,8 @@ def test_tables(adata, tmp_path):
     assert_same_screen(stored, held, tol=1e-10)
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_the_same_is_refused_and_nothing_is_left(adata, tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "scratch"))
     (tmp_path / "scratch").mkdir()

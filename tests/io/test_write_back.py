@@ -55,6 +55,8 @@ def test_variables_that_are_programs_get_varm(tmp_path):
     assert effect.loc["program_2", "A"] == expected
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_mudata_modality_of_programs(tmp_path):
     import mudata
 

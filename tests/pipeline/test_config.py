@@ -202,6 +202,8 @@ def test_params_are_those_of_conf() -> None:
     assert parse_yaml((ROOT / "params.yaml").read_text()) == params
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_inputs_are_known_by_content_not_by_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

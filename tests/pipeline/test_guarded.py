@@ -67,6 +67,8 @@ def test_the_address_that_is_printed_gives_a_cookie() -> None:
         Guarded(pages, "")
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_no_token_is_among_the_words_of_a_command(
     swept: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

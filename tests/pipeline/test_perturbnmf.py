@@ -88,6 +88,8 @@ def read(out_dir: Path, **keys: object) -> object:
         return read_perturbnmf(out_dir, run_name="run", **keys)
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_one_point_of_a_run_is_read(out_dir: Path) -> None:
     screen = read(out_dir, k=4, density_threshold=0.4, log1p_columns=["n_counts"],
                   covar_columns=["sex"], condition_key="day")  # fmt: skip
@@ -100,6 +102,8 @@ def test_one_point_of_a_run_is_read(out_dir: Path) -> None:
     assert read(out_dir, k=5, density_threshold=2).covariate_names == ["intercept"]
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_the_older_form_has_its_guides_apart(out_dir: Path, tmp_path: Path) -> None:
     whole = modality(4, seed=4)
     guides = anndata.AnnData(

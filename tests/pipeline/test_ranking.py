@@ -145,6 +145,8 @@ def test_page(n: int, tmp_path: Path) -> None:
     assert list(tmp_path.glob("qq.*"))
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_the_command_line_names_a_sweep_or_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -87,6 +87,8 @@ def test_what_can_be_meant_in_two_ways_is_left(
     ]  # fmt: skip
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_one_entry_is_a_list_in_conf_as_well() -> None:
     config = compose_config(ROOT / "conf", ["data.ntc_labels=NT", "analysis.targets=X"])
     plain = resolve(config)

@@ -76,6 +76,8 @@ def test_the_grid_is_hydras_default_sweeper() -> None:
     assert config.hydra.sweeper._target_ == upstream.GRID
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_hydra_composes_the_same_from_a_shared_store(monkeypatch: pytest.MonkeyPatch) -> None:
     """And what it was given is as it was: a composition changes what it took, not the store."""
     from hydra import compose
@@ -238,6 +240,8 @@ def test_records_are_written_as_dvc_writes_them(tmp_path: Path) -> None:
     assert "from dvc.utils.serialize import dump_yaml" in inspect.getsource(cache.StageCache.save)
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_dvc_sees_every_change_of_what_it_hashes_and_reads_once(tmp_path: Path) -> None:
     """A file of code, dvc.yaml and params.yaml, each changed between two looks."""
     from pipeline.sweep.repository import dvc_repository

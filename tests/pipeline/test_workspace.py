@@ -58,6 +58,8 @@ def test_a_computation_is_its_code_keys_and_sources(project: Project) -> None:
     assert edited.point_id(default) != plan.point_id(default)
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_edits_do_not_reach_a_sweep(project: Project) -> None:
     plan = snapshot(project.folder)
     point = lay_out(plan, params(project), "point")

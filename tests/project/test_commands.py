@@ -60,6 +60,8 @@ def test_one_line_where_it_cannot(tmp_path, monkeypatch, words, line):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_a_run_makes_a_project_and_keeps_its_words(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.h5ad").touch()
@@ -73,6 +75,8 @@ def test_a_run_makes_a_project_and_keeps_its_words(tmp_path, monkeypatch):
     assert prepared_project([], None) == folder
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_words_that_are_refused_leave_those_of_the_last_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.h5ad").touch()

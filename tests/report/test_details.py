@@ -105,6 +105,8 @@ def test_notes_tell_of_spill_over_of_the_smallest_effect_and_of_the_program():
     assert "cannot be told whether it was touched itself (no standard error)" in third
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_they_are_in_the_page(tmp_path):
     path = write(tmp_path / "index.html", hit_cells=[cells(), cells()])
     page = path.read_text(encoding="utf-8")

@@ -104,6 +104,8 @@ def test_small_heatmaps(shape):
     assert png_bytes(effect_heatmap(make_results(*shape, n_true=1)[0]))
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_heatmap_with_untested_rows_and_without_any_test():
     gaps = RESULTS.copy()
     gaps.loc[gaps["target"] == "GENE3", ["effect", "p_value", "q_value"]] = np.nan
@@ -131,10 +133,14 @@ def test_truth_figure_states_the_counts():
     assert right.texts[0].get_text() == f"{(hits & ~real).sum()} of {hits.sum()} false"
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_truth_figure_without_true_effects():
     assert png_bytes(truth_figure(RESULTS, TRUTH * 0))
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 @pytest.mark.parametrize(("targets", "programs", "moi"), [(25, 15, 1), (2000, 300, 40), (1, 2, 0)])
 def test_input_figure(targets, programs, moi):
     rng = np.random.default_rng(0)

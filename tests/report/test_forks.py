@@ -18,6 +18,8 @@ from programde.report.forks import shared_out
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks are used on Linux alone")
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 @pytest.mark.parametrize("processes", [1, 2, 3, 9])
 def test_results_have_the_order_of_the_items(processes: int) -> None:
     found = shared_out(lambda number: (number**2, os.getpid()), range(7), processes)
@@ -49,6 +51,8 @@ def test_what_a_fork_warns_of_is_told_here() -> None:
     assert sorted(str(one.message) for one in told) == ["a was changed", "b was changed"]
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_what_a_fork_cannot_do_is_done_here() -> None:
     here = os.getpid()
 

@@ -93,6 +93,8 @@ def test_one_unit_tells_nothing_about_the_spread():
     assert found["lambda_high"] == math.inf
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_repeating_the_partition_does_not_narrow_the_interval():
     once = uniform(20, 10, seed=3)
     ten = pd.concat([once] * 10, ignore_index=True)

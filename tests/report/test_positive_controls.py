@@ -100,6 +100,8 @@ def test_tables_and_entries_by_hand(tmp_path):
             read_positive_controls(path)
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_the_page_has_a_sentence_a_picture_and_a_card(tmp_path):
     facts = full_facts()
     names = facts.results[["target", "program"]].drop_duplicates().iloc[:2]
@@ -121,6 +123,8 @@ def test_a_pair_in_several_conditions_counts_once_as_a_pair():
     assert "in at least one condition 2 of 3 pairs of target and program" in said
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_guides_tested_one_by_one_are_each_a_test_of_what_their_target_should_do(tmp_path):
     facts = full_facts()
     one = facts.results.drop(columns="condition")

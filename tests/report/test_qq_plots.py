@@ -182,6 +182,8 @@ def test_crossfit_plots_have_the_promised_names(tmp_path):
     assert sorted(written) == sorted(tmp_path / name for name in names)
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_crossfit_plots_of_named_programs_only_meta(tmp_path):
     written = make_ntc_empirical_qq_plots(
         crossfit(), tmp_path, ["program_4"], make_per_batch=False, envelope_boot=10

@@ -102,6 +102,8 @@ def page(tmp_path):
     return Page(write(tmp_path / "report" / "index.html"))
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_sections_stand_in_the_order_of_the_questions(page):
     text = page.text
     order = [
@@ -120,6 +122,8 @@ def test_sections_stand_in_the_order_of_the_questions(page):
     assert text.index(order[0]) < text.index(order[1])
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_page_refers_to_nothing_outside(page):
     for tag, key, value in page.attributes:
         if key in ("src", "href", "action", "data", "srcset", "poster"):
@@ -147,6 +151,8 @@ def test_style_fetches_nothing(tmp_path):
     assert len(sums) == 2
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_text_is_escaped(page, tmp_path):
     assert "Covariate 'a' <dropped> & gone." in page.text
     assert "Left out: too few <guides>." in page.text
@@ -173,6 +179,8 @@ def test_text_is_escaped(page, tmp_path):
     assert Page(path).text.count(evil) > 15
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_verdict_and_numbers_are_on_the_page(page):
     hits = int((RESULTS.loc[RESULTS["target"] != "GENE4", "q_value"] <= 0.1).sum())
     assert "Yes: calibrated" in page.text
@@ -210,6 +218,8 @@ def test_without_control_p_values_of_the_kind_in_use_nothing_is_judged(tmp_path)
     assert "this one has no p-value of them" in text
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_no_hits_no_controls_no_tests(tmp_path):
     empty = calibration_metrics(pd.DataFrame(np.empty((0, 3))))
     nothing = RESULTS.assign(p_value=np.nan, q_value=np.nan, effect=np.nan)
@@ -233,6 +243,8 @@ def test_equal_facts_give_equal_bytes(tmp_path):
     assert write(tmp_path / "b.html").read_bytes() == first
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_a_refused_page_leaves_the_old_one(tmp_path):
     path = write(tmp_path / "index.html")
     before = path.read_bytes()
@@ -282,6 +294,8 @@ def test_p_text_and_flatten():
     assert flatten({"a": {"b": [1, 2]}, "c": None}) == [("a.b", "1, 2"), ("c", "None")]
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_the_ways_of_exact_tails_are_counted_and_compared(tmp_path):
     results = RESULTS.assign(calibration="saddlepoint", fallback="", branch="moments")
     results.loc[results.index[:4], "branch"] = "inversion"

@@ -24,6 +24,8 @@ from programde.report.vector import picture_bytes, save_picture, svg_bytes, svg_
 P = np.random.default_rng(0).uniform(size=300)
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_png_is_byte_stable_and_tells_no_version():
     first, again = png_bytes(qq_panel({"raw": P})), png_bytes(qq_panel({"raw": P}))
     assert first == again
@@ -47,6 +49,8 @@ def test_pyplot_is_never_imported():
     assert done.stdout.strip() == "False"
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_svg_is_byte_stable_small_and_taken_where_there_are_few_points():
     few = {"raw": P[:50]}
     first = svg_bytes(qq_panel(few))

@@ -72,6 +72,8 @@ def falling():
     return ax
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 @pytest.mark.parametrize(
     "draw",
     [

@@ -65,6 +65,8 @@ def test_a_condition_that_is_nowhere_or_has_gaps_is_refused():
         screen_from_anndata(adata, condition_key="stage")
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_every_source_finds_the_same_condition_without_making_it_a_covariate(tmp_path):
     adata = with_condition()
     expected = list(adata.obs["stage"])

@@ -144,6 +144,8 @@ def test_auto_gives_way_in_small_screens_and_says_so(n: int) -> None:
         ]
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_auto_keeps_many_batches_from_making_many_columns() -> None:
     rng = np.random.default_rng(5)
     n = 20_000

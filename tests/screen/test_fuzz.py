@@ -73,6 +73,8 @@ def put(adata, key, value):
     return adata
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 @pytest.mark.parametrize("key", NAMES)
 def test_odd_values_under_each_key(key):
     for value in ODD_VALUES:

@@ -45,6 +45,8 @@ def array_and_formula(adata):
     return {"formula": "~ covar_0 ** 2", "batch_key": None}
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 @pytest.mark.parametrize("how", [plain, empty_and_unclosed, array_and_formula])
 def test_there_and_back(how, tmp_path):
     adata = make_sceptre_style_synth(N=450, K=4, n_target_genes=5, seed=3)

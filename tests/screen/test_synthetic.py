@@ -24,6 +24,8 @@ def z_scores(screen, adjusted: bool) -> np.ndarray:
     return beta / np.sqrt(variance)
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_what_it_holds_and_that_it_survives_writing(tmp_path):
     adata = make_sceptre_style_synth(**SIZES, frac_causal_genes=0.25, seed=5)
     assert list(adata.obsm["covar"]) == ["intercept", "batch", "log_depth"] + [
@@ -73,6 +75,8 @@ def test_effects_sum_to_zero_over_the_programs_they_move():
     np.testing.assert_allclose(moved.sum(axis=1), 0, atol=1e-12)
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_effects_are_found_where_they_were_put():
     # |z| of an effect of 2 with about 400 treated cells is near 20; 5.5 standard errors of slack
     adata = make_sceptre_style_synth(
@@ -89,6 +93,8 @@ def test_effects_are_found_where_they_were_put():
         assert (np.abs(beta - truth.loc[unit.name]) < 5.5 * se).all()
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 @pytest.mark.parametrize("zeros", [0.0, 1.0])
 def test_confounding_is_there_and_covariates_remove_it(zeros):
     # 36 guides x 8 programs: a rate of .05 has standard error about .015 (programs depend)
@@ -129,6 +135,8 @@ def test_near_zeros_are_sprinkled_at_the_scale_asked():
     assert every.obsm["usage"].max(axis=1).min() >= 0.5
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_builtin_screen():
     adata = builtin_screen()
     with pytest.warns(ProgramDEWarning, match="exact zeros"):

@@ -59,6 +59,8 @@ def r_star(s, C, treated):
     return z + np.log(beta[-1] * np.exp(0.5 * (det1 - det0)) / z) / z
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 @pytest.mark.parametrize("slopes", [False, True])
 @pytest.mark.parametrize("n1", [20, 60, 300])
 def test_tails_are_those_of_two_plain_logistic_fits(n1, slopes):
@@ -345,6 +347,8 @@ def test_few_cells_of_a_lumpy_outcome_are_marked_and_many_or_smooth_ones_are_not
     assert not many.rough.any()
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_null_p_values_are_uniform_under_confounding():
     """240 units x 40 programs of no effect, n1 = 60: 9,600 tests. Programs are independent given C,
     so the count below .05 is binomial: false alarm 1e-4 for each of the bounds."""

@@ -133,6 +133,8 @@ def laws_of(n):
     yield people, StratifiedLaw(order, starts, totals), drawn, np.full(len(drawn), 1 / len(drawn))
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 @pytest.mark.parametrize("statistic", [OLS(), UTest()], ids=lambda s: s.name)
 @pytest.mark.parametrize("n", [12, 14])
 def test_statistics_on_small_screens_are_exact(n, statistic):

@@ -58,6 +58,8 @@ def test_leverages_are_lengths_of_solved_rows():
     assert (h[150:] == 7.0).all()
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 @pytest.mark.parametrize("kind", [np.float32, np.float64])
 def test_a_processor_with_narrower_vectors(kind, monkeypatch):
     from numba import njit

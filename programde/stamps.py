@@ -136,10 +136,14 @@ def _code_of(thing: type | types.FunctionType) -> tuple[Any, ...]:
     if name.startswith("programde."):
         return (name,)
     inside: tuple[Any, ...] = ()
+    made_of = ""
     if isinstance(thing, types.FunctionType):
+        made_of = thing.__code__.co_filename
         cells = [cell.cell_contents for cell in thing.__closure__ or ()]
         inside = (list(thing.__defaults__ or ()), cells)
     try:
+        if made_of == "<string>":  # Python 3.13 takes it for what `python -c` was given
+            raise OSError
         return (name, inspect.getsource(thing), *inside)
     except (OSError, TypeError):
         raise OptionError(

@@ -6,6 +6,7 @@ test are judged: each question is four times another, linear growth is a factor 
 one of 16, and the limit lies between.
 """
 
+import gc
 import time
 import tracemalloc
 
@@ -44,12 +45,15 @@ def thread_seconds(work, repeats=5):
 def peak_bytes(work):
     """Largest amount of memory held at once during `work()`, numpy's arrays included."""
     work()
+    gc.collect()
+    gc.freeze()  # what other tests left must not keep Python from looking for what is free
     tracemalloc.start()
     try:
         work()
         return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
+        gc.unfreeze()
 
 
 def random_numbers_used(p, n_draws):
@@ -162,7 +166,6 @@ def test_memory_for_more_units_is_that_of_their_results(monkeypatch):
     few, many = (
         screen_of(n=5000, k=20, n_targets=n_targets, share=0.02) for n_targets in (128, 256)
     )
-    run_targets(few, options())  # what is loaded and kept at its first use
     fewer = peak_bytes(lambda: run_targets(few, options()))
     extra = peak_bytes(lambda: run_targets(many, options())) - fewer
     # in two and four blocks of 64 (what all units share is made in the first); 480 bytes per

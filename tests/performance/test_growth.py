@@ -166,8 +166,11 @@ def test_memory_for_more_units_is_that_of_their_results(monkeypatch):
     few, many = (
         screen_of(n=5000, k=20, n_targets=n_targets, share=0.02) for n_targets in (128, 256)
     )
-    fewer = peak_bytes(lambda: run_targets(few, options()))
-    extra = peak_bytes(lambda: run_targets(many, options())) - fewer
+    fewer, more = (  # the least of three: when Python looks for what is free is chance
+        min(peak_bytes(lambda one=one: run_targets(one, options())) for _ in range(3))
+        for one in (few, many)
+    )
+    extra = more - fewer
     # in two and four blocks of 64 (what all units share is made in the first); 480 bytes per
     # test; per unit a name and the places of its 100 treated cells, held twice
     assert extra < 128 * (480 * 20 + 16 * 100 + 2000)

@@ -36,7 +36,7 @@ data: env  ## the first stages only: read, check and transform the screen
 test: env  ## the test suite
 	@$(PYTHON) -m pytest -q
 
-quick: env  ## of the suite what takes less than a minute
+quick: env  ## of the suite what takes about a minute
 	@$(PYTHON) -m pytest -q -m "not slow"
 
 test-oldest: requirements/oldest.lock  ## the library's tests on the oldest versions that it admits

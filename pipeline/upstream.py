@@ -9,7 +9,6 @@ import contextlib
 import copy
 import io
 import itertools
-import json
 import os
 import re
 import stat
@@ -176,7 +175,7 @@ def quick_lock_files() -> Iterator[None]:
     known: dict[str, str] = {}
 
     def dumped(part: dict[str, Any]) -> str:
-        asked = json.dumps(part, default=repr)
+        asked = repr(part)
         if asked not in known:
             known[asked] = _lock_text(part)
         return known[asked]

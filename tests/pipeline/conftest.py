@@ -152,9 +152,10 @@ def _hydra_parses_a_text_once() -> Iterator[None]:
 
     def load(stream: Any, Loader: Any) -> Any:
         text = stream if isinstance(stream, str) else stream.read()
-        if (text, Loader.__mro__[1]) not in known:
-            known[text, Loader.__mro__[1]] = yaml.load(text, Loader)
-        return copy.deepcopy(known[text, Loader.__mro__[1]])
+        asked = text, Loader.__mro__[1]  # OmegaConf makes a class of its own for each text
+        if asked not in known:
+            known[asked] = yaml.load(text, Loader)
+        return copy.deepcopy(known[asked])
 
     quick = SimpleNamespace(**vars(yaml) | {"load": load})
     with pytest.MonkeyPatch.context() as patch:

@@ -15,7 +15,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from pipeline.sweep.ranking_table import NAMES, Ranking
+from pipeline.sweep.ranking_table import NAMES, ORDER, Ranking, name_of
+from pipeline.sweep.record import word_of
 from pipeline.sweep.tracking import Tracking
 from programde.errors import InputError
 from programde.report.blocks import Block, Table
@@ -23,6 +24,7 @@ from programde.report.page import Section
 from programde.report.pictures import drawn_or_missing
 from programde.report.program_families import ALIKE, followed, program_families
 from programde.report.style import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILLION, new_figure, styled
+from programde.report.verdict import Verdict
 
 K, THRESHOLD = NAMES["data.k"], NAMES["data.density_threshold"]
 #: Columns of cNMF's table of its own choice, in its order; the names in the file are pickled.
@@ -44,6 +46,9 @@ ACROSS_K = (
     "Recommended: no number of programs by its power, which falls as programs become more and "
     "narrower; what speaks for one stands under Which K?"
 )
+ACROSS_PROGRAMS = (
+    "Recommended: no programs by their power, since other programs are others to find."
+)
 COLOURS = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY)
 
 
@@ -54,7 +59,8 @@ class Choice:
     Attributes
     ----------
     table
-        One row per K and threshold: the setting that speaks for it (`rank`, `run`), `inflation`,
+        One row per K and threshold: the setting that speaks for it (`setting`, `run`), how many
+        others tie with it there (`alike`), `inflation`,
         `low`, `high`, `targets_with_hit`, `programs_with_hit`, `share_with_hit`; `stability` where
         spectra are known; cNMF's `silhouette` and `prediction_error` where it wrote them.
     families
@@ -68,6 +74,47 @@ class Choice:
     table: pd.DataFrame
     families: pd.DataFrame | None = None
     members: pd.DataFrame | None = None
+
+
+def across_programs(ranking: Ranking, counted: str) -> Verdict:
+    """The word and sentence over settings that differ in their programs.
+
+    Settings are ranked for each choice of programs by itself. The word is the best that the first
+    of one of them has as the pick of all settings; the sentence names which have it.
+
+    Parameters
+    ----------
+    counted
+        What the sentence begins with.
+    """
+    firsts = ranking.table[~ranking.table.duplicated(ranking.questions)]
+    words = [
+        word_of({str(key): value for key, value in row.items()}, len(ranking.table)).word
+        for _, row in firsts.iterrows()
+    ]
+    best = min(words, key=ORDER.index)
+    settings = [axis for axis in ranking.axes if axis not in ranking.questions]
+    if settings:
+        at: dict[str, list[str]] = {}
+        for _, row in firsts.iterrows():
+            at.setdefault(name_of(row, settings), []).append(name_of(row, ranking.questions))
+        told = "; ".join(
+            f"{name} ({'everywhere' if len(at) == 1 else '; '.join(places)})"
+            for name, places in at.items()
+        )
+        counted += f"First: {told}. "
+    with_it = [
+        name_of(row, ranking.questions)
+        for (_, row), word in zip(firsts.iterrows(), words, strict=True)
+        if word == best
+    ]
+    where = "" if len(with_it) == len(words) else f" at {'; '.join(with_it)}"
+    by_k = {K, THRESHOLD} & set(ranking.questions)
+    return Verdict(
+        best,
+        f"{counted}As the pick of {len(ranking.table)} by the same controls: {best}{where}. "
+        f"{ACROSS_K if by_k else ACROSS_PROGRAMS}",
+    )
 
 
 def read_choice(tracking: Tracking, ranking: Ranking) -> Choice | None:
@@ -153,8 +200,9 @@ def section_of_choice(choice: Choice, folder: Path) -> Section:
             "Which K?", lambda: choice_figure(choice.table), folder / "choice_of_k", how
         )
     ]
-    columns = ["point", "rank", *(name for name, _, _ in PANELS if name in choice.table)]
-    labels = {name: said for name, said, _ in PANELS} | {"point": "K"}
+    said = [name for name in ("setting", "alike") if name in choice.table]
+    columns = ["point", *said, *(name for name, _, _ in PANELS if name in choice.table)]
+    labels = {name: said for name, said, _ in PANELS} | {"point": "K", "alike": "others like it"}
     formats = {"share_with_hit": "percent", "stability": "percent", "inflation": "fixed"}
     formats["prediction_error"] = "count"
     blocks.append(Table(choice.table[columns], "K by K", "", labels, formats, limit=60))
@@ -212,7 +260,7 @@ def _point(ranking: Ranking, row: pd.Series) -> dict[str, Any]:
         "point": label(k, threshold, [axis for axis in (K, THRESHOLD) if axis in ranking.axes]),
         "K": k,
         "threshold": threshold,
-        "rank": int(row["rank"]),
+        **_first(ranking, row),
         "run": row["run"],
         "inflation": row.get("ntc/lambda_mean", np.nan),
         "low": row.get("ntc/lambda_mean_low", np.nan),
@@ -228,6 +276,17 @@ def _point(ranking: Ranking, row: pd.Series) -> dict[str, Any]:
             "share_with_hit": programs / max(results["program"].nunique(), 1),
         }
     return point
+
+
+def _first(ranking: Ranking, row: pd.Series) -> dict[str, Any]:
+    """The setting that is first at a K and threshold, and how many more share its rank."""
+    settings = [axis for axis in ranking.axes if axis not in ranking.questions]
+    if not settings:
+        return {}
+    table = ranking.table
+    same = (table[ranking.questions] == row[ranking.questions]).all(axis=1)
+    tied = int((same & (table["rank"] == row["rank"])).sum()) - 1
+    return {"setting": name_of(row, settings), "alike": tied}
 
 
 def _number(ranking: Ranking, run: str, key: str) -> float:

@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 
 from pipeline.files import write_text
 from pipeline.sweep.agreement import COUNT, agreement
-from pipeline.sweep.choosing_k import ACROSS_K, THRESHOLD, Choice, K, section_of_choice
-from pipeline.sweep.ranking_table import ORDER, POWER, Ranking
+from pipeline.sweep.choosing_k import Choice, across_programs, section_of_choice
+from pipeline.sweep.ranking_table import ORDER, POWER, Ranking, name_of, natural, short
 from pipeline.sweep.recommendation import by_other_shares, recommendation
 from pipeline.sweep.record import word_of
 from programde.report.blocks import Block, Link, Table
@@ -58,8 +58,6 @@ COLUMNS = (
     ("truth/fdr_bh10", "false", "percent"),
 )
 MOST_PANELS = 48
-#: Axes whose values say nothing without their names.
-NUMBERS = (K, THRESHOLD)
 COLOURS = {
     "calibrated": "#009E73",
     "too few controls to tell": "#E69F00",
@@ -152,6 +150,8 @@ def overall(ranking: Ranking) -> Verdict:
     n = int((table["verdict"] == "calibrated").sum())
     sentence = f"{n} of {len(table)} settings are calibrated on their control groups"
     sentence += ", each judged alone. " if len(table) > 1 else ". "
+    if ranking.questions:
+        return across_programs(ranking, sentence)
     tied = int((table["rank"] == 1).sum())
     if tied > 1:
         sentence += f"{tied} share the first rank. "
@@ -166,26 +166,9 @@ def overall(ranking: Ranking) -> Verdict:
     def named(row: Any) -> str:
         return name_of(row, ranking.axes) or "the one setting"
 
-    if {K, THRESHOLD} & set(ranking.axes):  # other programs are other questions
-        return Verdict(word, f"{sentence}. {ACROSS_K}")
     advice = recommendation(table, ranking.powers, named, word)
     others = by_other_shares(table, ranking.powers, named)
     return Verdict(word, f"{sentence}. {advice} {others}".rstrip())
-
-
-def name_of(row: Any, axes: list[str]) -> str:
-    """A setting in a few words."""
-    values = {axis: _short(row[axis]) for axis in axes}
-    return ", ".join(f"{axis} {v}" if axis in NUMBERS else v for axis, v in values.items())
-
-
-def _short(value: Any) -> str:
-    """A value as it is; four digits of a number that a sweeper thought of."""
-    text = str(value)
-    try:
-        return text if len(text) < 9 else f"{float(text):.4g}"
-    except ValueError:
-        return text
 
 
 def _table(ranking: Ranking) -> Section:
@@ -201,7 +184,7 @@ def _table(ranking: Ranking) -> Section:
     if ranking.powers is not None:
         table[POWER_INTERVAL] = [_percents(ranking, run) for run in table["run"]]
     for axis in ranking.axes:  # a browser breaks lines at a hyphen
-        table[axis] = table[axis].map(_short).str.replace("-", "\N{NON-BREAKING HYPHEN}")
+        table[axis] = table[axis].map(short).str.replace("-", "\N{NON-BREAKING HYPHEN}")
     chosen = [(name, label, kind) for name, label, kind in COLUMNS if name in table]
     if ranking.reports:
         links_to = {run: Link("open", f"{REPORT_OF}{run}") for run in table["run"]}
@@ -215,13 +198,21 @@ def _table(ranking: Ranking) -> Section:
         "Settings that share a rank tie: neither the controls nor the known effects tell them "
         "apart. Each word is that of the setting's own report."
     )
+    if ranking.questions:
+        lead += (
+            f" Settings are ranked at each {' and '.join(ranking.questions)} by itself: other "
+            "programs are other questions, and less is found of more and narrower ones."
+        )
     if "truth/fdr_bh10" in table:
         what = "Power and the share" if "truth/power_bh10" in table else "The share"
         verb = "are" if what.startswith("Power") else "is"
         lead += f" {what} of false discoveries {verb} against the known truth."
     labels = {name: label for name, label, _ in chosen} | {axis: axis for axis in ranking.axes}
     formats = {name: kind for name, _, kind in chosen}
-    blocks: list[Block] = [Table(shown, "Settings, best first", "", labels, formats, limit=60)]
+    title = "Settings, best first"
+    if ranking.questions:
+        title += f" at each {' and '.join(ranking.questions)}"
+    blocks: list[Block] = [Table(shown, title, "", labels, formats, limit=60)]
     return Section("The settings", blocks, lead, "settings")
 
 
@@ -277,7 +268,7 @@ def metrics_by_axis(ranking: Ranking) -> Figure:
     figure = new_figure(2.2 + 2.3 * len(axes), 0.8 + 1.75 * len(shown))
     grid = figure.subplots(len(shown), len(axes), squeeze=False, sharey="row", sharex="col")
     for column, axis in enumerate(axes):
-        levels = sorted(table[axis].astype(str).unique(), key=_natural)
+        levels = sorted(table[axis].astype(str).unique(), key=natural)
         others = [other for other in ranking.axes if other != axis]
         alike = table.groupby(others, sort=True).ngroup() if others else pd.Series(0, table.index)
         place = table[axis].astype(str).map(levels.index)
@@ -316,11 +307,3 @@ def metrics_by_axis(ranking: Ranking) -> Figure:
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     return figure
-
-
-def _natural(text: str) -> tuple[int, float, str]:
-    """Numbers by size, before words."""
-    try:
-        return (0, float(text), "")
-    except ValueError:
-        return (1, 0.0, text)

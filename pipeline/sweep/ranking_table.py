@@ -11,6 +11,9 @@ calibrated one where their intervals of inflation overlap: the controls do not t
 Settings that count alike share a rank where their power does not tell them apart either (where it
 is not known, in any case), and so do settings with the same numbers. And the word for the first of
 m settings is asked with errors divided by m: see `programde.report.verdict`.
+
+Other programs are other questions: power falls as programs become more and narrower, whatever the
+test. So settings are ranked at each number of programs by itself, and never across.
 """
 
 from __future__ import annotations
@@ -43,6 +46,8 @@ CHOICES = ("data", "usage", "sampler", "test", "calibrate", "experiment")
 
 #: What people call an axis, where its key is no name.
 NAMES = {"data.k": "K", "data.density_threshold": "density threshold"}
+#: Keys that say which programs there are: settings are compared where these agree.
+PROGRAMS = ("data.k", "data.density_threshold", "data.usage_key")
 
 #: Numbers of a run that say nothing of its result.
 BESIDE = ("seconds/", "executed/", "stages/")
@@ -55,8 +60,8 @@ class Ranking:
     Attributes
     ----------
     table : DataFrame
-        One row per setting: `rank` (shared by settings that tie), the axes, `verdict`, and all
-        numbers of its run by their path (`ntc/rate_05`).
+        One row per setting: `rank` (shared by settings that tie; of those with the same programs),
+        the axes, `verdict`, and all numbers of its run by their path (`ntc/rate_05`).
     axes
         What differs between the settings: choices (`sampler`) and keys (`sampler.n_bins`), by the
         name that people know.
@@ -95,6 +100,11 @@ class Ranking:
     level: float = LEVEL
     records: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def questions(self) -> list[str]:
+        """Axes that are other programs; settings are ranked within their values."""
+        return of_programs(self.axes)
+
 
 def read(tracking: Tracking, parent: str | None = None) -> Ranking:
     """Read points from the record and rank them; of a setting that was run twice the newest counts.
@@ -118,7 +128,8 @@ def read(tracking: Tracking, parent: str | None = None) -> Ranking:
     axes = varying([run.data.params for run in chosen])
     table = pd.DataFrame([_row(tracking, run, axes) for run in chosen])
     powers = _powers(tracking, table, records)
-    table = _sorted(table, powers)
+    named_axes = [name_of_axis(axis) for axis in axes]
+    table = ordered(table, named_axes, powers)
     tables: dict[str, dict[str, pd.DataFrame]] = {}
     for name in ("ntc_p_values.parquet", "reports/results.parquet"):
         found = {run: tracking.download(records[run], name) for run in table["run"]}
@@ -128,7 +139,7 @@ def read(tracking: Tracking, parent: str | None = None) -> Ranking:
     named = {str(i + 1): results[run] for i, run in enumerate(table["run"]) if run in results}
     return Ranking(
         table,
-        [name_of_axis(axis) for axis in axes],
+        named_axes,
         list(table["run"]),
         "all points on these data" if parent is None else tracking.run(parent).info.run_name,
         controls=tables["ntc_p_values.parquet"],
@@ -145,6 +156,22 @@ def read(tracking: Tracking, parent: str | None = None) -> Ranking:
 def name_of_axis(axis: str) -> str:
     """What people call a key or choice."""
     return NAMES.get(axis, axis)
+
+
+def name_of(row: Any, axes: list[str]) -> str:
+    """A setting in a few words; a number of programs with what it is, as it says nothing alone."""
+    values = {axis: short(row[axis]) for axis in axes}
+    numbers = NAMES.values()
+    return ", ".join(f"{axis} {v}" if axis in numbers else v for axis, v in values.items())
+
+
+def short(value: Any) -> str:
+    """A value as it is; four digits of a number that a sweeper thought of."""
+    text = str(value)
+    try:
+        return text if len(text) < 9 else f"{float(text):.4g}"
+    except ValueError:
+        return text
 
 
 def _reports(tracking: Tracking, runs: list[Any]) -> dict[str, Path]:
@@ -209,6 +236,31 @@ def _row(tracking: Tracking, run: Any, axes: list[str]) -> dict[str, Any]:
 def _told(axis: str, value: str) -> str:
     """A value for a narrow column: of a path its end."""
     return Path(value).name if axis.startswith("inputs.") else value
+
+
+def of_programs(axes: list[str]) -> list[str]:
+    """Those axes, by name, that say which programs there are."""
+    return [axis for axis in axes if axis in map(name_of_axis, PROGRAMS)]
+
+
+def ordered(table: pd.DataFrame, axes: list[str], powers: Powers | None = None) -> pd.DataFrame:
+    """Best first, with a first column `rank`; where programs differ, those of each in turn."""
+    questions = of_programs(axes)
+    if not questions:
+        return _sorted(table, powers)
+    parts = {
+        tuple(natural(str(value)) for value in values): _sorted(part, powers)
+        for values, part in table.groupby(questions, sort=False)
+    }
+    return pd.concat([parts[values] for values in sorted(parts)], ignore_index=True)
+
+
+def natural(text: str) -> tuple[int, float, str]:
+    """A key to sort by: numbers by size, before words."""
+    try:
+        return (0, float(text), "")
+    except ValueError:
+        return (1, 0.0, text)
 
 
 def _sorted(table: pd.DataFrame, powers: Powers | None = None) -> pd.DataFrame:

@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 
 from pipeline.sweep.choosing_k import Choice, read_choice
-from pipeline.sweep.ranking_page import write_page
-from pipeline.sweep.ranking_table import Ranking, _sorted, name_of_axis, varying
+from pipeline.sweep.power_order import Powers
+from pipeline.sweep.ranking_page import overall, write_page
+from pipeline.sweep.ranking_table import Ranking, name_of_axis, ordered, varying
 
 #: Run -> K, sampler, and the programs (letters) of its data in order.
 RUNS = {"a": (3, "bernoulli", "XYZ"), "b": (3, "stratified", "XYZ"), "c": (4, "bernoulli", "YXWV")}
@@ -66,7 +67,8 @@ def ranking(folder: Path) -> Ranking:
         )
         for run, one in params.items()
     }
-    return Ranking(_sorted(table), [name_of_axis(axis) for axis in axes], list(RUNS), "K",
+    named = [name_of_axis(axis) for axis in axes]
+    return Ranking(ordered(table, named), named, list(RUNS), "K",
                    results={run: results(run) for run in RUNS}, records=records)  # fmt: skip
 
 
@@ -88,6 +90,8 @@ def test_of_each_k_the_best_setting_speaks(choice: Choice) -> None:
     table = choice.table
     assert table["point"].tolist() == ["K = 3", "K = 4"]
     assert table["run"].tolist() == ["a", "c"]
+    assert table["setting"].tolist() == ["bernoulli", "bernoulli"]
+    assert table["alike"].tolist() == [0, 0]
     assert table["targets_with_hit"].tolist() == [2, 2]
     assert table["programs_with_hit"].tolist() == [2, 2]
     assert table["share_with_hit"].tolist() == [2 / 3, 0.5]
@@ -114,7 +118,8 @@ def test_the_page_shows_it(choice: Choice, tmp_path: Path) -> None:
     page = (tmp_path / "index.html").read_text()
     assert "Which K?" in page
     assert "Recommended: no number of programs by its power" in page
-    assert "First: bernoulli, K 3" in page
+    assert "Settings, best first at each K" in page
+    assert "First: bernoulli (everywhere)" in page
     assert "Programs across K" in page
     assert "could not be drawn" not in page
     assert "hash3" not in page
@@ -125,3 +130,31 @@ def test_nothing_is_said_of_k_where_it_does_not_differ(tmp_path: Path) -> None:
     made = ranking(tmp_path)
     made.axes.remove("K")
     assert read_choice(Record(), made) is None  # type: ignore[arg-type]
+
+
+def test_power_does_not_compare_settings_with_other_programs() -> None:
+    """Within each K by power; an inflated one at the first K does not make that K last."""
+    table = pd.DataFrame(
+        {
+            "sampler": ["x", "y", "x", "y", "x"],
+            "K": ["9", "9", "10", "10", "100"],
+            "verdict": ["calibrated", "calibrated", "calibrated", "calibrated", "inflated"],
+            "run": list("abcde"),
+            "ntc/lambda_mean_low": 0.9,
+            "ntc/lambda_mean_high": 1.1,
+        }
+    )
+    sets = range(10)
+    levels = {"a": 0.3, "b": 0.5, "c": 0.7, "d": 0.69, "e": 0.9}
+    found = {run: pd.Series(level, sets) for run, level in levels.items()}
+    powers = Powers(0.4, found, found, found)
+    ranked = ordered(table.sample(frac=1, random_state=1), ["sampler", "K"], powers)
+    assert ranked["run"].tolist() == ["b", "a", "c", "d", "e"]
+    assert ranked["rank"].tolist() == [1, 2, 1, 1, 1]
+    whole = Ranking(ranked, ["sampler", "K"], list(ranked["run"]), "K", powers=powers)
+    told = overall(whole).sentence
+    assert "First: y (K 9); x (K 10; K 100)" in told
+    assert "known effects put" not in told
+    # of two files of usages likewise
+    files = ordered(table.rename(columns={"K": "data.usage_key"}), ["data.usage_key"], powers)
+    assert sorted(files["rank"].tolist()) == [1, 1, 1, 1, 2]

@@ -5,6 +5,13 @@ inlined into it from another file does: after an update such a kernel would go o
 two kernels meant to make the same draws would make different ones. Here each kernel's cache also
 carries a stamp of its own file and of those of the package that this one imports and that hold
 kernels in turn, so that a change in any of them renews it, and no other change does.
+
+A kernel that another one calls is on disk twice: in its own file, and as a copy in the caller's,
+optimised once more. Which of the two a process runs depends on which it has loaded first. Where
+the arithmetic may be reordered (``fastmath``) they differ in the last bits of their sums, so a
+process that compiles would not write the bytes of one that loads. Such kernels, and those that
+call them, are therefore made with ``forceinline=True`` wherever a kernel calls them: the caller
+then has one form, its own.
 """
 
 from __future__ import annotations

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import re
 import warnings
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class ProgramDEError(ValueError):
@@ -97,24 +99,69 @@ def nearest(name: object, valid: Iterable[object]) -> str:
     return f"{guess}{'' if guess else ';'} valid: {shown or 'none'}"
 
 
-def absent(path: object) -> str:
-    """Why a file is not there, with the cure: an address is none of this machine's files.
+def absent(path: object, otherwise: str = "does not exist; give an existing file") -> str:
+    """Why a file is not there, with the cure: what names another machine is none of this one's.
 
     Parameters
     ----------
     path
         As it was typed.
+    otherwise
+        The words where it names no other machine.
 
     Examples
     --------
     >>> absent("file:///data/screen.h5ad")
     'is an address, and files on this machine are read: write /data/screen.h5ad'
+    >>> absent("//server/lab/screen.h5ad")
+    'does not exist; a share of another machine goes by its mount point on this one'
+    >>> absent("me@server:/data/screen.h5ad")
+    'is on another machine, and files on this one are read: copy it here first'
     """
-    scheme, sign, place = str(path).partition("://")
-    if not sign or not scheme.isalnum():
-        return "does not exist; give an existing file"
-    local = f"write /{place.lstrip('/')}" if scheme.lower() == "file" else "copy it here first"
-    return f"is an address, and files on this machine are read: {local}"
+    typed = str(path)
+    scheme, sign, place = typed.partition("://")
+    if sign and scheme.isalnum():
+        local = f"write /{place.lstrip('/')}" if scheme.lower() == "file" else "copy it here first"
+        return f"is an address, and files on this machine are read: {local}"
+    if re.match(r"(//|\\\\)[^/\\]", typed):
+        return "does not exist; a share of another machine goes by its mount point on this one"
+    if re.match(r"[\w.-]+@[\w.-]+:|[\w.-]{2,}:/", typed):  # as scp takes it; C:/ is a disk
+        return "is on another machine, and files on this one are read: copy it here first"
+    return otherwise
+
+
+def not_a_file(path: object) -> str:
+    """What a reader says of a path at which there is no file to open.
+
+    Parameters
+    ----------
+    path
+        As it was given.
+
+    Examples
+    --------
+    >>> not_a_file("absent.csv")
+    'absent.csv: no such file'
+    """
+    there = Path(str(path)).is_dir()
+    return f"{path}: {'is a folder' if there else absent(path, 'no such file')}"
+
+
+def not_a_folder(path: object) -> str:
+    """What a reader says of a path at which there is no folder.
+
+    Parameters
+    ----------
+    path
+        As it was given.
+
+    Examples
+    --------
+    >>> not_a_folder("absent")
+    'absent: no such folder'
+    """
+    there = Path(str(path)).exists()
+    return f"{path}: {'is a file' if there else absent(path, 'no such folder')}"
 
 
 def check_choice(key: str, value: object, allowed: Iterable[str]) -> str:

@@ -1,7 +1,10 @@
 """Kernels on disk are renewed when anything they are made of changes."""
 
+import importlib
 import importlib.util
 from pathlib import Path
+
+from numba.core.registry import CPUDispatcher
 
 import programde
 from programde import compiled
@@ -81,3 +84,34 @@ def test_the_stamp_follows_the_files(tmp_path, monkeypatch):
         compiled.kernel_files.cache_clear()
         stamps.add(compiled.kernels_stamp.__wrapped__(caller))
     assert len(stamps) == 2
+
+
+def all_kernels():
+    found = set()
+    for path in ROOT.rglob("*.py"):
+        if compiled.MARK in path.read_text(encoding="utf-8") and path.name != "compiled.py":
+            name = ".".join(path.relative_to(ROOT.parent).with_suffix("").parts)
+            members = vars(importlib.import_module(name)).values()
+            found |= {member for member in members if isinstance(member, CPUDispatcher)}
+    return found
+
+
+def called_by(kernel):
+    names = kernel.py_func.__code__.co_names
+    found = (kernel.py_func.__globals__.get(name) for name in names)
+    return {other for other in found if isinstance(other, CPUDispatcher)}
+
+
+def test_a_kernel_whose_sums_may_be_reordered_has_one_form_in_each_that_calls_it():
+    # Otherwise the form depends on what this process has compiled or loaded before (compiled.py).
+    kernels = all_kernels()
+    assert len(kernels) > 100
+    reordered = {kernel for kernel in kernels if kernel.targetoptions.get("fastmath")}
+    while more := {k for k in kernels - reordered if called_by(k) & reordered}:
+        reordered |= more
+    for kernel in kernels:
+        for part in called_by(kernel) & reordered:
+            options = part.targetoptions
+            inlined = options.get("forceinline") or options.get("inline") == "always"
+            name = f"{part.py_func.__module__}.{part.py_func.__name__}"
+            assert inlined, f"{name} is called by a kernel: add forceinline=True"

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from programde.errors import InputError, OptionError, check_keywords, some, tell
+from programde.errors import InputError, OptionError, check_keywords, not_a_folder, some, tell
 from programde.io import anndata, mudata
 from programde.io.building import screen_of
 from programde.io.containers import FileSlots, is_zarr, parts_from_slots, store
@@ -62,13 +62,13 @@ def find_usages(
     InputError
         None, or several; lists what is there.
     """
-    folder = Path(folder)
+    given, folder = folder, Path(folder)
     if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 2:
         raise OptionError(f"k={k!r} must be a whole number of programs, at least 2")
     if isinstance(density_threshold, bool) or not isinstance(density_threshold, int | float):
         raise OptionError(f"density_threshold={density_threshold!r} must be a number")
     if not folder.is_dir():
-        raise InputError(f"{folder}: {'is a file' if folder.exists() else 'no such folder'}")
+        raise InputError(not_a_folder(given))
     files = [(m, p) for p in sorted([*folder.glob("*"), *folder.glob("*/*")])
              if (m := FILE_NAME.fullmatch(p.name)) and p.is_file()]  # fmt: skip
     found = [

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
-from programde.errors import InputError, ProgramDEError, nearest, some, tell
+from programde.errors import InputError, ProgramDEError, nearest, not_a_file, some, tell
 from programde.io.guide_tables import targets_of_table
 from programde.io.join import column_of, covariate_columns
 from programde.memory import must_fit
@@ -288,9 +288,9 @@ def h5_file(path: str | os.PathLike[str]) -> Iterator[Any]:
     """An HDF5 file open for reading; whatever goes wrong in the block is an InputError."""
     import h5py
 
-    path = Path(path)
+    given, path = path, Path(path)
     if not path.is_file():
-        raise InputError(f"{path}: {'is a folder' if path.is_dir() else 'no such file'}")
+        raise InputError(not_a_file(given))
     with _readable(path), h5py.File(path, "r") as file:
         yield file
 

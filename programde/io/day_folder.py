@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from programde.errors import InputError, check_keywords, nearest, some
+from programde.errors import InputError, check_keywords, nearest, not_a_folder, some
 from programde.io import anndata
 from programde.io.cnmf import FILE_NAME, read_cnmf
 from programde.io.text_tables import PathLike, column, read_table
@@ -66,9 +66,9 @@ def find_day(folder: PathLike, day: str, k: int, density_threshold: float = 0.5)
     InputError
         No such folder or day (those there are are listed), no usages, or several of anything.
     """
-    folder = Path(folder)
+    given, folder = folder, Path(folder)
     if not folder.is_dir():
-        raise InputError(f"{folder}: {'is a file' if folder.exists() else 'no such folder'}")
+        raise InputError(not_a_folder(given))
     files = sorted(path for path in folder.iterdir() if path.is_file())
     screens = {path: _words(path) for path in files if path.suffix.lower() in SCREENS}
     here = [path for path, words in screens.items() if day in words]

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from programde.errors import InputError, OptionError, some
+from programde.errors import InputError, OptionError, not_a_folder, some
 from programde.io.mudata import DEFAULT_KEYS, read_h5mu
 from programde.io.text_tables import PathLike
 from programde.screen.screen import Screen
@@ -77,7 +77,7 @@ def find_run(out_dir: PathLike, run_name: str, k: int, density_threshold: float)
     folder = Path(out_dir) / run_name / "Inference" / "adata"
     if not folder.is_dir():
         beside = sorted(p.name for p in Path(out_dir).glob("*") if (p / "Inference").is_dir())
-        raise InputError(f"{folder}: no such folder; runs in {out_dir}: {some(beside) or 'none'}")
+        raise InputError(f"{not_a_folder(folder)}; runs in {out_dir}: {some(beside) or 'none'}")
     known = {}
     for path in sorted(folder.iterdir()):
         if found := FILE_NAME.fullmatch(path.name):

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from programde.errors import InputError, ProgramDEError, nearest, some
+from programde.errors import InputError, ProgramDEError, nearest, not_a_file, some
 from programde.memory import budget
 from programde.screen.build import BYTES_PER_USAGE
 from programde.screen.kept_rows import ArrayRows, row_writer
@@ -45,9 +45,9 @@ OPENERS = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 @contextmanager
 def table_errors(path: PathLike) -> Iterator[Path]:
     """The path as a Path; whatever goes wrong in the block is an InputError that names it."""
-    path = Path(path)
+    given, path = path, Path(path)
     if not path.is_file():
-        raise InputError(f"{path}: {'is a folder' if path.is_dir() else 'no such file'}")
+        raise InputError(not_a_file(given))
     try:
         yield path
     except ProgramDEError as error:

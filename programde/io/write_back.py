@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from programde.errors import InputError, ProgramDEWarning, some
+from programde.errors import InputError, ProgramDEWarning, not_a_file, some
 from programde.screen.composition import first_line
 
 MATRICES = ("effect", "p_value", "q_value")
@@ -232,10 +232,12 @@ def write_back_file(
     InputError
         If the file cannot be read, is neither h5ad nor h5mu, or is not that of the results.
     """
-    source, target = Path(source), Path(target)
+    given, source, target = source, Path(source), Path(target)
     kind = source.suffix
     if kind not in (".h5ad", ".h5mu") or target.suffix != kind:
         raise InputError(f"{source.name} -> {target.name}: both must end in .h5ad or both in .h5mu")
+    if not source.is_file():
+        raise InputError(not_a_file(given))
     with _untouched(kind):
         data = _read(source)
         write_back(data, results, omnibus, check=check)

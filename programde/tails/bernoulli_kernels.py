@@ -117,7 +117,7 @@ def logarithm(x):
     return y * f + exponent * 0.6931471805599453
 
 
-@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
+@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy", forceinline=True)
 def _four_programs(Wt, k, start, size, tau, v, p, c2, c3, c4, out):
     """Cumulant sums of programs k .. k+3 over one tile of cells, added to out (K, 4)."""
     r0 = Wt[k, start : start + size]
@@ -166,7 +166,7 @@ def _four_programs(Wt, k, start, size, tau, v, p, c2, c3, c4, out):
             out[k + j, c] += sums[j][c]
 
 
-@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
+@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy", forceinline=True)
 def _one_program(Wt, k, start, size, tau, v, p, c2, c3, c4, out):
     """Cumulant sums of program k over one tile of cells, added to out (K, 4)."""
     row = Wt[k, start : start + size]
@@ -218,7 +218,7 @@ def bernoulli_cumulants_kernel(Wt, tau, v, p, out):
                 _one_program(Wt, k, start, size, tau[u], vu, pu, c2, c3, c4, out[u])
 
 
-@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
+@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy", forceinline=True)
 def tilted_slopes(a, p, l):
     """K'(l), K''(l), K'''(l): what a step towards the root needs."""
     s1 = 0.0
@@ -235,7 +235,7 @@ def tilted_slopes(a, p, l):
     return s1, s2, s3
 
 
-@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
+@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy", forceinline=True)
 def tilted_sums(a, p, l):
     """K, K', K'', K''', K'''' at l, sum q a^4 and sum (p~ - p)^2: all a tail needs."""
     s0 = 0.0
@@ -278,7 +278,7 @@ def step_to_root(l, low, high, residual, k2, k3):
     return new
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
 def bernoulli_root(a, p, s, l, out):
     """Solve K'(l) = s for s above the mean, starting at l > 0.
 

@@ -40,7 +40,7 @@ F, LOG_DET, DECREMENT, PASSES, MOVED, LEAST = range(6)
 N_FOUND = 6
 
 
-@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
+@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy", forceinline=True)
 def products(X, rows, s, use_s, lo, t, q, G, Z, root, sums):
     """Add to G the sums of t c over cells lo .. lo + q.size, c the rows of X and, with use_s, s;
     and those of q c c' to sums, as `tile_products.squares` takes them. Scratch: Z (4 b, tile), with
@@ -64,7 +64,7 @@ def products(X, rows, s, use_s, lo, t, q, G, Z, root, sums):
     add_squares(Z, whole, sums)
 
 
-@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
+@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy", forceinline=True)
 def _predictor(X, rows, s, lo, coefficients, t):
     """Fill t with the tilts d of cells lo .. lo + t.size; coefficients (m + 1,): rows', and s's."""
     m = rows.size
@@ -95,7 +95,7 @@ def _predictor(X, rows, s, lo, coefficients, t):
             t[k] += b0 * c0[k]
 
 
-@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
+@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy", forceinline=True)
 def _tilted(p0, lo, t, q, u):
     """Replace the tilts t of cells lo .. lo + t.size by probabilities, and fill q = t (1 - t);
     returns the sum of log(1 - p0 + p0 e^d). u: scratch."""
@@ -118,7 +118,7 @@ def _tilted(p0, lo, t, q, u):
     return total
 
 
-@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
+@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy", forceinline=True)
 def _tilted_single(p0, lo, t, q, u):
     """`_tilted` in float32 but for the logarithms."""
     n = t.size
@@ -139,7 +139,7 @@ def _tilted_single(p0, lo, t, q, u):
     return total
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
 def one_pass(
     X, rows, n_local, first, live, s, use_s, p0, a, b, store, Gl, Gg, Ll, V, skip_l, Hg, whole,
     decide,
@@ -224,7 +224,7 @@ def one_pass(
     return total, log_det, least
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
 def fit(
     X, rows, n_local, first, live, s, use_s, p0, target_l, target_g, reach_l, reach_g,
     tolerance, max_passes, a, b, store, rest_l, rest_g, Ll, V, skip_l, Lg, skip_g, out,

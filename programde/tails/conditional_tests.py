@@ -40,7 +40,7 @@ N_RESULTS = 6
 _DOMINATED = 0.04
 
 
-@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
+@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy", forceinline=True)
 def residual_sums(X, n_local, first, live, s, p, Gl, Gg, vl, vg, sums):
     """With A = s - C Gamma: vl, vg = C'(w (1 - 2p) A^2); sums (6,) = sum p A, the second, third and
     fourth cumulant of sum x A, sum w A^4 and the largest A^2 among cells that may be treated.
@@ -137,7 +137,7 @@ def start_of(gap, k2, k3, k4):
     return l
 
 
-@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
+@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy", forceinline=True)
 def smoothness(X, n_local, first, live, s, p, a, b, Ll, V, skip_l, Lg, skip_g):
     """Spread within lumps over the distance between them, squared, of the law tilted by (a, b).
 

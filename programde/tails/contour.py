@@ -75,7 +75,7 @@ def blurred_sum(values, c, s, h, cap):
     return factor * tail, 2.0 * factor * coarse
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
 def contour_tail(
     small_start, grid_start, small_angle, weights, single_start, single_angle, odds, reach, totals,
     kinds, c, s, h, y_min, cap, scale, log_rest, span,
@@ -216,7 +216,7 @@ def contour_tail(
     return tail, coarse, -cap, failed
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
 def log_tail(terms, totals, kinds, c, s, sd, dominant, log_front, log_rest, alone, span):
     """log P(S >= s) from tilted odds: chooses step and length, checks, repeats where needed.
 

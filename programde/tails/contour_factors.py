@@ -12,7 +12,7 @@ from programde.compiled import njit
 from programde.tails.bernoulli_kernels import FAST
 
 
-@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
+@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy", forceinline=True)
 def power_sums(cos_now, sin_now, cos_step, sin_step, weights, first, last, out):
     """Turn the unit vectors of the small terms by one step; out (8,): Re, Im of F_1 .. F_4."""
     f1 = g1 = f2 = g2 = f3 = g3 = f4 = g4 = 0.0
@@ -37,7 +37,7 @@ def power_sums(cos_now, sin_now, cos_step, sin_step, weights, first, last, out):
     out[3] = complex(f4, g4)
 
 
-@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
+@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy", forceinline=True)
 def turn_by_step(now, turn):
     """Turn the unit vectors of single cells by one step."""
     for i in range(now.size):
@@ -47,7 +47,7 @@ def turn_by_step(now, turn):
         )
 
 
-@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
+@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy", forceinline=True)
 def single_product(now, tilted, first, last):
     """prod (1 - t_i + t_i now_i), t the tilted probabilities; two chains hide its latency."""
     x0 = x1 = 1.0
@@ -66,7 +66,7 @@ def single_product(now, tilted, first, last):
     return complex(x0 * x1 - y0 * y1, x0 * y1 + y0 * x1)
 
 
-@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
+@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy", forceinline=True)
 def single_sum(now, odds, first, last):
     """sum of b_i over single cells."""
     x = 0.0
@@ -77,7 +77,7 @@ def single_sum(now, odds, first, last):
     return complex(x, y)
 
 
-@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
+@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy", forceinline=True)
 def series_coefficient(f, start, now, tilted, first, last, m, e):
     """Coefficient of z^m in start exp(z F_1 - z^2 F_2 / 2 + ...) prod (1 - t + t z now).
 

@@ -33,7 +33,7 @@ def own_rows(k, k_max, n_global):
     return rows
 
 
-@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
+@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy", forceinline=True)
 def _inverse_factor(L, V, Lg, skip_l, skip_g, k, n_global, T):
     """Fill T (m, m), lower, with the inverse of the factor [[L, 0], [V', Lg]]; skipped rows 0."""
     m = k + n_global
@@ -75,7 +75,7 @@ def _leverages(X, rows, lo, n, T, h):
             h[i] += y * y
 
 
-@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
+@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy", forceinline=True)
 def _weights(X, rows, lo, p, h, c, powers):
     """Fill c (4 b, tile) for cells lo .. lo + p.size: w times each column, w (1 - 2p) h, p, and
     zeros to a multiple of `STEP`; powers (3, tile): w, w (1 - 2p), w (1 - 6w). float32 but p."""
@@ -123,7 +123,7 @@ def _dot_products(S, lo, n, c, sums, rest):
             at += BLOCK
 
 
-@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
+@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy", forceinline=True)
 def _power_sums(S, lo, n, powers, out):
     """Add to out (K, 3) the sums over cells of s^2, s^3 and s^4 times the rows of powers: float32
     within a tile, K even."""

@@ -21,7 +21,7 @@ ENUMERATED = 18  # up to so many cells every draw is looked at
 _ALL_CELLS = np.int64(3000)  # no more cells of small odds than this are taken one by one
 
 
-@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
+@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy", forceinline=True)
 def _pair_slope(a, p, c):
     """log(e^L - 1 - L1) and its slope at c: the law of draws of two or more cells.
 
@@ -41,7 +41,7 @@ def _pair_slope(a, p, c):
     return np.log(rest), (slope * np.exp(total) - first_slope) / rest
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
 def choose_contour(a, p, s, c, pairs):
     """A contour near the saddlepoint of the law, or with `pairs` that of two or more cells.
 
@@ -89,7 +89,7 @@ def count_single(a, p, s, log_none, g, square, cross, constant):
     return total * np.exp(log_none)
 
 
-@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
+@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy", forceinline=True)
 def _tilted(a, p, c, t):
     """Fill t with the tilted probabilities."""
     for i in range(a.size):
@@ -97,7 +97,7 @@ def _tilted(a, p, c, t):
         t[i] = e / (1.0 - p[i] + e)
 
 
-@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
+@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy", forceinline=True)
 def _dot(x, y):
     total = 0.0
     for i in range(x.size):
@@ -105,7 +105,7 @@ def _dot(x, y):
     return total
 
 
-@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
+@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy", forceinline=True)
 def _diagonal_terms(p, t, square, cross, none):
     """(sum (square - 2 cross) (t - none o), sum square t^2, sum o), o the tilted odds."""
     linear = 0.0
@@ -119,7 +119,7 @@ def _diagonal_terms(p, t, square, cross, none):
     return linear, diagonal, odds
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
 def curvature_shift(a, p, c, Bt, square, cross, constant, none):
     """E~ ||B'(x - p)||^2 - E ||B'(x - p)||^2 under the law tilted by c.
 

@@ -71,7 +71,7 @@ def midpoint(a, first, total, s, span):
     return offset + span * (np.ceil((s - offset) / span - 1e-6) - 0.5)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
 def _choose_contour(a, first, total, s, c, z, w):
     """A contour near the saddlepoint (see `choose_contour`), and K'' there; fills z and w."""
     low = 0.3
@@ -137,7 +137,7 @@ def invert_strata(a, first, total, s, l, tolerance, span):
     )
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
 def _log_mgf(terms, odds, first, total, kinds, z):
     """K(c) = sum over strata of log [ e_m(odds / z) / e_m(1) ], by the contour's own formulas."""
     small_start, _, _, weights, single_start, single_angle, single_odds, _ = terms

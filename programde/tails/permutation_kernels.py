@@ -28,14 +28,14 @@ from programde.tails.bernoulli_kernels import FAST, exponential, logarithm, step
 from programde.tails.roots import EXPONENT, FOURTH, K2, K3, K4, PASSES, RESIDUAL, ROOT
 
 
-@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
+@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy", forceinline=True)
 def _gather(row, tau, v, cells, factor, a):
     """a = factor (row[cells] - tau v), v being in the order of cells already."""
     for i in range(cells.size):
         a[i] = factor * (row[cells[i]] - tau * v[i])
 
 
-@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
+@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy", forceinline=True)
 def _centre(a, lo, hi, flip):
     """Centre a[lo:hi], times flip; returns the mean it had."""
     mean = 0.0
@@ -47,7 +47,7 @@ def _centre(a, lo, hi, flip):
     return mean
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
 def fill_strata(row, tau, v, cells, first, total, flip, factor, a):
     """Centred summands of one program for the cells of varying strata.
 
@@ -63,7 +63,7 @@ def fill_strata(row, tau, v, cells, first, total, flip, factor, a):
     return mean
 
 
-@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
+@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy", forceinline=True)
 def _summands(row, other, tau, other_tau, v, near):
     """row - tau v of two programs side by side, for all cells in their own order: brings the rows
     near before they are visited in another, and one visit then serves both."""
@@ -72,7 +72,7 @@ def _summands(row, other, tau, other_tau, v, near):
         near[2 * i + 1] = other[i] - other_tau * v[i]
 
 
-@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
+@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy", forceinline=True)
 def _central_sums(near, cells, lo, hi, a):
     """Means of a stratum's summands in two programs, and their sums of squares, cubes and fourth
     powers about them: (mean, S_2, S_3, S_4) twice.
@@ -153,7 +153,7 @@ def _add_stratum(out, n, m, drawn, flip, sums):
     out[3] += fourth
 
 
-@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
+@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy", forceinline=True)
 def _weights(a, w, lo, hi, l):
     """w = e^(l a) over one stratum; returns the sum."""
     total = 0.0
@@ -163,7 +163,7 @@ def _weights(a, w, lo, hi, l):
     return total
 
 
-@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
+@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy", forceinline=True)
 def _count(w, lo, hi, z):
     """Expected number drawn and its variance when each cell has odds z w."""
     count = 0.0
@@ -176,7 +176,7 @@ def _count(w, lo, hi, z):
     return count, q
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
 def inner_root(w, lo, hi, m, z, total):
     """z with sum z w / (1 + z w) = m, by Newton steps in log z inside a bracket; w > 0."""
     low = m / total
@@ -202,7 +202,7 @@ def inner_root(w, lo, hi, m, z, total):
     return z
 
 
-@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
+@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy", forceinline=True)
 def _tilted_stratum(a, w, lo, hi, z):
     """Sums over one stratum: log part, a t, then q, r, h each with powers 0, 1, 2 of a.
 
@@ -234,7 +234,7 @@ def _tilted_stratum(a, w, lo, hi, z):
     return log_part, at, q0, q1, q2, r0, r1, r2, h0, h1, h2
 
 
-@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
+@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy", forceinline=True)
 def _tilted_central(a, w, lo, hi, z, mean):
     """sum r d^3, sum h d^4 and sum q d^4, d = a - mean."""
     third = 0.0
@@ -251,7 +251,7 @@ def _tilted_central(a, w, lo, hi, z, mean):
     return third, fourth, plain
 
 
-@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
+@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy", forceinline=True)
 def _single_moments(a, w, lo, hi, total):
     """Mean and central moments of a under weights w / total: the tilted draw of one cell."""
     mean = 0.0
@@ -270,7 +270,7 @@ def _single_moments(a, w, lo, hi, total):
     return mean, s2 / total, s3 / total, s4 / total
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
 def strata_tilt(a, first, total, l, z, w):
     """K, K', K'', K''', K'''' at l, and sum q d^4, d being a less its stratum's mean.
 
@@ -315,7 +315,7 @@ def strata_tilt(a, first, total, l, z, w):
     return k0, k1, k2, k3, k4, raw
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
 def strata_root(a, first, total, s, l, z, w, out):
     """Solve K'(l) = s for s > 0, starting at l > 0; out and result as `bernoulli_root`."""
     low = 0.0

@@ -28,7 +28,7 @@ from programde.crt.kernels.logistic import (
 LEAST = 1e-9
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=FAST)
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=FAST, forceinline=True)
 def _weighted(features, lo, n, r, w, scratch, out):  # pragma: no cover - compiled
     """out (r, r), lower, += sum over cells lo .. lo + n of w u u'."""
     for j in range(r):
@@ -53,7 +53,7 @@ def _weighted(features, lo, n, r, w, scratch, out):  # pragma: no cover - compil
             out[j, j] += total
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=FAST)
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=FAST, forceinline=True)
 def _predict(features, a, r, lo, n, eta):  # pragma: no cover - compiled
     for k in range(n):
         eta[k] = 0.0
@@ -64,7 +64,7 @@ def _predict(features, a, r, lo, n, eta):  # pragma: no cover - compiled
             eta[k] += t * column[k]
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=FAST)
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=FAST, forceinline=True)
 def _dots(features, r, lo, n, p, out):  # pragma: no cover - compiled
     for j in range(r):
         column = features[j, lo : lo + n]
@@ -74,7 +74,7 @@ def _dots(features, r, lo, n, p, out):  # pragma: no cover - compiled
         out[j] += total
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=FAST)
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=FAST, forceinline=True)
 def _gather(T, b, r, G, S, want_hessian, gradient, hessian, scratch):  # pragma: no cover - compiled
     """gradient += T_b'G, hessian (lower) += T_b'S T_b; S (r, r) lower."""
     q = gradient.size
@@ -97,7 +97,7 @@ def _gather(T, b, r, G, S, want_hessian, gradient, hessian, scratch):  # pragma:
                     hessian[j, i] += t * scratch[i]
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=FAST)
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=FAST, forceinline=True)
 def _pass(
     features, first, ranks, live, T, tail, theta, want_hessian, eta, scratch, gradient, hessian
 ):  # pragma: no cover - compiled

@@ -26,7 +26,7 @@ S52 = np.int64(52)
 FAST = {"contract", "reassoc", "arcp", "nsz"}
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=FAST)
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=FAST, forceinline=True)
 def sigmoid_chunk(eta, scratch, n):  # pragma: no cover - compiled
     """Replace eta[:n] by 1 / (1 + exp(-eta)); relative error below 1e-15 for |eta| < 40."""
     for k in range(n):
@@ -50,7 +50,7 @@ def sigmoid_chunk(eta, scratch, n):  # pragma: no cover - compiled
         eta[k] = 1.0 / (1.0 + eta[k] * scratch[k])
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=FAST)
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=FAST, forceinline=True)
 def linear_predictor(columns, theta, first, n, eta):  # pragma: no cover - compiled
     """eta[:n] = C[first : first + n] @ theta, with `columns` = C' (p, N)."""
     for k in range(n):
@@ -71,7 +71,7 @@ def linear_predictor(columns, theta, first, n, eta):  # pragma: no cover - compi
             eta[k] += t * column[k]
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=FAST)
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=FAST, forceinline=True)
 def gradient_and_hessian(
     columns, theta, score, penalty, want_hessian, eta, scratch, gradient, hessian
 ):  # pragma: no cover - compiled

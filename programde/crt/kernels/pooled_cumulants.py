@@ -16,7 +16,7 @@ from programde.crt.kernels.logistic import FAST
 _TILE = 512
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=FAST)
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=FAST, forceinline=True)
 def _summands(residual, features, zeta, tau, r, k, lo, n, out):  # pragma: no cover - compiled
     """out (n,) = summands of program k in cells lo .. lo + n."""
     row = residual[k, lo : lo + n]
@@ -48,7 +48,7 @@ def _summands(residual, features, zeta, tau, r, k, lo, n, out):  # pragma: no co
             out[i] -= y0 * u0[i]
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=FAST)
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=FAST, forceinline=True)
 def powers_of_four(a, n, p, c2, c3, c4, out):  # pragma: no cover - compiled
     """out (4, 4) = sums over n cells of p a, c2 a^2, c3 a^3, c4 a^4 for each of four rows a."""
     r0, r1, r2, r3 = a[0], a[1], a[2], a[3]
@@ -93,7 +93,7 @@ def powers_of_four(a, n, p, c2, c3, c4, out):  # pragma: no cover - compiled
             out[j, c] = sums[j][c]
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=FAST)
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=FAST, forceinline=True)
 def weights_of(p, lo, n, c2, c3, c4):  # pragma: no cover - compiled
     """Weights of second, third and fourth powers in the cumulants, for cells lo .. lo + n."""
     for i in range(n):

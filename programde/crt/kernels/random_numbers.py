@@ -51,7 +51,13 @@ def new_stream(key):  # pragma: no cover - compiled
     return counter, np.empty(BLOCK, np.float64), np.empty(BLOCK, np.float64)
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract", "reassoc", "arcp", "nsz"})
+@njit(
+    nogil=True,
+    cache=True,
+    error_model="numpy",
+    fastmath={"contract", "reassoc", "arcp", "nsz"},
+    forceinline=True,
+)
 def fill_exponentials(counter, out, exponents):  # pragma: no cover - compiled
     """Fill `out` with standard exponential variates from the next `out.size` counter values."""
     n = out.size

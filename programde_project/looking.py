@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from programde.errors import InputError, OptionError, ProgramDEWarning
+from programde.errors import InputError, OptionError, ProgramDEWarning, absent
 from programde_project import layout
 from programde_project.words import take_apart
 
@@ -89,7 +89,7 @@ def read_screen(plain: dict[str, Any]) -> tuple[Any, list[str]]:
     inputs = {key: where for key, where in paths.items() if where is not None}
     for key, where in inputs.items():
         if not Path(where).expanduser().exists():
-            raise InputError(f"data.{key}={where} does not exist; give an existing file")
+            raise InputError(f"data.{key}={where} {absent(where)}")
     screen, _ = read(Options({**plain, "data": data, "inputs": inputs}, "check"))
     labels = check_ntc_labels(screen.guide_to_target, data["ntc_labels"])
     return with_burden(screen, labels), labels

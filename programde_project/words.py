@@ -38,9 +38,8 @@ def take_apart(arguments: Sequence[str]) -> tuple[Path | None, list[str]]:
         return None, words
     screen = Path(screens[0]).expanduser()
     if not screen.exists():
-        if "://" in screens[0]:
-            raise InputError(f"{screens[0]} {absent(screens[0])}")
-        raise InputError(f"{screen} does not exist; give a file, or words key=value")
+        nowhere = "does not exist; give a file, or words key=value"
+        raise InputError(f"{screens[0]} {absent(screens[0], nowhere)}")
     kind = SOURCES.get(screen.suffix)
     if kind is None:
         raise InputError(

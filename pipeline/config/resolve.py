@@ -92,8 +92,8 @@ def _there(key: str, given: str, folder: bool = False) -> str:
         path = Path(given).expanduser().resolve()
         kind = path.stat().st_mode
     except FileNotFoundError:
-        named = given if "://" in given else path
-        raise InputError(f"{key}={named} {absent(given)}") from None
+        elsewhere = absent(given) != absent("")
+        raise InputError(f"{key}={given if elsewhere else path} {absent(given)}") from None
     except (OSError, RuntimeError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
         raise InputError(f"{key}={given} cannot be read: {why}") from None

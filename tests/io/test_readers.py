@@ -18,6 +18,7 @@ from programde.io.guide_tables import (
 )
 from programde.io.mudata import read_h5mu, screen_from_mudata
 from programde.io.text_tables import read_numbers, read_table
+from programde.io.write_back import write_back_file
 from tests.io.conversions import guide_modality, one_modality, write_cnmf, write_tables
 from tests.screen.compare import assert_same_screen
 from tests.screen.small_screens import small_adata
@@ -338,6 +339,24 @@ def test_tables_of_any_suffix(tmp_path):
         assert back.to_numpy().tolist() == table.to_numpy().tolist()
     with pytest.raises(InputError, match="no such file"):
         read_table(tmp_path / "v.csv")
+
+
+@pytest.mark.parametrize(
+    ("path", "cure"),
+    [("//server/lab/x.h5ad", "mount point"), ("me@server:/x.h5ad", "copy it here first"),
+     ("s3://bucket/x.h5ad", "copy it here first"), ("x:y.h5ad", "no such f")],
+)  # fmt: skip
+def test_what_names_another_machine_is_told_so(path, cure):
+    tables = dict.fromkeys(("usage", "assignments", "guide_metadata"), path)
+    reads = [
+        lambda: READERS["h5ad"](path), lambda: read_h5mu(path), lambda: read_table(path),
+        lambda: READERS["guide_tables"](**tables, covariates=path),
+        lambda: find_usages(path, 4, 0.5), lambda: READERS["folder"](path, day="D1", k=4),
+        lambda: write_back_file(path, "out.h5ad", pd.DataFrame()),
+    ]  # fmt: skip
+    for read in reads:
+        with pytest.raises(InputError, match=f"^{path}: .*{cure}"):
+            read()
 
 
 @pytest.mark.slow

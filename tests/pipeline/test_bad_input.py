@@ -50,6 +50,7 @@ CASES = [
     (["data=h5ad", "data.path={}/empty"], ["empty"]),
     (["data=h5ad", "data.path={}/absent.h5ad"], ["absent.h5ad", "does not exist"]),
     (["data=h5ad", "data.path=s3://bucket/x.h5ad"], ["s3://bucket/x.h5ad is an address", "copy"]),
+    (["data=h5ad", "data.path=//server/lab/x.h5ad"], ["//server/lab/x.h5ad", "mount point"]),
     (["data=h5ad", "data.path={}/bare.h5ad"], ["cnmf_usage", "obsm"]),
     (["data=h5ad", "data.path={}/negative.h5ad"], ["1 negative value"]),
     (["data=h5ad", "data.path={}/missing.h5ad"], ["1 of 120 values are missing"]),

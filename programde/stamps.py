@@ -88,7 +88,11 @@ def _feed(digest: Any, thing: Any) -> None:
         told(f"table {len(thing)}")
         for name in thing.columns:
             _feed(digest, str(name))
-            _feed(digest, thing[name].to_numpy())
+            column = thing[name]
+            if isinstance(column.dtype, pd.CategoricalDtype):  # a text per row is slow to tell
+                _feed(digest, list(column.cat.categories))
+                column = column.cat.codes
+            _feed(digest, column.to_numpy())
     elif isinstance(thing, Mapping):
         told(f"mapping {len(thing)}")
         for pair in thing.items():

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
 
 from programde.errors import OptionError
 from programde.limits import core_count
@@ -17,6 +20,9 @@ VARIABLES = (
     "NUMEXPR_NUM_THREADS",
 )
 _LIMITS: list[Any] = []
+#: Parts of a pass over rows that are worked on at once, at most: each is in memory.
+AT_ONCE = 4
+Part, Made = TypeVar("Part"), TypeVar("Made")
 
 
 def limit_threading(n_threads: int = 1) -> None:
@@ -48,6 +54,37 @@ def limit_threading(n_threads: int = 1) -> None:
         os.environ[key] = str(int(n_threads))
     # kept alive: the limit is lifted when the object is collected
     _LIMITS[:] = [threadpool_limits(limits=int(n_threads))]
+
+
+def in_order(work: Callable[[Part], Made], parts: Iterable[Part]) -> Iterator[Made]:
+    """What `work` makes of each part, in the order of the parts, some made ahead by other threads.
+
+    What is summed over the results is the same however many threads there are.
+
+    Parameters
+    ----------
+    work
+        May run in several threads at once.
+    parts
+        What it is called with, one at a time.
+
+    Examples
+    --------
+    >>> list(in_order(abs, [-2, 3, -1]))
+    [2, 3, 1]
+    """
+    n_threads = min(core_count(), AT_ONCE)
+    if n_threads == 1:
+        yield from map(work, parts)
+        return
+    with ThreadPoolExecutor(n_threads) as pool:
+        ahead: deque[Future[Made]] = deque()
+        for part in parts:
+            ahead.append(pool.submit(work, part))
+            if len(ahead) > n_threads:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
 
 
 def worker_count(n_jobs: int | None) -> int:

@@ -24,6 +24,8 @@ from programde.screen.screen import Screen, Unit
 MENTION = 0.01
 #: Columns of the covariates with at most so many values are looked at level by level.
 MAX_LEVELS = 20
+#: Cells whose values tell of most columns that there are more.
+FIRST = 100_000
 
 COLUMNS = [
     "condition",
@@ -196,7 +198,9 @@ def _factors(screen: Screen) -> dict[str, tuple[list[str], np.ndarray]]:
     for column in map(str, table.columns):
         in_model = any(name == column or name.startswith(f"{column}_") for name in encoded)
         values = table[column]
-        if not in_model or not 1 < values.nunique() <= MAX_LEVELS:
+        if not in_model or values.iloc[:FIRST].nunique() > MAX_LEVELS:
+            continue
+        if not 1 < values.nunique() <= MAX_LEVELS:
             continue
         codes = _codes(values.to_numpy())
         if not any(np.array_equal(codes[1], known[1]) for known in factors.values()):

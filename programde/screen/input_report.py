@@ -20,10 +20,11 @@ from programde.screen.cells import nt_only_cells, targets_per_cell
 from programde.screen.chosen import is_stored
 from programde.screen.composition import transformed
 from programde.screen.guides import looks_like_control
-from programde.screen.matrix_rows import BLOCK, Rows
-from programde.screen.row_encoding import with_rows
+from programde.screen.matrix_rows import Rows, slices
+from programde.screen.row_encoding import fewer_rows, with_rows
 from programde.screen.screen import Screen
 from programde.screen.spectra import top_genes
+from programde.threads import in_order
 
 
 @dataclass(frozen=True)
@@ -165,18 +166,21 @@ def _stored_programs(screen: Screen) -> tuple[pd.DataFrame, float]:
     mean, floored, sums, squares = np.zeros((4, K))
     with_outcome, ones, R = np.zeros((p, K)), np.zeros(p), np.empty((0, p))
     start = np.asarray(screen.clr[:1])[0]
+
+    def sums_of(part: slice) -> tuple[np.ndarray, ...]:
+        usage, C = usages[part], encoded[part]
+        raised = _raised(usage, screen.floor, screen.transform).sum(axis=0)
+        outcome = transformed(usage, screen.transform) - start
+        squared = np.einsum("ij,ij->j", outcome, outcome)
+        totals = (usage.sum(axis=0), raised, outcome.sum(axis=0), squared)
+        return (*totals, C.T @ outcome, C.sum(axis=0), fewer_rows(C))
+
+    every = (mean, floored, sums, squares, with_outcome, ones)
     with threadpool_limits(limits=1):  # tiles are too small to be shared out to threads
-        for low in range(0, n, BLOCK):
-            part = slice(low, min(low + BLOCK, n))
-            usage, C = usages[part], encoded[part]
-            mean += usage.sum(axis=0)
-            floored += _raised(usage, screen.floor, screen.transform).sum(axis=0)
-            outcome = transformed(usage, screen.transform) - start
-            sums += outcome.sum(axis=0)
-            squares += np.einsum("ij,ij->j", outcome, outcome)
-            with_outcome += C.T @ outcome
-            ones += C.sum(axis=0)
-            R = with_rows(R, C)
+        for *parts, fewer in in_order(sums_of, slices(n)):
+            for total_so_far, part in zip(every, parts, strict=True):
+                total_so_far += part
+            R = with_rows(R, fewer)
     shift = sums / n
     total = np.maximum(squares - n * shift**2, 0.0)
     along = with_outcome - np.outer(ones, shift)

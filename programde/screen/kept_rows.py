@@ -27,10 +27,18 @@ from pandas.api import types
 
 from programde.errors import InputError
 from programde.screen.columns import ZScore
-from programde.screen.matrix_rows import BLOCK, HeldTable, Rows, Source, StoredMatrix
+from programde.screen.matrix_rows import (
+    BLOCK,
+    HeldTable,
+    Rows,
+    Source,
+    StoredMatrix,
+    slices,
+)
 from programde.screen.row_encoding import Labels, Numbers, RowEncoding
 from programde.screen.screen import Screen
 from programde.screen.stored_usage import Made
+from programde.threads import in_order
 
 USAGE, ENCODED, COLUMN = "usage_rows.npy", "covariate_rows.npy", "column_{}.npy"
 NAMES = "cell_names"
@@ -252,8 +260,8 @@ def _write_matrix(path: Path, source: Source, width: int) -> None:
     dtype = np.asarray(source.take(slice(0, 1))).dtype
     dtype = np.dtype("<f4") if dtype in (np.float16, np.float32) else np.dtype("<f8")
     with row_writer(path, width, dtype) as write:
-        for low in range(0, source.n_rows, BLOCK):
-            write(np.asarray(source.take(slice(low, min(low + BLOCK, source.n_rows)))))
+        for rows in in_order(lambda part: np.asarray(source.take(part)), slices(source.n_rows)):
+            write(rows)
 
 
 def _write_column(path: Path, column: pd.Series) -> dict[str, Any]:

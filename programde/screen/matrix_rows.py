@@ -255,10 +255,10 @@ class Rows:
             return np.asarray(self[np.array([range(len(self))[cells]])][0])
         return self.make(self.source.take(cells))
 
-    def blocks(self, size: int = BLOCK) -> Iterator[np.ndarray]:
+    def blocks(self, size: int | None = None) -> Iterator[np.ndarray]:
         """All rows, `size` of them at a time."""
-        for low in range(0, len(self), size):
-            yield self[slice(low, min(low + size, len(self)))]
+        for part in slices(len(self), size):
+            yield self[part]
 
     def on(self, source: Source) -> Rows:
         """The same matrix of other rows."""
@@ -281,6 +281,13 @@ class Rows:
 
 
 CURE = "take fewer cells, or give more memory"
+
+
+def slices(n: int, size: int | None = None) -> Iterator[slice]:
+    """Slices of `size` of n rows each (`BLOCK` where it is not said), in order."""
+    size = size or BLOCK
+    for low in range(0, n, size):
+        yield slice(low, min(low + size, n))
 
 
 def in_memory(matrix: np.ndarray | Rows) -> bool:

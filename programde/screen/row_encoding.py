@@ -43,9 +43,10 @@ from programde.screen.covariates import (
     tell_dependent,
 )
 from programde.screen.formula import AUTO, is_written
-from programde.screen.matrix_rows import BLOCK, HeldRows, HeldTable, Rows
+from programde.screen.matrix_rows import HeldRows, HeldTable, Rows, slices
 from programde.screen.options import CovariateOptions
 from programde.screen.splines import LEAST_KNOTS, natural_spline, quantile_knots
+from programde.threads import in_order
 
 #: Float64 copies of the encoded columns that making them in memory takes at the worst moment.
 COPIES = 4
@@ -340,19 +341,23 @@ def _curved(one: Numbers, frame: pd.DataFrame, df: int) -> Numbers | None:
 def triangular_factor(rows: Rows) -> np.ndarray:
     """R (p, p) of the QR factorization of all rows (N, p), up to the signs of its rows."""
     R = np.empty((0, rows.n_columns))
-    for block in rows.blocks(BLOCK):
-        R = with_rows(R, block)
+    for fewer in in_order(lambda part: fewer_rows(rows[part]), slices(len(rows))):
+        R = with_rows(R, fewer)
     return R
 
 
-def with_rows(R: np.ndarray, block: np.ndarray) -> np.ndarray:
-    """R of the rows so far and of a block (n, p) of further ones."""
+def fewer_rows(block: np.ndarray) -> np.ndarray:
+    """Rows (m, p), m < n, with the R of the block's (n, p)."""
     p = block.shape[1]
     tile = max(TILE, 2 * p)  # rows that a core's cache holds
     whole = len(block) // tile * tile
     tiles = np.asarray(np.linalg.qr(block[:whole].reshape(-1, tile, p), mode="r"))  # type: ignore[call-overload]
-    rest = np.concatenate([R, tiles.reshape(-1, p), block[whole:]])
-    return np.asarray(np.linalg.qr(rest, mode="r"))
+    return np.concatenate([tiles.reshape(-1, p), block[whole:]])
+
+
+def with_rows(R: np.ndarray, fewer: np.ndarray) -> np.ndarray:
+    """R of the rows so far and of a further block's, from `fewer_rows`."""
+    return np.asarray(np.linalg.qr(np.concatenate([R, fewer]), mode="r"))
 
 
 def constant_in_span(rows: Rows) -> bool:

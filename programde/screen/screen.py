@@ -185,4 +185,7 @@ class Screen(ShortForm):
         ]
         if not parts:
             return np.empty(0, dtype=np.intp)
-        return np.unique(np.concatenate(parts)).astype(np.intp)
+        cells = np.sort(np.concatenate(parts), kind="stable").astype(np.intp)  # runs are merged
+        new = np.ones(cells.size, dtype=bool)
+        np.not_equal(cells[1:], cells[:-1], out=new[1:])
+        return cells[new]

@@ -21,7 +21,8 @@ from programde.screen.composition import (
     program_name_list,
     transformed,
 )
-from programde.screen.matrix_rows import BLOCK, ChosenRows, Rows, Source
+from programde.screen.matrix_rows import ChosenRows, Rows, Source, slices
+from programde.threads import in_order
 
 #: Rows that are kept of the first pass, to tell where a quantile lies.
 SAMPLE = 20_000
@@ -216,8 +217,8 @@ def _named(first: Sequence[int] | np.ndarray, count: int, cell_names: Sequence[s
 
 
 def _blocks(source: Source) -> Iterator[tuple[int, np.ndarray]]:
-    for low in range(0, source.n_rows, BLOCK):
-        yield low, source.take(slice(low, min(low + BLOCK, source.n_rows)))
+    parts = slices(source.n_rows)
+    yield from in_order(lambda part: (part.start, source.take(part)), parts)
 
 
 def stored_floor(usage: StoredUsage, floor: Floor) -> tuple[float, str | None]:
@@ -301,18 +302,22 @@ def _pass(
     """
     below = at_low = at_high = 0
     between: list[np.ndarray] = []
-    for _, raw in _blocks(usage.source):
+
+    def counted(part: slice) -> tuple[int, int, np.ndarray, int]:
+        raw = usage.source.take(part)
         if usage.divide:
             raw = usage.checked(raw)
         # compared as float64, whatever they are stored in
         values = raw[raw <= np.float64(high)].astype(np.float64)
         if positive:
             values = values[values > 0]
-        below += int((values < low).sum())
-        at_low += int((values == low).sum())
+        n_below, n_low = int((values < low).sum()), int((values == low).sum())
         values = values[values > low]
-        at_high += int((values == high).sum())
-        between.append(values[values < high])
+        return n_below, n_low, values[values < high], int((values == high).sum())
+
+    for n_below, n_low, inside, n_high in in_order(counted, slices(usage.source.n_rows)):
+        below, at_low, at_high = below + n_below, at_low + n_low, at_high + n_high
+        between.append(inside)
     return below, at_low, np.concatenate(between), at_high
 
 

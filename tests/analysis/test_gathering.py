@@ -13,6 +13,7 @@ from scipy import sparse
 import programde.analysis.covariate_check as covariate_check
 import programde.crt.study as study
 import programde.screen.input_report as reports
+import programde.screen.matrix_rows as matrix_rows
 from programde.analysis.cost import plan_run
 from programde.analysis.hit_cells import hit_cells
 from programde.analysis.ntc_groups import run_ntc_groups
@@ -216,7 +217,7 @@ def test_known_effects_by_targets_that_fit(screens):
 @pytest.mark.filterwarnings("ignore::programde.errors.ProgramDEWarning")
 def test_what_came_in_by_blocks_and_by_a_sample(screens, monkeypatch):
     stored, held = screens
-    monkeypatch.setattr(reports, "BLOCK", 700)
+    monkeypatch.setattr(matrix_rows, "BLOCK", 700)
     found, plain = (reports.input_report(one, ntc_labels=["NTC"]) for one in screens)
     assert found.numbers == pytest.approx(plain.numbers, rel=1e-9)
     pd.testing.assert_frame_equal(found.programs, plain.programs, rtol=1e-9)

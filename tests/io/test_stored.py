@@ -40,7 +40,6 @@ def small_blocks(monkeypatch):
     """Several blocks, and a sample that leaves a quantile to be found."""
     monkeypatch.setattr(matrix_rows, "BLOCK", 100)
     monkeypatch.setattr(matrix_rows, "READ", 3000.0)
-    monkeypatch.setattr(stored_usage, "BLOCK", 100)
     monkeypatch.setattr(stored_usage, "SAMPLE", 50)
 
 

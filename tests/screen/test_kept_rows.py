@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 import programde.screen.kept_rows as kept_rows
+import programde.screen.matrix_rows as matrix_rows
 import programde.screen.names as names
 from programde.errors import InputError
 from programde.io.anndata import read_h5ad
@@ -24,6 +25,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::programde.errors.ProgramDEWarni
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
     monkeypatch.setattr(kept_rows, "BLOCK", 100)
+    monkeypatch.setattr(matrix_rows, "BLOCK", 100)
     monkeypatch.setattr(names, "AT_A_TIME", 90)
 
 

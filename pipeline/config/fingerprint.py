@@ -6,16 +6,22 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from pipeline.files import replacing
 from programde.errors import InputError
+from programde.threads import in_order
 
 #: Where hashes are remembered; DVC's own folder for what can be lost.
 MEMORY = Path(".dvc/tmp/fingerprints.json")
+#: Bytes that are hashed for themselves.
+PIECE = 1 << 26
 
 
 def fingerprint(path: Path) -> str:
-    """BLAKE2b (128 bits) of a file's bytes; of a zarr store's files and their names.
+    """BLAKE2b (128 bits) of a file's bytes (of its pieces' hashes, if it has several `PIECE`).
+
+    Of a zarr store that of its files and their names.
 
     A file whose size, inode and times are those remembered is not read again.
 
@@ -33,13 +39,31 @@ def fingerprint(path: Path) -> str:
         for file in _files(path):
             if file != path:
                 digest.update(f"{file.relative_to(path)}\0{file.stat().st_size}\0".encode())
-            with file.open("rb") as stream:
-                while block := stream.read(1 << 22):
-                    digest.update(block)
+            _add(digest, file)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from None
     _remember(str(path), {"state": state, "hash": digest.hexdigest()})
     return digest.hexdigest()
+
+
+def _add(digest: Any, file: Path) -> None:
+    """Add a file's bytes; of a large one the hashes of its pieces, made on all cores."""
+    size = file.stat().st_size
+    if size <= PIECE:
+        digest.update(file.read_bytes())
+        return
+    pieces = in_order(lambda begin: _hash_of_piece(file, begin), range(0, size, PIECE))
+    digest.update(b"".join(pieces))
+
+
+def _hash_of_piece(file: Path, begin: int) -> bytes:
+    digest, left = hashlib.blake2b(digest_size=16), PIECE
+    with file.open("rb") as stream:
+        stream.seek(begin)
+        while left and (block := stream.read(min(left, 1 << 22))):
+            digest.update(block)
+            left -= len(block)
+    return digest.digest()
 
 
 def fingerprint_of(paths: Sequence[Path]) -> str:

@@ -22,7 +22,8 @@ VARIABLES = (
 _LIMITS: list[Any] = []
 #: Parts of a pass over rows that are worked on at once, at most: each is in memory.
 AT_ONCE = 4
-Part, Made = TypeVar("Part"), TypeVar("Made")
+Part = TypeVar("Part")
+Made = TypeVar("Made")
 
 
 def limit_threading(n_threads: int = 1) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -85,6 +87,14 @@ class SetDrawer:
         self.effective_size = float(np.median(shared)) if sizes.size else 0.0
         self.n_treated = int(np.median(sizes)) if sizes.size else 0
         self.size = set_size(self.effective_size, n_pool)
+
+    def look_ahead(self, rngs: Sequence[np.random.Generator], n_threads: int) -> None:
+        """Fit the propensities that sets drawn with these will ask for first, on threads."""
+        if n_threads > 1 and self._names:
+            n = len(self._names)
+            names = {self._names[copy.deepcopy(rng).integers(n)] for rng in rngs}
+            with ThreadPoolExecutor(n_threads) as pool:
+                list(pool.map(self._odds_of, sorted(names)))
 
     def draw(self, rng: np.random.Generator) -> np.ndarray:
         """Cells of one set, ascending; none where no target's propensity converges."""

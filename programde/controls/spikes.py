@@ -40,6 +40,7 @@ from programde.errors import InputError
 from programde.screen.composition import transformed
 from programde.screen.screen import Screen, Unit
 from programde.streams import generator
+from programde.threads import worker_count
 
 #: Share of a log fold change that comes by cells switching on or off.
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -71,8 +72,8 @@ def spiked_usages(
 
     Returns
     -------
-    (n, 2 x folds x shares) float64
-        Before rows are closed again; the mean of each column is the fold times that of `usage`.
+    (2 x folds x shares, n) float64
+        Before rows are closed again; the mean of each row is the fold times that of `usage`.
     """
     chance, place = rng.random((2, usage.size))
     level = OFF * np.median(positive) if positive.size else 0.0
@@ -80,47 +81,57 @@ def spiked_usages(
     on = positive[positive >= level]
     picked = on[(place * on.size).astype(np.intp)] if on.size else usage
     share_on = 1.0 - off.mean()
-    columns = []
-    for sign, fold, share in itertools.product((1.0, -1.0), fold_changes, shares):
+    kinds = list(itertools.product((1.0, -1.0), fold_changes, shares))
+    changed = np.empty((len(kinds), usage.size))
+    means = np.empty(len(kinds))
+    mean = usage.mean()
+    for row, (sign, fold, share) in enumerate(kinds):
         delta = sign * np.log(fold)
         if delta < 0:
-            changed = np.where(chance < -np.expm1(share * delta), 0.0, usage)
+            changed[row] = np.where(chance < -np.expm1(share * delta), 0.0, usage)
         else:
             more = share_on * np.expm1(share * delta)
             switched = off & (chance < more / max(1.0 - share_on, 1e-12))
-            changed = np.where(switched, picked, usage)
-        mean = changed.mean()
-        columns.append(changed * (usage.mean() * np.exp(delta) / mean) if mean > 0 else usage)
-    return np.stack(columns, axis=1)
+            changed[row] = np.where(switched, picked, usage)
+        means[row] = mean * np.exp(delta)
+    found = changed.mean(axis=1)
+    nothing = ~(found > 0)
+    means[~nothing] /= found[~nothing]
+    changed *= means[:, None]
+    changed[nothing] = usage
+    return changed
 
 
 def _closed_again(
-    usage: np.ndarray, program: int, changed: np.ndarray, screen: Screen
-) -> tuple[np.ndarray, np.ndarray]:
-    """One program's outcome and floored usage, both (n, S), after its usages were `changed` (n, S)
-    in cells of closed usages (n, K), all rows closed again and floored.
+    usage: np.ndarray, program: int, changed: np.ndarray, screen: Screen, with_usage: bool
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """One program's outcome and, where it is wanted, floored usage, both (S, n), after its usages
+    were `changed` (S, n) in cells of closed usages (n, K), all rows closed again and floored.
 
     The other programs of a cell only share what is left, so a column costs a comparison with the
     floor for each of them and no logarithm; a log-ratio does not see the second closing.
     """
     others = np.delete(usage, program, axis=1)
-    total = others.sum(axis=1)[:, None] + changed
+    total = others.sum(axis=1) + changed
     # a cell whose only program was switched off stays what it was
     lost = total <= 1e-12
     total = np.where(lost, 1.0, total)
     least = screen.floor * total
-    raised = np.maximum(np.where(lost, usage[:, program, None], changed), least)
+    raised = np.maximum(np.where(lost, usage[:, program], changed), least)
+    spare = np.empty_like(raised)
+    floored = None
+    if with_usage or screen.transform != "clr":
+        above = raised.copy()
+        for other in np.ascontiguousarray(others.T):
+            above += np.maximum(other, least, out=spare)
+        floored = raised / above
+        if screen.transform != "clr":
+            return transformed(floored, screen.transform), floored
     with np.errstate(divide="ignore"):
         log_least, log_others = np.log(least), np.log(others)
-    above = raised.copy()
     logs = np.zeros_like(raised)
-    for j in range(others.shape[1]):
-        above += np.maximum(others[:, j, None], least)
-        if screen.transform == "clr":
-            logs += np.maximum(log_others[:, j, None], log_least)
-    floored = raised / above
-    if screen.transform != "clr":
-        return transformed(floored, screen.transform), floored
+    for other in np.ascontiguousarray(log_others.T):
+        logs += np.maximum(other, log_least, out=spare)
     own = np.log(raised)
     return own - (logs + own) / usage.shape[1], floored
 
@@ -179,6 +190,8 @@ def spike_controls(
     n_sets = spikes.n_sets + spikes.n_unspiked_sets
     rngs = [generator(spikes.seed, "spikes", f"set {s}") for s in range(n_sets)]
     with threadpool_limits(limits=1):  # many small factorizations: threads only wait for each other
+        for d, drawer in enumerate(drawers):
+            drawer.look_ahead(rngs[d :: len(drawers)], worker_count(options.n_jobs))
         sets = [drawers[s % len(drawers)].draw(rng) for s, rng in enumerate(rngs)]
     if not any(cells.size for cells in sets[: spikes.n_sets]):
         raise InputError(
@@ -329,8 +342,9 @@ class SetStudy(Study):
         people, treated, programs = task.population, task.treated[number], self.chosen[s]
         cells = slice(None) if people.cells is None else people.cells
         closed = (screen.usage if screen.unfloored is None else screen.unfloored)[cells]
-        outcome = np.repeat(people.outcome[:, programs], n_spikes, axis=1)
-        usage = np.repeat(people.usage[:, programs], n_spikes, axis=1)
+        outcome = _repeated(people.outcome[:, programs], n_spikes)
+        reads_usage = getattr(self.options.statistic, "reads_usage", True)
+        usage = _repeated(people.usage[:, programs if reads_usage else []], n_spikes)
         # a set for which no target's propensity converged is empty, and not tested
         for place, program in enumerate(programs.tolist() if treated.size else ()):
             of_program = closed[:, program]
@@ -342,12 +356,21 @@ class SetStudy(Study):
                 rng,
             )
             part = slice(place * n_spikes, (place + 1) * n_spikes)
-            outcome[treated, part], usage[treated, part] = _closed_again(
-                closed[treated], program, changed, screen
-            )
+            own, floored = _closed_again(closed[treated], program, changed, screen, reads_usage)
+            outcome[treated, part] = own.T
+            if reads_usage and floored is not None:
+                usage[treated, part] = floored.T
         differing = (treated.astype(np.int64), n_spikes)
         widened = replace(people, outcome=outcome, usage=usage, changed=differing)
         return Task(widened, [task.names[number]], [treated], [s])
+
+
+def _repeated(values: np.ndarray, times: int) -> np.ndarray:
+    """Each column of `values` (n, P) so many times in a row, (n, P x times)."""
+    n, columns = values.shape
+    wide = np.empty((n, columns, times))
+    wide[:] = values[:, :, None]
+    return wide.reshape(n, columns * times)
 
 
 def _moved(task: Later | Deferred, rows: Sequence[int]) -> Task:

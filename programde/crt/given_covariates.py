@@ -48,14 +48,21 @@ class GivenCovariates:
         The cells, and the statistic prepared for them.
     by_program : (K, n) float64, optional
         The statistic's residual by program, C order, where it is at hand.
+    draws
+        Whether draws will be asked for as well, which take the same residual.
     """
 
     def __init__(
-        self, population: Population, statistic: SumStatistic, by_program: np.ndarray | None = None
+        self,
+        population: Population,
+        statistic: SumStatistic,
+        by_program: np.ndarray | None = None,
+        draws: bool = False,
     ):
         self._population = population
         self._statistic = statistic
         self._by_program = by_program
+        self._draws = draws
         self._laws: dict[int, ConditionalLaw] = {}
         self._of_basis: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         self._residual: np.ndarray | None = None
@@ -66,7 +73,10 @@ class GivenCovariates:
         with self._making:
             if rung not in self._laws:
                 if self._by_program is None:
-                    self._by_program = np.ascontiguousarray(self._statistic.residual().T)
+                    residual = self._statistic.residual()
+                    self._by_program = np.ascontiguousarray(residual.T)
+                    if self._draws:
+                        self._residual = residual
                 people = self._population
                 whole = rung == 0
                 self._laws[rung] = ConditionalLaw(

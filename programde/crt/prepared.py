@@ -48,7 +48,7 @@ class PreparedPopulation:
         self.sampler = options.sampler.prepare(population)
         sums = sum_statistic(self.statistic)
         if asks_given_covariates(options) and sums is not None and population.has_constant:
-            self.given = GivenCovariates(population, sums)
+            self.given = GivenCovariates(population, sums, draws=options.n_resamples > 0)
 
     @property
     def solver(self) -> PropensitySolver:

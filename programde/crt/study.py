@@ -14,7 +14,7 @@ from programde.crt.leaving_out import effects_alone
 from programde.crt.options import RunOptions
 from programde.crt.plan import plan
 from programde.crt.tasks import AnyTask
-from programde.screen.chosen import is_stored
+from programde.screen.chosen import is_stored, read_ahead
 from programde.screen.screen import Screen, Unit
 from programde.stamps import code_stamp, stamp
 
@@ -74,12 +74,15 @@ class Study:
 
     def tasks(self) -> Iterator[AnyTask]:
         """What the engine is to do."""
-        for group in self._groups():
+        groups = self._groups()
+        group = next(groups, None)
+        while group is not None:
+            following = None
             for number, level in enumerate(self.levels):
                 cells = None
                 if level:
                     cells = np.asarray(group.screen.condition).astype(str) == level
-                yield from plan(
+                of_group = plan(
                     group.screen,
                     group.units,
                     group.control,
@@ -90,6 +93,13 @@ class Study:
                     suffix=f" in {level}" if level else "",
                     sharing=effects_alone(self.options),
                 )
+                for place, task in enumerate(of_group):
+                    if place == len(group.units) // 2 and number == len(self.levels) - 1:
+                        following = next(groups, None)
+                        if following is not None:
+                            read_ahead(group.screen, following.screen)
+                    yield task
+            group = following or next(groups, None)
 
     def _groups(self) -> Iterator[Group]:
         """All units, or as many as fit into memory with their cells, and then the next."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -64,11 +65,35 @@ class GatheredRows:
                 values = self._values = self._source.gathered(self._rows)
             return values
 
+    @property
+    def there(self) -> bool:
+        """Whether they are in memory."""
+        return self._values is not None
+
+    def read_ahead(self) -> None:
+        """Bring them in while others work; what goes wrong shows when they are asked for."""
+
+        def read() -> None:
+            with contextlib.suppress(Exception):
+                self._all()
+
+        threading.Thread(target=read, daemon=True).start()
+
     def take(self, cells: Any) -> Any:
         return self._all().take(cells)
 
     def gathered(self, cells: np.ndarray) -> Source:
         return self._all().gathered(cells)
+
+
+def read_ahead(current: Screen, following: Screen) -> None:
+    """Begin to gather the rows of the next screen, where those of the current one are in memory.
+
+    They are not where its tests are made elsewhere, or were all made before.
+    """
+    mine, others = (getattr(screen.usage, "source", None) for screen in (current, following))
+    if isinstance(mine, GatheredRows) and mine.there and isinstance(others, GatheredRows):
+        others.read_ahead()
 
 
 def let_go() -> None:

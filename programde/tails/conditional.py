@@ -377,10 +377,11 @@ def lattice_spans(outcome: np.ndarray, most: int = 64) -> np.ndarray:
     To be taken of the outcome or the ranks themselves: residuals hide a lattice.
     """
     spans = np.zeros(outcome.shape[1])
-    for k, column in enumerate(np.asarray(outcome, dtype=np.float64).T):
-        if np.unique(column[:_LOOK_AT]).size > most:
-            continue
-        values = np.unique(column)
+    outcome = np.asarray(outcome, dtype=np.float64)
+    first = np.sort(outcome[:_LOOK_AT], axis=0)
+    distinct = 1 + np.count_nonzero(np.diff(first, axis=0), axis=0)
+    for k in np.flatnonzero(distinct <= most):
+        values = np.unique(outcome[:, k])
         if 1 < values.size <= most:
             spans[k] = _common_divisor(np.diff(values))
     return spans

@@ -29,7 +29,7 @@ from programde.crt.samplers import Bernoulli, StratifiedPermutation
 from programde.crt.statistics import OLS, UTest
 from programde.errors import InputError
 from programde.io.anndata import read_h5ad
-from programde.screen.chosen import held_bytes, in_parts, row_bytes
+from programde.screen.chosen import held_bytes, in_parts, let_go, row_bytes
 from tests.crt.same_bytes import assert_same_bytes
 
 N, K, TARGETS, CONTROLS = 3000, 4, 40, 900
@@ -106,6 +106,36 @@ def test_targets_group_by_group(options, keys, screens, rooms):
     assert len(rooms) > 1
     assert all(first % 16 == 0 for first, _, _ in rooms)
     assert max(cells for _, _, cells in rooms) < 0.75 * N
+
+
+@pytest.mark.parametrize("tested", [True, False])
+def test_the_next_group_comes_in_while_one_is_tested(screens, monkeypatch, tested):
+    stored, groups = screens[0], []
+
+    def in_parts(screen, units, control, *_):
+        for group in groups_of(screen, units, control, (CONTROLS + 1100) * row_bytes(stored), 1):
+            groups.append(group.screen.usage.source)
+            yield group
+
+    def tasks_of(screen, units, *_, **__):
+        if tested:
+            np.asarray(screen.usage[:1])
+        yield from range(len(units))
+
+    monkeypatch.setattr(study, "groups_of", in_parts)
+    monkeypatch.setattr(study, "plan", tasks_of)
+    monkeypatch.setattr("threading.Thread.start", lambda thread: thread.run())
+    control = choose_control(stored, "nt_cells", ["NTC"])
+    options = how(OLS(), Bernoulli())
+    units = stored.target_units()
+    try:
+        every = study.Study(stored, units, control, options, [""], True, False).tasks()
+        assert [next(every) for _ in range(16)] == list(range(16))
+        assert [rows.there for rows in groups] == [tested, tested]  # the second is ahead
+        assert next(every) == 0
+        assert [rows.there for rows in groups] == [tested, tested]
+    finally:
+        let_go()
 
 
 def test_a_group_needs_room_for_one_block(screens):

@@ -38,6 +38,8 @@ class OLS:
     """
 
     name = "ols"
+    #: Log-ratios alone are looked at: nobody need make the usages behind them.
+    reads_usage = False
 
     def prepare(self, population: Population) -> PreparedOLS:
         """Residualise the outcome of a population."""

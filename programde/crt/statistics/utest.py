@@ -55,6 +55,11 @@ class UTest:
     def __post_init__(self) -> None:
         check_options(self)
 
+    @property
+    def reads_usage(self) -> bool:
+        """Whether usages themselves are ranked."""
+        return self.use == "usage"
+
     def prepare(self, population: Population) -> PreparedUTest:
         """Rank the outcome over the population's cells."""
         from programde.crt.kernels.ranks import centred_ranks, centred_ranks_but_for

@@ -1,12 +1,14 @@
 """Before tests in several processes the kernels are compiled once, for all of them.
 
 What Python compiles is kept as well, whatever the machine says: rewriting the asserts of all test
-files takes longer than collecting them, in every process and in every run.
+files takes longer than collecting them, in every process and in every run. Python looks for
+circles of objects seldom, and never among what the libraries hold, which is most.
 """
 
 from __future__ import annotations
 
 import fcntl
+import gc
 import hashlib
 import logging
 import os
@@ -25,6 +27,7 @@ MADE = ROOT / "programde" / "__pycache__" / "kernels.made"
 
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+gc.set_threshold(50_000, 20, 20)
 
 
 def made_of() -> str:
@@ -64,6 +67,12 @@ def pytest_configure(config: pytest.Config) -> None:
         statuses = [process.wait() for process in both]
         if not any(statuses):
             MADE.write_text(wanted)
+
+
+def pytest_collection_finish() -> None:
+    """What has been loaded by now stays."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

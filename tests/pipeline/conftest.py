@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import importlib
 import io
 import json
@@ -14,7 +13,6 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,6 +26,11 @@ from pipeline.warm import kept
 from programde.report.metrics import calibration_metrics
 from tests.sharing import made_once, shared_folder
 
+from .read_once import (  # noqa: F401  fixtures of every test
+    _dvc_reads_a_text_once,
+    _hydra_merges_the_same_files_once,
+    _hydra_parses_a_text_once,
+)
 from .readings import prepared  # noqa: F401  fixtures of several files, made once
 from .wires import bases  # noqa: F401
 
@@ -120,48 +123,6 @@ def _private_dvc(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
     monkeypatch.setenv("DVC_NO_ANALYTICS", "1")
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
     monkeypatch.setenv("CI", "true")
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _dvc_reads_a_text_once() -> Iterator[None]:
-    """DVC reads params.yaml and dvc.yaml anew for every stage; that is most of its time here."""
-    from dvc.utils.serialize import _yaml
-
-    parse, known = _yaml.parse_yaml, {}
-
-    def parsed(text: str, path: str, typ: str = "safe") -> Any:
-        if typ != "safe":
-            return parse(text, path, typ)
-        if text not in known:
-            known[text] = parse(text, path)
-        return copy.deepcopy(known[text])
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_yaml, "parse_yaml", parsed)
-        yield
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _hydra_parses_a_text_once() -> Iterator[None]:
-    """conf/ is composed and dvc.yaml read some hundred times here, the same files."""
-    from omegaconf import omegaconf
-
-    from pipeline import files
-
-    known: dict[tuple[str, Any], Any] = {}
-
-    def load(stream: Any, Loader: Any) -> Any:
-        text = stream if isinstance(stream, str) else stream.read()
-        asked = text, Loader.__mro__[1]  # OmegaConf makes a class of its own for each text
-        if asked not in known:
-            known[asked] = yaml.load(text, Loader)
-        return copy.deepcopy(known[asked])
-
-    quick = SimpleNamespace(**vars(yaml) | {"load": load})
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(omegaconf, "yaml", quick)
-        patch.setattr(files, "yaml", quick)
-        yield
 
 
 @pytest.fixture

@@ -186,7 +186,9 @@ def _deaf_to_interrupts(client: Any) -> None:
 
             signal.signal(signal.SIGINT, signal.SIG_IGN)
 
-    client.register_plugin(Deaf())
+    # a worker that is killed meanwhile cuts the call off; who comes in its place is told as well
+    with contextlib.suppress(OSError):
+        client.register_plugin(Deaf())
 
 
 def _from_slurm(how: Workers) -> Any:

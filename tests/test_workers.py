@@ -18,7 +18,7 @@ from programde.crt.options import RunOptions
 from programde.crt.samplers import Bernoulli
 from programde.crt.statistics import OLS
 from programde.errors import InputError, OptionError
-from programde.workers import Workers, cluster
+from programde.workers import Workers, _deaf_to_interrupts, cluster
 from tests.crt.same_bytes import assert_same_bytes
 from tests.crt.small import screen_of
 
@@ -109,6 +109,19 @@ def test_slurm_jobs_do_the_work(tmp_path, monkeypatch):
     while psutil.pid_exists(job) and psutil.Process(job).status() != psutil.STATUS_ZOMBIE:
         assert time.monotonic() - waited < 60, "the job goes on when the run is over"
         time.sleep(0.1)
+
+
+def test_a_worker_killed_as_the_first_word_reaches_it_stops_nothing() -> None:
+    comm = pytest.importorskip("distributed.comm.core")
+    told = []
+
+    class Cut:
+        def register_plugin(self, plugin: object) -> None:
+            told.append(plugin)
+            raise comm.CommClosedError("Stream is closed")
+
+    _deaf_to_interrupts(Cut())
+    assert told
 
 
 def test_workers_that_cannot_be_started_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,10 +6,15 @@ comes from docstrings, the page of settings from conf/.
 
 from __future__ import annotations
 
+import html
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
+
+from sphinx.errors import ExtensionError
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -115,6 +120,41 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ").replace("<", "&lt;").replace("*", "\\*")
 
 
+def name_its_page(app: Any, page: str, template: str, context: Any, doctree: Any) -> None:
+    """From a name's code back to its page, whose anchor is the page's own name.
+
+    All names of a file are taken for members of one module, also where two pages call it otherwise.
+    """
+    if page.startswith("_modules/"):
+        other = r'(/_made/api/([\w.]*?(\w+))\.html#)[\w.]+\.\3"'
+        context["body"] = re.sub(other, r'\1\2"', context["body"])
+
+
+def check_links(app: Any, exception: Exception | None) -> None:
+    """Every link between the pages that were made leads somewhere, anchors too."""
+    if exception is not None or app.builder.name != "html":
+        return
+    pages = {p.resolve(): p.read_text(encoding="utf-8") for p in Path(app.outdir).rglob("*.html")}
+    anchors = {
+        page: set(map(html.unescape, re.findall(r'(?:id|name)="([^"]+)"', text)))
+        for page, text in pages.items()
+    }
+    lost = set()
+    for page, text in pages.items():
+        for link in map(html.unescape, re.findall(r'(?:href|src)="([^"]+)"', text)):
+            file, _, anchor = link.partition("#")
+            if re.match(r"[a-z]+:", link):  # elsewhere
+                continue
+            there = (page.parent / unquote(file.split("?")[0])).resolve() if file else page
+            known = not anchor or there not in anchors or unquote(anchor) in anchors[there]
+            if not (there.exists() and known):
+                lost.add(f"{page.relative_to(Path(app.outdir).resolve())}: {link}")
+    if lost:
+        raise ExtensionError("links that lead nowhere: " + "; ".join(sorted(lost)))
+
+
 def setup(app: Any) -> None:
     app.connect("builder-inited", write_settings)
+    app.connect("html-page-context", name_its_page)
+    app.connect("build-finished", check_links)
     app.connect("source-read", name_the_rest)

@@ -53,6 +53,7 @@ def true_propensity(covariates):
 def p_values(screen, statistic, sampler, propensity=None):
     options = RunOptions(
         statistic, sampler, n_resamples=B, seed=13, propensity=propensity, progress=False,
+        tails=False,  # the p-values here count draws
         given="covariates" if propensity is None else "propensity",
     )  # fmt: skip
     units = screen.target_units()

@@ -37,11 +37,19 @@ def in_one_line(function: Callable[..., Any]) -> Callable[..., Any]:
         except BrokenPipeError:
             raise  # whoever read has had enough
         except OSError as error:
-            click.echo(f"programde: {error.filename or 'files'}: {error.strerror}", err=True)
+            click.echo(f"programde: {told(error)}", err=True)
             sys.exit(1)
         sys.exit(status or 0)
 
     return call
+
+
+def told(error: OSError) -> str:
+    """One line for an error of the system, with its cure where the stages know one."""
+    sys.path.append(str(layout.template()))
+    from pipeline.troubles import of_the_system
+
+    return of_the_system(error, "files") or f"{error.filename or 'files'}: {error.strerror}"
 
 
 def complete_words(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -58,6 +60,19 @@ def test_one_line_where_it_cannot(tmp_path, monkeypatch, words, line):
     assert line in result.output
     assert len(result.output.strip().splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("number", "cure"), [(errno.EROFS, "use another place"), (errno.ENOSPC, "free some and run")]
+)
+def test_an_error_of_the_system_comes_with_its_cure(tmp_path, monkeypatch, number, cure):
+    def refused(folder, *_):
+        raise OSError(number, os.strerror(number), str(folder))
+
+    monkeypatch.setattr(layout, "lay_out", refused)
+    result = called("init", str(tmp_path / "p"))
+    assert (result.exit_code, cure in result.output) == (1, True)
+    assert len(result.output.strip().splitlines()) == 1
 
 
 @pytest.mark.slow

@@ -59,6 +59,7 @@ __all__ = [
 LEVELS: dict[str, float] = {"05": 0.05, "01": 0.01, "001": 0.001}
 _MEDIAN_CHI2 = float(special.chdtri(1, 0.5))  # 0.4549
 _TAIL = 0.01
+_AT_ONCE = 300_000  # tests times replicates of the bootstrap
 _COMMON = 0.20  # a level with hits enough to see how dependent the tests of one unit are
 
 
@@ -351,8 +352,10 @@ def _lambdas(
     order = np.argsort(p, kind="stable")
     ordered, unit = p[order], unit_of_test[order]
     at = np.empty((len(weights), 2))
-    for b, weight in enumerate(weights):
-        at[b] = _weighted_quantiles(ordered, weight[unit], (0.5, _TAIL))
+    block = max(1, _AT_ONCE // p.size)
+    for b in range(0, len(weights), block):
+        counts = np.take(weights[b : b + block], unit, axis=1)
+        at[b : b + block] = _weighted_quantiles(ordered, counts, (0.5, _TAIL))
     boot = special.chdtri(1, at) / np.array([_MEDIAN_CHI2, special.chdtri(1, _TAIL)])
     numbers: Metrics = {}
     for j, (name, q) in enumerate((("lambda", 0.5), ("lambda_tail", _TAIL))):
@@ -375,13 +378,20 @@ def _log_t_interval(value: float, boot: np.ndarray, n_independent: int) -> tuple
 def _weighted_quantiles(
     ordered: np.ndarray, counts: np.ndarray, quantiles: tuple[float, ...]
 ) -> np.ndarray:
-    """Hazen quantiles of a sorted vector in which element i stands `counts[i]` times."""
-    reach = np.cumsum(counts)
-    position = np.clip(np.asarray(quantiles) * reach[-1] + 0.5, 1, reach[-1])
+    """Hazen quantiles (rows, q) of a sorted vector; element i stands `counts[row, i]` times."""
+    reach = np.cumsum(counts, axis=1)
+    total = reach[:, -1:]
+    position = np.clip(np.asarray(quantiles) * total + 0.5, 1, total)
     lower = np.floor(position)
-    index = np.searchsorted(reach, np.stack([lower, np.minimum(lower + 1, reach[-1])]))
+    # all rows are searched at once, each raised above the one before
+    above = np.arange(len(counts))[:, None] * (total.max() + 1)
+    raised = (reach + above).ravel()
+    start = np.arange(len(counts))[:, None] * counts.shape[1]
+    first = np.searchsorted(raised, (lower + above).astype(raised.dtype)) - start
+    second = np.minimum(lower + 1, total) + above
+    last = np.searchsorted(raised, second.astype(raised.dtype)) - start
     share = position - lower
-    return (1 - share) * ordered[index[0]] + share * ordered[index[1]]
+    return np.asarray((1 - share) * ordered[first] + share * ordered[last])
 
 
 def json_ready(metrics: Mapping[str, object]) -> dict[str, object]:

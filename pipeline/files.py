@@ -31,6 +31,10 @@ TEXT = (
 )  # fmt: skip
 
 
+#: Rows of a table that are written as CSV by one core.
+PIECE = 50_000
+
+
 @contextlib.contextmanager
 def replacing(path: Path | str) -> Iterator[Path]:
     """A temporary path to write a file to; moved over `path` at the end, deleted on an error."""
@@ -117,8 +121,34 @@ def write_table(table: pd.DataFrame, *paths: Path | str) -> None:
         with replacing(path) as temporary:
             if path.suffix == ".parquet":
                 table.to_parquet(temporary)
-            else:
+            elif len(table) <= PIECE:
                 table.to_csv(temporary, index=False, lineterminator="\n")
+            else:
+                _write_pieces(table, temporary)
+
+
+def _write_pieces(table: pd.DataFrame, path: Path) -> None:
+    """A long table as CSV, pieces of it on each core; the same text."""
+    from programde.forks import shared_out
+
+    begins = range(0, len(table), PIECE)
+    with contextlib.ExitStack() as stack:
+        # nameless files: nothing is left of them, whoever is killed
+        parts = [stack.enter_context(tempfile.TemporaryFile(dir=path.parent)) for _ in begins]
+
+        def write(number: int) -> None:
+            begin, part = begins[number], parts[number]
+            part.seek(0)
+            part.truncate()
+            rows = table.iloc[begin : begin + PIECE]
+            rows.to_csv(part, index=False, lineterminator="\n", header=begin == 0)
+            part.flush()
+
+        shared_out(write, range(len(parts)))
+        with path.open("wb") as whole:
+            for part in parts:
+                part.seek(0)
+                shutil.copyfileobj(part, whole, 1 << 20)
 
 
 def read_table(path: Path | str) -> pd.DataFrame:

@@ -12,6 +12,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from programde.forks import shared_out
 from programde.report import picture_tables as tables_of
 from programde.report.blocks import Block, Picture
 from programde.report.contrasts import condition_contrasts, contrast_scatter
@@ -20,7 +21,6 @@ from programde.report.crossfit_plots import PREFIX, crossfit_panel, held_out_cur
 from programde.report.direct_plots import COLUMNS, by_target, mirror_figure
 from programde.report.effect_plots import effect_heatmap, volcano
 from programde.report.facts import Facts
-from programde.report.forks import shared_out
 from programde.report.hit_plots import positive_controls_plot
 from programde.report.lettering import in_pictures, shortened
 from programde.report.positive_controls import UNTESTED

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from programde.errors import ProgramDEWarning
-from programde.report.forks import shared_out
+from programde.forks import shared_out
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks are used on Linux alone")
 

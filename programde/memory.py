@@ -99,17 +99,33 @@ def memory_bytes(memory: float | str) -> float:
 
 
 def budget(memory: float | str | None) -> float | None:
-    """Bytes that may be used: those given, or half of what is free; None where nobody knows."""
+    """Bytes that a process may use in all: those given, or half of what is free; None: unknown.
+
+    What it holds counts as free, so that the last part of a run is given what the first was.
+    """
     if memory is not None:
         return memory_bytes(memory)
     free = free_memory()
-    return None if free is None else SHARE * free
+    return None if free is None else SHARE * (free + own_memory())
 
 
 def resident() -> float:
     """Bytes of memory that this process holds now; 0 where the system does not say."""
+    return _pages()[0]
+
+
+def own_memory() -> float:
+    """The same without pages of files, which the system may take back; 0 where it does not say."""
+    held, of_files = _pages()
+    return max(0.0, held - of_files)
+
+
+def _pages() -> tuple[float, float]:
+    """Bytes of pages in memory, and of those that are pages of files."""
     try:
         with open("/proc/self/statm", encoding="ascii") as numbers:
-            return float(numbers.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+            held, of_files = numbers.read().split()[1:3]
     except (OSError, ValueError):
-        return 0.0
+        return 0.0, 0.0
+    size = os.sysconf("SC_PAGE_SIZE")
+    return float(held) * size, float(of_files) * size

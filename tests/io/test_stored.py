@@ -15,7 +15,7 @@ import programde.screen.stored_usage as stored_usage
 from programde.errors import InputError, OptionError, ProgramDEWarning
 from programde.io.anndata import read_h5ad
 from programde.io.mudata import read_h5mu
-from programde.memory import budget, memory_bytes
+from programde.memory import budget, memory_bytes, own_memory
 from programde.screen.chosen import brought_in, chosen_cells, is_stored, let_go
 from programde.screen.composition import Floor
 from programde.screen.matrix_rows import NotInMemory
@@ -237,6 +237,15 @@ def test_an_amount_of_memory():
     for wrong in ("much", "-1GB", 0):
         with pytest.raises(OptionError, match="is no amount of memory"):
             memory_bytes(wrong)
+
+
+def test_half_of_what_is_free_does_not_shrink_as_a_run_holds_more(monkeypatch):
+    """The last part of a run may take what the first could."""
+    monkeypatch.setattr("programde.memory.free_memory", lambda: 4e9 - own_memory())
+    assert budget(None) == pytest.approx(2e9, rel=0.01)
+    held = np.ones(10**7)
+    assert own_memory() > 0.9 * held.nbytes
+    assert budget(None) == pytest.approx(2e9, rel=0.01)
 
 
 @pytest.mark.slow

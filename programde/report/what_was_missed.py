@@ -62,12 +62,14 @@ def _lead(missed: Missed, power: Power) -> str:
 
 def _what_is_assumed(missed: Missed, power: Power) -> str:
     scale, switch = power.curve(0.0), power.curve(1.0)
+    found = f"Found means p below {ALPHA:g}"
+    if f"{power.threshold:.2g}" != f"{ALPHA:.2g}":
+        found += f", lowered to {power.threshold:.2g} for what the same sets without effects show"
     return (
         f"Known effects were put into sets of control cells. {missed.share:.0%} of a change is "
         "taken to come by cells that switch on or off, as in this screen's hits (drawn towards "
         f"40 % where these say little). If all cells scaled and none switched, {_fold(scale)}; if "
-        f"all of it were switching, {_fold(switch)}. Found means p below {ALPHA:g}, lowered to "
-        f"{power.threshold:.2g} for what the same sets without effects show."
+        f"all of it were switching, {_fold(switch)}. {found}."
     )
 
 

@@ -164,6 +164,9 @@ def test_the_page_says_what_would_have_been_missed():
     words = [block for block in section.blocks if isinstance(block, str)]
     assert "SPI1 (55 cells): only shifts above 5-fold would have been seen." in words
     assert "40% of a change" in words[0]
+    assert words[0].endswith("Found means p below 0.001.")  # nothing was lowered
+    inflated = missed_section(Missed(made_up(1.3), "", 638, 500.0), seen, "log-ratio", []).blocks
+    assert "below 0.001, lowered to 2e-05 for what" in next(b for b in inflated if "Known" in b)
     other = missed_section(missed, seen, "square root of usage", []).blocks
     assert "1.6 (square root of usage)" in next(b for b in other if str(b).startswith("SPI1"))
     none = missed_section(Missed(None, "spikes.n_sets is 0"), None, "log-ratio", [])

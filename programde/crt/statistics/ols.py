@@ -44,7 +44,8 @@ class OLS:
     def prepare(self, population: Population) -> PreparedOLS:
         """Residualise the outcome of a population."""
         basis = population.basis
-        residual = population.outcome - basis @ (basis.T @ population.outcome)
+        residual = basis @ (basis.T @ population.outcome)
+        np.subtract(population.outcome, residual, out=residual)
         return PreparedOLS(residual, basis, population.outcome)
 
 

@@ -107,7 +107,8 @@ class PreparedUTest:
         """Centred ranks with the covariates taken out; made once while somebody holds them."""
         residual = self._held() if self._held is not None else None
         if residual is None:
-            residual = self.summands - self.basis @ (self.basis.T @ self.summands)
+            residual = self.basis @ (self.basis.T @ self.summands)
+            np.subtract(self.summands, residual, out=residual)
             self._held = weakref.ref(residual)
         return residual
 

@@ -31,6 +31,7 @@ from programde.screen.store import load_screen
 
 from .stages import ROOT, STAGES, project_folder
 
+register()
 DVC: dict[str, Any] = parse_yaml((ROOT / "dvc.yaml").read_text())["stages"]
 
 #: Output of a stage -> the stage.
@@ -110,7 +111,6 @@ def write_params(folder: Path, words: Iterable[str]) -> None:
     """Stage compose in `folder`: params.yaml of these words."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        register()
         # as the command line does, which lets Hydra compose twice
         compose(resolve(compose_config(folder / "conf", list(words))))
 

@@ -44,6 +44,8 @@ def test_a_docstring_is_whole(name: str) -> None:
     assert not errors, f"{said['file']}:{said['file_line']}"
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 @pytest.mark.parametrize("name", sorted(set(PUBLIC) - WITHOUT_EXAMPLE))
 def test_examples_run(name: str) -> None:
     """As a reader would paste them: nothing but what they import is at hand."""

@@ -49,15 +49,29 @@ SAME_NAME = {
 
 
 @cache
+def import_statements(file: Path) -> list[ast.Import | ast.ImportFrom]:
+    """Wherever in a file; statements hold statements, and no expression holds one."""
+    found: list[ast.Import | ast.ImportFrom] = []
+    blocks: list[ast.AST] = [ast.parse(file.read_text(encoding="utf-8"))]
+    while blocks:
+        block = blocks.pop()
+        if isinstance(block, ast.Import | ast.ImportFrom):
+            found.append(block)
+        for name in ("body", "orelse", "finalbody", "handlers", "cases"):
+            inside = getattr(block, name, [])
+            blocks += inside if isinstance(inside, list) else []
+    return found
+
+
+@cache
 def imports(file: Path) -> set[Path]:
     """Our files that a file imports, wherever in it and for whatever use."""
     here = file.relative_to(ROOT).parent.parts
     found: set[Path] = set()
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        names: list[tuple[str, ...]] = []
+    for node in import_statements(file):
         if isinstance(node, ast.Import):
             names = [tuple(alias.name.split(".")) for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
+        else:
             base = here[: len(here) - node.level + 1] if node.level else ()
             module = (*base, *(node.module.split(".") if node.module else ()))
             names = [(*module, alias.name) for alias in node.names]
@@ -123,10 +137,10 @@ def test_the_command_is_on_top_of_all() -> None:
 def test_the_library_knows_nothing_of_the_pipelines_tools() -> None:
     for file in FILES:
         if file.relative_to(ROOT).parts[0] == "programde":
-            tree = ast.parse(file.read_text(encoding="utf-8"))
-            tops = {alias.name.split(".")[0] for node in ast.walk(tree)
+            found = import_statements(file)
+            tops = {alias.name.split(".")[0] for node in found
                     if isinstance(node, ast.Import) for alias in node.names}  # fmt: skip
-            tops |= {str(node.module).split(".")[0] for node in ast.walk(tree)
+            tops |= {str(node.module).split(".")[0] for node in found
                      if isinstance(node, ast.ImportFrom) and not node.level}  # fmt: skip
             tools = {"hydra", "omegaconf", "dvc", "mlflow", "submitit"}
             assert not tops & {"pipeline", ROOF, *tools}, file

@@ -149,17 +149,11 @@ def calibration_metrics(
     if isinstance(p_values, Mapping):
         return {
             kind: calibration_metrics(
-                table,
-                n_boot,
-                seed,
-                cluster=cluster,
-                partition=partition,
-                guides=guides,
-                signs=signs,
-                correlation=correlation,
+                table, n_boot, seed, cluster=cluster, partition=partition, guides=guides,
+                signs=signs, correlation=correlation,
             )
             for kind, table in p_values.items()
-        }
+        }  # fmt: skip
     if n_boot < 2:
         raise OptionError(f"n_boot={n_boot} must be at least 2")
     table = as_p_table(p_values, "control p-values")
@@ -355,7 +349,7 @@ def _lambdas(
     block = max(1, _AT_ONCE // p.size)
     for b in range(0, len(weights), block):
         counts = np.take(weights[b : b + block], unit, axis=1)
-        at[b : b + block] = _weighted_quantiles(ordered, counts, (0.5, _TAIL))
+        at[b : b + block] = _weighted_quantiles(ordered, counts, np.array([0.5, _TAIL]))
     boot = special.chdtri(1, at) / np.array([_MEDIAN_CHI2, special.chdtri(1, _TAIL)])
     numbers: Metrics = {}
     for j, (name, q) in enumerate((("lambda", 0.5), ("lambda_tail", _TAIL))):
@@ -375,23 +369,20 @@ def _log_t_interval(value: float, boot: np.ndarray, n_independent: int) -> tuple
         return float(value * np.exp(-reach)), float(value * np.exp(reach))
 
 
-def _weighted_quantiles(
-    ordered: np.ndarray, counts: np.ndarray, quantiles: tuple[float, ...]
-) -> np.ndarray:
+def _weighted_quantiles(ordered: np.ndarray, counts: np.ndarray, q: np.ndarray) -> np.ndarray:
     """Hazen quantiles (rows, q) of a sorted vector; element i stands `counts[row, i]` times."""
     reach = np.cumsum(counts, axis=1)
     total = reach[:, -1:]
-    position = np.clip(np.asarray(quantiles) * total + 0.5, 1, total)
+    position = np.clip(q * total + 0.5, 1, total)
     lower = np.floor(position)
-    # all rows are searched at once, each raised above the one before
     above = np.arange(len(counts))[:, None] * (total.max() + 1)
-    raised = (reach + above).ravel()
-    start = np.arange(len(counts))[:, None] * counts.shape[1]
-    first = np.searchsorted(raised, (lower + above).astype(raised.dtype)) - start
-    second = np.minimum(lower + 1, total) + above
-    last = np.searchsorted(raised, second.astype(raised.dtype)) - start
+    raised = (reach + above).ravel()  # row upon row, so that one search serves all
+    first, last = (
+        ordered[np.searchsorted(raised, (at + above).astype(raised.dtype)) % reach.shape[1]]
+        for at in (lower, np.minimum(lower + 1, total))
+    )
     share = position - lower
-    return np.asarray((1 - share) * ordered[first] + share * ordered[last])
+    return np.asarray((1 - share) * first + share * last)
 
 
 def json_ready(metrics: Mapping[str, object]) -> dict[str, object]:

@@ -71,6 +71,8 @@ def test_probabilities_are_told_and_calls_are_silent(door, tmp_path):
     assert_same_screen(read(guide_threshold=0.5), plain, tol=1e-12)
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 @pytest.mark.parametrize("door", EVERY)
 def test_names_are_text(door, tmp_path):
     adata = small_adata(n=160, n_guides=16)

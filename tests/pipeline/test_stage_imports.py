@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 #: Slow to import and of use to no stage on a usual screen.
@@ -21,6 +23,8 @@ STAGES = {
 }
 
 
+@pytest.mark.slow
+@pytest.mark.brief
 def test_stages_load_what_they_use() -> None:
     script = "import sys\n"
     for stage, absent in STAGES.items():

@@ -39,6 +39,7 @@ from scipy import special
 from programde.calibration.fdr import benjamini_hochberg
 from programde.report.checked_tables import Metrics, as_labels, as_p_table
 from programde.report.findings import discovery_counts, truth_metrics
+from programde.report.inflation_factor import inflation_factors
 from programde.report.known_correlation import gain_of_partitions, known_law
 from programde.report.mean_inflation import mean_inflation, nothing_known
 
@@ -50,16 +51,12 @@ __all__ = [
     "bootstrap_weights",
     "calibration_metrics",
     "discovery_counts",
-    "inflation_factor",
     "json_ready",
     "n_discoveries",
     "truth_metrics",
 ]
 
 LEVELS: dict[str, float] = {"05": 0.05, "01": 0.01, "001": 0.001}
-_MEDIAN_CHI2 = float(special.chdtri(1, 0.5))  # 0.4549
-_TAIL = 0.01
-_AT_ONCE = 300_000  # tests times replicates of the bootstrap
 _COMMON = 0.20  # a level with hits enough to see how dependent the tests of one unit are
 
 
@@ -177,7 +174,7 @@ def calibration_metrics(
     unit_of_test = np.broadcast_to(clusters[:, None], values.shape)[tested]
     metrics |= _rates(p, unit_of_test, weights, n_independent)
     metrics |= _ks(p)
-    metrics |= _lambdas(p, unit_of_test, weights, n_independent)
+    metrics |= inflation_factors(p, unit_of_test, weights, n_independent)
     of_unit = _guides_of(clusters, guides)
     metrics |= mean_inflation(p, unit_of_test, n_independent, n_partitions, of_unit)
     if signs is not None and correlation is not None:
@@ -215,20 +212,6 @@ def bootstrap_weights(n_clusters: int, n_draws: int, n_boot: int, seed: int) -> 
     """
     rng = generator(seed, "diagnostics", "bootstrap")
     return rng.multinomial(n_draws, np.full(n_clusters, 1.0 / n_clusters), size=n_boot)
-
-
-def inflation_factor(p_values: np.ndarray, quantile: float = 0.5) -> float:
-    """Chi-square (1 df) at a quantile of the p-values, over what uniform p-values would give.
-
-    At 0.5 this is the genomic inflation factor, median chi-square / 0.4549; 1 is calibrated.
-
-    Parameters
-    ----------
-    p_values : (m,)
-        Without NaN. Quantiles are read at the plotting positions (i - 1/2) / m.
-    """
-    at = np.quantile(p_values, quantile, method="hazen")
-    return float(special.chdtri(1, at) / special.chdtri(1, quantile))
 
 
 def n_discoveries(p_values: np.ndarray, level: float) -> int:
@@ -338,51 +321,6 @@ def _ks(p: np.ndarray) -> Metrics:
     above = float(np.max(rank / p.size - ordered))
     below = float(np.max(ordered - (rank - 1) / p.size))
     return {"ks": max(above, below), "ks_inflated": max(0.0, above)}
-
-
-def _lambdas(
-    p: np.ndarray, unit_of_test: np.ndarray, weights: np.ndarray, n_independent: int
-) -> Metrics:
-    order = np.argsort(p, kind="stable")
-    ordered, unit = p[order], unit_of_test[order]
-    at = np.empty((len(weights), 2))
-    block = max(1, _AT_ONCE // p.size)
-    for b in range(0, len(weights), block):
-        counts = np.take(weights[b : b + block], unit, axis=1)
-        at[b : b + block] = _weighted_quantiles(ordered, counts, np.array([0.5, _TAIL]))
-    boot = special.chdtri(1, at) / np.array([_MEDIAN_CHI2, special.chdtri(1, _TAIL)])
-    numbers: Metrics = {}
-    for j, (name, q) in enumerate((("lambda", 0.5), ("lambda_tail", _TAIL))):
-        low, high = _log_t_interval(inflation_factor(p, q), boot[:, j], n_independent)
-        numbers |= {name: inflation_factor(p, q), f"{name}_low": low, f"{name}_high": high}
-    return numbers
-
-
-def _log_t_interval(value: float, boot: np.ndarray, n_independent: int) -> tuple[float, float]:
-    """value * exp(+- t s), s the bootstrap's spread of the logarithm; (0, inf) for one unit."""
-    if n_independent < 2 or not 0.0 < value < np.inf:
-        return 0.0, float("inf")
-    positive = boot[(boot > 0) & np.isfinite(boot)]
-    spread = np.std(np.log(positive)) * np.sqrt(n_independent / (n_independent - 1))
-    reach = special.stdtrit(n_independent - 1.0, 0.975) * spread
-    with np.errstate(over="ignore"):
-        return float(value * np.exp(-reach)), float(value * np.exp(reach))
-
-
-def _weighted_quantiles(ordered: np.ndarray, counts: np.ndarray, q: np.ndarray) -> np.ndarray:
-    """Hazen quantiles (rows, q) of a sorted vector; element i stands `counts[row, i]` times."""
-    reach = np.cumsum(counts, axis=1)
-    total = reach[:, -1:]
-    position = np.clip(q * total + 0.5, 1, total)
-    lower = np.floor(position)
-    above = np.arange(len(counts))[:, None] * (total.max() + 1)
-    raised = (reach + above).ravel()  # row upon row, so that one search serves all
-    first, last = (
-        ordered[np.searchsorted(raised, (at + above).astype(raised.dtype)) % reach.shape[1]]
-        for at in (lower, np.minimum(lower + 1, total))
-    )
-    share = position - lower
-    return np.asarray((1 - share) * first + share * last)
 
 
 def json_ready(metrics: Mapping[str, object]) -> dict[str, object]:

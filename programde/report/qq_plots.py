@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from programde.report.checked_tables import as_p_vector
+from programde.report.inflation_factor import inflation_factor
 from programde.report.lettering import in_pictures
-from programde.report.metrics import inflation_factor
 from programde.report.qq import beta_band, qq_coords
 from programde.report.style import (
     BLACK,

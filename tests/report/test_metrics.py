@@ -8,10 +8,10 @@ import pytest
 from scipy import stats
 
 from programde.errors import InputError, OptionError
+from programde.report.inflation_factor import inflation_factor
 from programde.report.metrics import (
     bootstrap_weights,
     calibration_metrics,
-    inflation_factor,
     json_ready,
     n_discoveries,
 )

@@ -18,8 +18,7 @@ def rerun(project: Project, file: str, old: str, new: str) -> list[str]:
 
 @pytest.mark.slow
 def test_repro_reruns_the_stages_that_use_a_changed_key(project: Project) -> None:
-    project.run("dvc", "repro")
-    assert project.executed() == ALL
+    assert project.repro() == ALL
     assert project.repro() == []
 
     # A comment in conf/ changes no key: params.yaml is left untouched and no stage runs.

@@ -104,6 +104,7 @@ def test_untestable_targets_batches_left_out_and_hits_of_one_guide(run: Run) -> 
     assert pd.read_csv(reports / "across_conditions.csv").empty
 
 
+@pytest.mark.usefixtures("unrendered")  # rendered in test_names
 def test_by_condition_against_all_other_cells(run: Run) -> None:
     words = ("analysis.by_condition=true", "data.condition_key=day", "analysis.control=complement")
     results, page, reports = run(*words)

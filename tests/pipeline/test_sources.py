@@ -95,19 +95,25 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
 Run = Callable[[list[str], tuple[str, ...]], Path]
 
 
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run some stages on a source; the folder."""
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Run some stages on a source, once; the folder."""
+    done: dict[tuple[str, ...], Path] = {}
 
     def run_stages(words: list[str], stages: tuple[str, ...]) -> Path:
-        folder = project_folder(tmp_path / f"project{len(list(tmp_path.iterdir()))}")
-        for stage in stages:
-            run_stage(monkeypatch, folder, stage, *words, *QUICK)
-        return folder
+        asked = (*words, *stages)
+        if asked not in done:
+            folder = project_folder(tmp_path_factory.mktemp("sources") / "project")
+            with pytest.MonkeyPatch.context() as patch:
+                for stage in stages:
+                    run_stage(patch, folder, stage, *words, *QUICK)
+            done[asked] = folder
+        return done[asked]
 
     return run_stages
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_from_the_command_line_to_the_report(sources: dict[str, list[str]], run: Run) -> None:
     folder = run(sources["h5ad"], STAGES)
     results = pd.read_csv(folder / "reports" / "results.csv")

@@ -12,6 +12,7 @@ import itertools
 import os
 import re
 import stat
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -291,6 +292,7 @@ def _nobody_else_is_nobody() -> Iterator[None]:
 def _lock_yaml() -> Any:
     """What writes a lock file as DVC does: null as nothing, keys in their order."""
     from ruamel.yaml import YAML
+    from ruamel.yaml.compat import ordereddict
     from ruamel.yaml.representer import SafeRepresenter
 
     class Representer(SafeRepresenter):
@@ -300,6 +302,8 @@ def _lock_yaml() -> Any:
         type(None),
         lambda self, _: self.represent_scalar("tag:yaml.org,2002:null", ""),
     )
+    for ordered in (OrderedDict, ordereddict):  # else marked as what they are, by !!omap
+        Representer.add_representer(ordered, SafeRepresenter.represent_dict)
     yaml = YAML(typ="safe")
     yaml.Representer = Representer
     yaml.default_flow_style = False

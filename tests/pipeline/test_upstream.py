@@ -10,6 +10,7 @@ import copy
 import inspect
 import json
 import os
+from collections import OrderedDict
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -174,7 +175,8 @@ def test_a_lock_file_is_written_as_dvc_writes_it(tmp_path: Path) -> None:
 
     def edit(file: Path) -> None:
         with dvcfile.modify_yaml(str(file)) as data:
-            data["stages"]["second"] = {"cmd": ["a", "b"], "x": {"y": None, "z": 1e-9, "w": True}}
+            inner = OrderedDict(y=None, z=1e-9, w=True)  # such as DVC makes of a stage
+            data["stages"]["second"] = OrderedDict(cmd=["a", "b"], x={"y": inner})
 
     edit(plain)
     theirs = dvcfile.modify_yaml

@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import programde as pde
+from programde.analysis import cost
 from programde.report.verdict import verdict
 from programde.short_form import WIDTH
 
@@ -199,3 +200,17 @@ def test_control_guides_as_the_null():
     for no, match in (({"control": "nt_cells"}, "took nt_cells"), ({"power": True}, "power=True")):
         with pytest.raises(pde.OptionError, match=match):
             pde.tl.test(adata, **{**asked, **no})
+
+
+def test_a_plan_leaves_out_what_is_compiled_on_the_way(monkeypatch):
+    """Here the fourth unit takes an hour where it is tested for the first time."""
+    clock, compiled = [0.0], set()
+
+    def run(units):
+        for unit in units:
+            clock[0] += 0.01 + 3600 * (unit == 4 and unit not in compiled)
+            compiled.add(unit)
+
+    monkeypatch.setattr(cost.time, "perf_counter", lambda: clock[0])
+    line = cost._line(run, [1, 2, 3, 4, 5, 6], budget=1.0)
+    assert line(100) == pytest.approx(1.0)

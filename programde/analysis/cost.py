@@ -261,10 +261,16 @@ def _line(run: Callable[[Sequence[Unit]], None], units: Sequence[Unit], budget: 
     one, few = timed(1), min(8, len(order))
     if few < 2:
         return _Line(0.0, one / max(len(units), 1))
-    took = timed(few)
+
+    def once_more(m: int) -> float:
+        """A first time that is out of line: one of these units compiled what the first did not."""
+        took = timed(m)
+        return timed(m) if took > 2 * m * one else took
+
+    took = once_more(few)
     while took < budget / 2 and few < len(order):
         few = min(len(order), max(few + 1, int(few * min(8.0, 0.8 * budget / max(took, 1e-4)))))
-        took = timed(few)
+        took = once_more(few)
     slope = max((took - one) / (few - 1), 0.0)
     return _Line(max(one - slope, 0.0), slope)
 

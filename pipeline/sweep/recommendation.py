@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -64,10 +65,13 @@ def by_other_shares(table: pd.DataFrame, powers: Powers | None, name: Callable[[
     if scale is None or switch is None or scale == switch:
         return ""
     rows = sound.set_index("run", drop=False)
+    why = f"as in the hits of these settings (drawn towards {100 * USUAL_SHARE:.0f} % where these "
+    why += "say little)"
+    if math.isclose(powers.share, USUAL_SHARE):
+        why = "as is usual: there are no hits that would say it of this screen"
     return (
         f"Power is told with {100 * powers.share:.0f} % of a change by cells that switch on or "
-        f"off, as in the hits of these settings (drawn towards {100 * USUAL_SHARE:.0f} % where "
-        f"these say little). If all cells scaled and none switched, "
+        f"off, {why}. If all cells scaled and none switched, "
         f"{name(rows.loc[scale])} would find most; if all of it were switching, "
         f"{name(rows.loc[switch])}."
     )

@@ -109,6 +109,14 @@ def budget(memory: float | str | None) -> float | None:
     return None if free is None else SHARE * (free + own_memory())
 
 
+def reading_budget(memory: float | str | None) -> float | None:
+    """Bytes that what is read may take: those given, or half of what is free; None: unknown."""
+    if memory is not None:
+        return memory_bytes(memory)
+    free = free_memory()
+    return None if free is None else SHARE * free
+
+
 def resident() -> float:
     """Bytes of memory that this process holds now; 0 where the system does not say."""
     return _pages()[0]

@@ -17,7 +17,7 @@ import pandas as pd
 
 from programde.errors import InputError
 from programde.io.containers import CONTAINERS, FileSlots, find, is_zarr, parts_from_slots, store
-from programde.memory import budget
+from programde.memory import reading_budget
 from programde.screen.build import BYTES_PER_USAGE, Parts
 from programde.screen.matrix_rows import BLOCK, StoredMatrix
 from programde.screen.names import text
@@ -265,7 +265,7 @@ class RowSlots(FileSlots):
         return super().get(container, key) if rows is None else rows
 
     def _rows(self, element: Any) -> FileRows | None:
-        limit = budget(self._memory)
+        limit = reading_budget(self._memory)
         if limit is None or _bytes_of(element) <= limit or _kind(element) not in (DENSE, SPARSE):
             return None
         return FileRows(str(self._path), element.name)
@@ -308,7 +308,7 @@ def stored_parts(
     Parts or None
         None where the usages fit into memory, or are not stored by rows.
     """
-    limit = budget(memory)
+    limit = reading_budget(memory)
     if limit is None or usage_bytes(group, keys["usage_key"]) <= limit:
         return None
     columns = [*(keys["covar_columns"] or ()), *(keys["log1p_columns"] or ())]

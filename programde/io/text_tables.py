@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from programde.errors import InputError, ProgramDEError, nearest, not_a_file, some
-from programde.memory import budget
+from programde.memory import reading_budget
 from programde.screen.build import BYTES_PER_USAGE
 from programde.screen.kept_rows import ArrayRows, row_writer
 from programde.screen.matrices import first_line
@@ -145,7 +145,7 @@ def number_rows(
     NumberRows or None
         float64, in a folder for temporary files (``TMPDIR``); None where it fits into memory.
     """
-    limit = budget(memory)
+    limit = reading_budget(memory)
     with table_errors(path) as file:
         if limit is None or _usage_bytes(file) <= limit:
             return None

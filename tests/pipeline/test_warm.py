@@ -136,6 +136,7 @@ def test_no_such_stage():
 @pytest.mark.slow
 @pytest.mark.brief
 def test_edited_code_is_loaded_anew(environment, copy):  # the last: it spoils the copy
+    assert ask(environment, copy, "--params", "nothing.yaml").returncode == 1  # it has loaded
     with (copy / "programde" / "errors.py").open("a") as stream:
         stream.write("\n# edited\n")
     assert ask(environment, copy, "--params", "nothing.yaml").returncode == 7
